@@ -1,0 +1,57 @@
+# The two commands of the README, and what surrounds them. Needs Python 3.11 or newer, make and git.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SNAKEMAKE := $(BIN)/snakemake
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test bench lint docs install install-test
+
+help:
+	@echo "make demo   build every figure and table on small stand-in data, and a report"
+	@echo "make test   run the tests"
+	@echo "make bench  measure speed beside the papers' figures"
+	@echo "make lint   check formatting and style"
+	@echo "make docs   rewrite the generated pages of docs/"
+
+demo: install
+	@$(SNAKEMAKE) --cores all --quiet reason host --config preset=demo
+	@$(SNAKEMAKE) --quiet all --config preset=demo --report results/demo/report.html
+	@echo
+	@echo "The report:  results/demo/report.html"
+	@echo "Figures:     results/demo/<paper>/figures"
+	@echo "Tables:      results/demo/<paper>/tables"
+	@echo "In the environment (source $(BIN)/activate), snakemake --cores 2 rebuilds what has changed."
+
+test: install-test
+	@$(BIN)/python -m pytest
+
+bench: install
+	@$(BIN)/python benchmarks/scada.py
+
+lint: install-test
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/snakefmt --check Snakefile workflow
+	@$(SNAKEMAKE) --lint
+
+docs: install
+	@$(BIN)/python -m advsparse.config.docs
+
+install: $(VENV)/.installed
+install-test: $(VENV)/.installed-test
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: $$($(PYTHON) --version 2>&1) is too old. Name another one: make PYTHON=python3.12 ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: envs/requirements.txt pyproject.toml | $(VENV)/bin/python
+	@echo "Installing the environment into $(VENV) (about 5 GB) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+$(VENV)/.installed-test: envs/requirements-test.txt $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/requirements-test.txt
+	@touch $@

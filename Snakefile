@@ -1,0 +1,29 @@
+# Targets. What is built, from what and how large, is decided in config.yaml.
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/classifiers.smk"
+include: "workflow/rules/dictionaries.smk"
+include: "workflow/rules/attacks.smk"
+include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/report.smk"
+
+
+for key in plan.configuration.papers:
+
+    include: f"workflow/papers/{key}/rules.smk"
+
+
+localrules:
+    all,
+
+
+rule all:
+    default_target: True
+    input:
+        [products for paper in PRODUCTS.values() for products in paper],
+        f"{plan.results}/provenance.html",

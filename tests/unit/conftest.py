@@ -1,0 +1,45 @@
+"""Networks that several test files share, trained once a session."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from models_for_tests import predictions
+
+from advsparse.data.photos import Photos
+from advsparse.models._training import Training, train
+from advsparse.models.lenet import LeNet
+
+# The networks are small: threads would spend their time waiting for each other.
+torch.set_num_threads(1)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A classifier, and test images that it classifies correctly, classes mixed."""
+
+    model: torch.nn.Module
+    x: torch.Tensor
+    y: torch.Tensor
+
+    def double(self) -> Trained:
+        return Trained(copy.deepcopy(self.model).double(), self.x.double(), self.y)
+
+
+@pytest.fixture(scope="session")
+def lenet() -> Trained:
+    """A LeNet trained for seconds on patches of photographs, 3 x 32 x 32."""
+    splits = Photos(train_per_class=120, test_per_class=40).load(Path())
+    x, y = torch.from_numpy(splits.images("train")), torch.from_numpy(splits.labels("train"))
+    model = LeNet().build((3, 32, 32), 10, seed=0)
+    model.normalise.set_statistics(x)
+    train(Training(epochs=5, batch_size=32, learning_rate=0.002), model, x, y, seed=0)
+    x, y = torch.from_numpy(splits.images("test")), torch.from_numpy(splits.labels("test"))
+    mixed = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    correct = mixed[predictions(model, x[mixed]) == y[mixed]]
+    assert len(correct) >= 150, "the network has not learned: what follows would say nothing"
+    return Trained(model, x[correct], y[correct])

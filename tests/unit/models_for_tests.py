@@ -1,0 +1,182 @@
+"""Small classifiers with known properties, and every attack set to take milliseconds."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from functools import cache
+from typing import get_args
+
+import torch
+
+from advsparse import registry
+from advsparse.attacks._base import BudgetAttack, UniversalAttack
+
+SHAPE, CLASSES = (3, 8, 8), 4
+"""What the small networks take and tell apart."""
+
+EPS = {"linf": 0.1, "l2": 1.0, "relative_l2": 0.1, "l1": 10.0, "l0": 10.0}
+"""A radius at which the attacks fool some images of the small network."""
+
+CHEAP = {
+    "cw": {"search_steps": 4, "iterations": 30, "learning_rate": 0.05, "initial_weight": 0.1},
+    "deepfool": {"steps": 10},
+    "pgd": {"steps": 4, "restarts": 2},
+    "scada": {"atoms": 3, "iterations": 15, "coding_iterations": 15},
+    "uap": {"passes": 2, "inner_steps": 5},
+}
+
+
+def norms_of(kind: str) -> tuple[str, ...]:
+    """The norms that an attack declares."""
+    return get_args(registry.load("attacks", kind).__pydantic_fields__["norm"].annotation)
+
+
+CASES = [(kind, norm) for kind in registry.kinds("attacks") for norm in norms_of(kind)]
+"""Every registered attack in each of its norms."""
+
+
+def is_a(kind: str, base: type) -> bool:
+    return issubclass(registry.load("attacks", kind), base)
+
+
+def build(kind: str, norm: str, **settings):
+    """An attack in its cheap setting; one with a budget gets that of EPS unless told otherwise."""
+    if is_a(kind, BudgetAttack):
+        settings.setdefault("eps", EPS[norm])
+    return registry.load("attacks", kind)(norm=norm, **CHEAP.get(kind, {}) | settings)
+
+
+def run(attack, model, x, y, target=None, *, fit=None, rng=0, **options):
+    """The attack; one that is universal has learned from the same images, or brings its ``fit``."""
+    if isinstance(attack, UniversalAttack):
+        if fit is None:
+            fit = attack.fit(model, x, y, target, rng=rng)
+        options["fit"] = fit
+    return attack(model, x, y, target, rng=rng, **options)
+
+
+def affine(weights: torch.Tensor, bias: torch.Tensor) -> torch.nn.Module:
+    """f(x) = W x + b, of the dtype of ``weights`` (K x P)."""
+    layer = torch.nn.Linear(weights.shape[1], weights.shape[0], dtype=weights.dtype)
+    with torch.no_grad():
+        layer.weight.copy_(weights)
+        layer.bias.copy_(bias)
+    return torch.nn.Sequential(torch.nn.Flatten(), layer)
+
+
+def small_network(x: torch.Tensor, seed: int = 0) -> torch.nn.Module:
+    """A random convolutional network with batch norm and dropout, left in training mode.
+
+    Its statistics and last bias are set from ``x``, so that it spreads those images over classes.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        nn = torch.nn
+        model = nn.Sequential(
+            nn.Conv2d(3, 6, 3),
+            nn.BatchNorm2d(6, momentum=1.0),
+            nn.ReLU(),
+            nn.Conv2d(6, 6, 3, stride=2),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Dropout(0.5),
+            nn.Linear(24, CLASSES),
+        ).to(x.dtype)
+        with torch.no_grad():
+            model(x)
+            model[-1].weight.mul_(5)
+            model[-1].bias.sub_(model.eval()(x).mean(0))
+        # Some modules in training mode and some not: an attack must put each back as it was.
+        model.train()
+        model[2].eval()
+    return model
+
+
+def small_images(count: int, dtype=torch.float32) -> torch.Tensor:
+    """Random images, about a fifth of whose pixels are exactly 0 and a fifth exactly 1."""
+    generator = torch.Generator().manual_seed(7)
+    x = torch.rand((count, *SHAPE), generator=generator, dtype=torch.float32)
+    return (1.6 * x - 0.3).clamp(0, 1).to(dtype)
+
+
+@torch.no_grad()
+def predictions(model: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """What the model predicts in evaluation mode."""
+    modes = [(module, module.training) for module in model.modules()]
+    labels = model.eval()(x).argmax(1)
+    for module, training in modes:
+        module.training = training
+    return labels
+
+
+def measured(x_adv: torch.Tensor, x: torch.Tensor, norm: str) -> torch.Tensor:
+    """The distances in float64, by definition and image by image."""
+    distances = []
+    for one, other in zip(x_adv.double(), x.double(), strict=True):
+        d = (one - other).flatten()
+        distances.append(
+            {
+                "linf": lambda d, _: d.abs().max(),
+                "l2": lambda d, _: (d * d).sum().sqrt(),
+                "relative_l2": lambda d, o: ((d * d).sum() / (o * o).sum()).sqrt(),
+                "l1": lambda d, _: d.abs().sum(),
+                "l0": lambda d, _: (d != 0).double().sum(),
+            }[norm](d, other)
+        )
+    return torch.stack(distances)
+
+
+@contextmanager
+def batch_sizes(model: torch.nn.Module):
+    """The sizes of the batches that the model is given inside the block."""
+    seen: list[int] = []
+    handle = model.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    try:
+        yield seen
+    finally:
+        handle.remove()
+
+
+ALREADY = 3
+"""The image of ``setting`` that is misclassified from the start."""
+
+# Batches of other sizes use other kernels, whose sums round differently, by about 1e-15 in float64;
+# a descent may amplify that a thousandfold. An image that felt its neighbours (an averaged loss, a
+# shared step or generator) would move by 1e-4 or more.
+ROUNDING = {"rtol": 0, "atol": 1e-9}
+
+
+@cache
+def setting(dtype):
+    """The small network, seven images and their labels, of which one is wrong."""
+    x = small_images(7, dtype)
+    model = small_network(x)
+    y = predictions(model, x)
+    y[ALREADY] = (y[ALREADY] + 1) % CLASSES
+    return model, x, y
+
+
+@cache
+def fitted(kind, norm, dtype):
+    """What a universal attack learns from those images, once for all tests; else nothing."""
+    attack = build(kind, norm)
+    model, x, y = setting(dtype)
+    return attack.fit(model, x, y) if hasattr(attack, "fit") else None
+
+
+def attacked(kind, norm, dtype=torch.float64, *, x=None, y=None, **options):
+    """The cheap attack at ``setting``, with what it learned there, unless told otherwise."""
+    model, images, labels = setting(dtype)
+    x, y = images if x is None else x, labels if y is None else y
+    return run(build(kind, norm), model, x, y, fit=fitted(kind, norm, dtype), **options)
+
+
+def assert_same(one, other, order=slice(None), **tolerance):
+    """Two results agree; ``order`` says where the images of ``one`` stand in ``other``."""
+    for name in ("x", "distance"):
+        torch.testing.assert_close(getattr(one, name), getattr(other, name)[order], **tolerance)
+    for name in ("success", "steps", "queries"):
+        assert torch.equal(getattr(one, name), getattr(other, name)[order]), name
+    assert one.trace.keys() == other.trace.keys()
+    for name, values in one.trace.items():
+        torch.testing.assert_close(values, other.trace[name][order], **tolerance)

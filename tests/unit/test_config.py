@@ -1,0 +1,635 @@
+"""The configuration: its three descriptions in step, its merging, and what it says of mistakes."""
+
+import copy
+import random
+import re
+import subprocess
+import sys
+from collections import OrderedDict
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from advsparse.config.docs import COMMAND, PAGE, SCHEMA, configuration_page
+from advsparse.config.loading import WORKFLOW, load
+from advsparse.config.schema import json_schema, schema_text, subschema
+from advsparse.config.sources import Place, Tree, read_yaml
+from advsparse.errors import ConfigError
+
+ROOT = WORKFLOW.parent
+CONFIG = ROOT / "config.yaml"
+PRESETS = sorted((WORKFLOW / "presets").glob("*.yaml"))
+PAPERS = sorted((WORKFLOW / "papers").glob("*/paper.yaml"))
+
+by_name = pytest.mark.parametrize("preset", PRESETS, ids=lambda path: path.stem)
+
+
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch):
+    monkeypatch.chdir(ROOT)  # messages name files relative to the working directory
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text: str, name: str = "config.yaml") -> Path:
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def shipped(preset: Path) -> Tree:
+    """What ``load`` validates for the shipped config.yaml and ``preset``."""
+    tree = Tree()
+    for path in PAPERS:
+        tree = tree.overlay(read_yaml(path).below(("settings", path.parent.name)))
+    tree = tree.overlay(read_yaml(preset)).overlay(read_yaml(CONFIG))
+    tree.values["preset"] = preset.stem
+    return tree
+
+
+def refusal(*args, **kwargs) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load(*args, **kwargs)
+    return str(caught.value)
+
+
+# The model, the schema, the page and the files that ship.
+
+
+@pytest.mark.parametrize(("path", "text"), [(PAGE, configuration_page), (SCHEMA, schema_text)])
+def test_generated_file_is_in_step_with_the_model(path, text):
+    if not path.exists() or path.read_text(encoding="utf-8") != text():
+        pytest.fail(f"{path.relative_to(ROOT)} is out of date; run: {COMMAND}", pytrace=False)
+
+
+def test_page_has_every_key_and_survives_pipes():
+    page = configuration_page()
+    for definition in (json_schema(), *json_schema()["$defs"].values()):
+        for name in definition["properties"]:
+            assert name == "kind" or f"| `{name}` |" in page
+    rows = [line for line in page.splitlines() if line.startswith("|")]
+    assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {5}
+    anchors = {
+        re.sub(r"[^\w\- ]", "", line.lstrip("# ").lower()).replace(" ", "-")
+        for line in page.splitlines()
+        if line.startswith("#")
+    }
+    assert set(re.findall(r"\]\(#([^)]*)\)", page)) <= anchors
+
+
+def test_every_key_has_a_meaning():
+    for name, definition in json_schema()["$defs"].items():
+        assert definition.get("description"), name
+        for key, value in definition["properties"].items():
+            assert key == "kind" or value.get("description"), f"{name}.{key}"
+
+
+@by_name
+def test_shipped_configuration_is_valid(preset):
+    configuration = load([CONFIG], {"preset": preset.stem})
+    assert configuration.preset == preset.stem
+    assert configuration.papers
+
+
+@by_name
+def test_schema_accepts_what_is_shipped(preset):
+    jsonschema.Draft202012Validator.check_schema(json_schema())
+    jsonschema.validate(shipped(preset).values, json_schema(), jsonschema.Draft202012Validator)
+
+
+SCADA = ("settings", "frecon2021", "attacks", "scada")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        (("presett",), "demo"),
+        (("threads",), 0),
+        (("device",), "gpu"),
+        (("roles", "cifar11"), "photos"),
+        (("datasets", "photos", "epochs"), 3),
+        (("datasets", "photos", "kind"), "photo"),
+        (("datasets", "bad name!"), {"kind": "digits"}),
+        ((*SCADA, "method", "lambda3"), 1),
+        ((*SCADA, "method", "lambda1"), "0.1"),
+        ((*SCADA, "grid", "lambda1"), []),
+        ((*SCADA, "images"), None),
+    ],
+)
+def test_schema_refuses_what_the_model_refuses(key, value, write):
+    values = copy.deepcopy(shipped(WORKFLOW / "presets" / "demo.yaml").values)
+    below = values
+    for part in key[:-1]:
+        below = below[part]
+    below[key[-1]] = value
+    assert not jsonschema.Draft202012Validator(json_schema()).is_valid(values)
+    assert str(key[-1]) in refusal([write(yaml.safe_dump(values))])
+
+
+def commented(text: str) -> list[str]:
+    """The blocks of settings that are commented out: those that begin with a key of the top."""
+    keys = "|".join(json_schema()["properties"])
+    start = re.compile(rf"# (?:{keys}):(?:\s|$)")
+    blocks: list[str] = []
+    inside = False
+    for line in text.splitlines():
+        inside = bool(start.match(line)) or (inside and bool(re.match(r"#\s{2,}\S", line)))
+        if inside:
+            blocks.append(line.removeprefix("# "))
+    return blocks
+
+
+def leaves(values, key=()):
+    if isinstance(values, dict) and values:
+        for name, value in values.items():
+            yield from leaves(value, (*key, name))
+    else:
+        yield key
+
+
+def test_every_key_of_the_shipped_file_is_in_the_model(write):
+    text = CONFIG.read_text(encoding="utf-8")
+    examples = read_yaml(write("\n".join(commented(text))))
+    assert {"datasets", "roles", "settings"} <= examples.values.keys()
+    merged = shipped(WORKFLOW / "presets" / "demo.yaml").overlay(examples)
+    for key in [*leaves(examples.values), *leaves(read_yaml(CONFIG).values)]:
+        if key[-1] != "kind":
+            assert subschema(key, merged.values), key
+    jsonschema.validate(merged.values, json_schema(), jsonschema.Draft202012Validator)
+
+
+def test_every_key_of_the_top_is_in_the_shipped_file():
+    text = CONFIG.read_text(encoding="utf-8")
+    for key in json_schema()["properties"]:
+        assert re.search(rf"^(?:# )?{key}:", text, re.MULTILINE), key
+
+
+# Fields that set the size of the work. A preset may change these and the data, nothing else: what
+# it says about a method would make its results another method's.
+SCALE = {
+    ("models", "*", "training", "epochs"),
+    ("models", "*", "training", "batch_size"),
+    ("images", "*", "start"),
+    ("images", "*", "count"),
+    *(
+        ("attacks", "*", "method", field)
+        for field in (
+            *("coding_iterations", "inner_steps", "iterations", "passes", "restarts"),
+            *("search_steps", "steps"),
+        )
+    ),
+    ("attacks", "*", "grid", "*"),
+}
+
+
+@by_name
+def test_preset_changes_scale_and_data_only(preset):
+    values = read_yaml(preset).values
+    assert values.keys() <= {"datasets", "roles", "settings"}
+    for key in leaves(values.get("settings", {})):
+        paper, section, _, *rest = key
+        if section == "attacks" and rest[0] == "grid":
+            # A coarser grid of the same parameters, never a sweep that the paper doesn't have.
+            grid = read_yaml(WORKFLOW / "papers" / paper / "paper.yaml").values
+            assert rest[1] in grid["attacks"][key[2]]["grid"], key
+            rest[1] = "*"
+        assert (section, "*", *rest) in SCALE, f"{preset.name}: {'.'.join(key)} is no scale"
+
+
+# Merging.
+
+
+def overlaid(*texts: str, write) -> Tree:
+    tree = Tree()
+    for number, text in enumerate(texts, 1):
+        tree = tree.overlay(read_yaml(write(text, f"{number}.yaml")))
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("texts", "values"),
+    [
+        (("a: {b: 1, c: 2}", "a: {c: 3, d: 4}"), {"a": {"b": 1, "c": 3, "d": 4}}),
+        (("a: [1, 2, 3]", "a: [4]"), {"a": [4]}),
+        (("a: {b: 1}", "a: 2"), {"a": 2}),
+        (("a: 2", "a: {b: 1}"), {"a": {"b": 1}}),
+        (("a: 2", "a: null"), {"a": None}),
+        (("a: {b: 1}\nc: 1", "a: null"), {"c": 1}),
+        (("a: {b: 1}", "a: null", "a: {c: 2}"), {"a": {"c": 2}}),
+        (("a: {b: 1}", "a: {}"), {"a": {"b": 1}}),
+        (("m: {kind: pgd, steps: 3}", "m: {steps: 4}"), {"m": {"kind": "pgd", "steps": 4}}),
+        (("m: {kind: pgd, steps: 3}", "m: {kind: fgsm}"), {"m": {"kind": "fgsm"}}),
+        (("m: {kind: pgd, a: 1}", "m: {kind: pgd, b: 2}"), {"m": {"kind": "pgd", "a": 1, "b": 2}}),
+    ],
+)
+def test_merging(texts, values, write):
+    assert overlaid(*texts, write=write).values == values
+
+
+def test_places_survive_merges(write):
+    tree = overlaid("a:\n  b: 1\n  c: [1,\n    2]", "# first\n\na: {c: [3], d: 4}", write=write)
+    places = {key: f"{Path(place.file).name}:{place.line}" for key, place in tree.places.items()}
+    assert places["a", "b"] == "1.yaml:2"
+    assert places["a", "c"] == places["a", "c", 0] == places["a", "d"] == "2.yaml:3"
+    assert tree.place(("a", "b", "not", "written")) == tree.places["a", "b"]
+    assert tree.place(("nowhere",)) is None
+
+
+def test_places_of_what_another_kind_replaces_are_forgotten(write):
+    tree = overlaid("m: {kind: a, x: 1}", "m:\n  kind: b", write=write)
+    assert ("m", "x") not in tree.places
+    assert tree.places["m", "kind"].line == 2
+
+
+def test_overlay_leaves_both_trees_as_they_were(write):
+    bottom, top = read_yaml(write("a: {b: 1}", "1")), read_yaml(write("a: {b: 2}", "2"))
+    before = copy.deepcopy((bottom, top))
+    bottom.overlay(top)
+    assert (bottom, top) == before
+
+
+def attack(configuration, name):
+    return configuration.settings["frecon2021"].attacks[name]
+
+
+PGD = "settings: {frecon2021: {attacks: {pgd_l2: {method: %s}}}}"
+
+
+def test_later_files_win_over_earlier_ones_and_the_command_line_over_all(write):
+    first, second = write("seed: 1\nthreads: 2", "1.yaml"), write("threads: 3", "2.yaml")
+    configuration = load([first, second])
+    assert (configuration.seed, configuration.threads) == (1, 3)
+    assert load([first, second], {"threads": 4}).threads == 4
+
+
+def test_preset_lies_below_the_files_and_above_the_paper(write):
+    named = load([CONFIG], {"preset": "test"}).settings["frecon2021"]
+    assert named.models["lenet"].training.epochs == 2
+    text = "preset: test\nsettings: {frecon2021: {models: {lenet: {training: {epochs: 7}}}}}"
+    mine = load([write(text)]).settings["frecon2021"].models["lenet"].training
+    assert (mine.epochs, mine.optimizer) == (7, "adam")
+
+
+def test_null_in_a_later_file_removes_what_an_earlier_file_and_the_paper_have(write):
+    entry = "settings: {frecon2021: {attacks: {scada_atoms: %s}}}\n"
+    first = write(entry % "{method: {halvings: 9}}", "1.yaml")
+    second = write(
+        "settings: {frecon2021: {attacks: {scada_atoms: null}, experiments: {atoms: []}}}", "2.yaml"
+    )
+    loaded = load([first, second]).settings["frecon2021"]
+    assert "scada_atoms" not in loaded.attacks
+    merged_by_snakemake = {
+        "settings": {"frecon2021": {"attacks": {"scada_atoms": None}, "experiments": {"atoms": []}}}
+    }
+    assert load([first, second], merged_by_snakemake).settings["frecon2021"] == loaded
+
+
+def test_files_are_laid_one_by_one_over_the_paper(write):
+    # The second file names the kind that the paper has: it must not drop the first one's keys.
+    files = [write(PGD % "{steps: 3}", "1.yaml"), write(PGD % "{kind: pgd}", "2.yaml")]
+    assert attack(load(files), "pgd_l2").method.steps == 3
+
+
+def test_another_kind_forgets_the_papers_keys(write):
+    method = attack(load([write(PGD % "{kind: noise, eps: 1.0}")]), "pgd_l2").method
+    assert type(method).__name__ == "Noise"
+    assert method.norm == "l2"
+
+
+def test_no_papers_are_all_papers(write):
+    every = [path.parent.name for path in PAPERS]
+    for text in ("", "papers:", "papers: []"):
+        assert sorted(load([write(text)]).papers) == every
+
+
+# The command line.
+
+
+def test_command_line_is_named(write):
+    message = refusal([write("seed: 1")], {"threads": 0})
+    assert message == "the command line (--config): threads: input should be greater than 0, got 0"
+
+
+def test_command_line_is_named_for_what_it_leaves_out(write):
+    overrides = {"settings": {"frecon2021": {"attacks": {"mine": {"model": "lenet"}}}}}
+    message = refusal([write("seed: 1")], overrides)
+    assert "the command line (--config): settings.frecon2021.attacks.mine: " in message
+    assert "'method'" in message
+    assert ".yaml" not in message
+
+
+CONFIGFILE = """\
+threads: 0
+settings:
+  frecon2021:
+    attacks:
+      scada: {grid: {lambda1: [1e-3, -1]}}
+      fgsm: {method: {eps: 1e-3, norm: l3}}
+      cw: {method: {abort_early: yes}}
+"""
+
+
+def test_configfile_keeps_file_and_line_in_what_snakemake_merges(write):
+    # As snakemake's reader has it: 1e-3 is a word, yes is true, and mappings are ordered.
+    path = write(CONFIGFILE)
+    attacks = {
+        "scada": {"grid": {"lambda1": ["1e-3", -1]}},
+        "fgsm": OrderedDict({"method": {"eps": "1e-3", "norm": "l3"}}),
+        "cw": {"method": {"abort_early": True}},
+    }
+    handed = OrderedDict(threads=0, settings={"frecon2021": OrderedDict(attacks=attacks)})
+    alone, together = refusal([path]), refusal([path], handed)
+    assert together == alone
+    for line in (1, 6, 7):
+        assert f"{path}:{line}: " in together
+    assert "command line" not in together
+    assert "command line (--config): seed" in refusal([path], handed | {"seed": -1})
+
+
+def test_configfile_keeps_its_place_in_lists(write):
+    path = write("settings: {frecon2021: {attacks: {scada: {grid: {lambda1: [1e-3, -1]}}}}}")
+    handed = {"frecon2021": {"attacks": {"scada": {"grid": {"lambda1": ["1e-3", -1]}}}}}
+    message = refusal([path], {"settings": handed})
+    assert message == refusal([path])
+    assert message.startswith(f"{path}:1: settings.frecon2021.attacks.scada.grid.lambda1[1]: ")
+
+
+@pytest.mark.parametrize("text", ["preset:", "device:"])
+def test_configfile_that_says_null_is_named(text, write):
+    path = write(text)
+    assert f"{path}:1: " in refusal([path], {text.rstrip(":"): None})
+
+
+def test_words_in_place_of_numbers_on_the_command_line_count(write):
+    assert load([write("threads: '2'")], {"threads": 2}).threads == 2
+
+
+# Mistakes.
+
+ATTACK = "settings.frecon2021.attacks"
+MODEL = "settings.frecon2021.models.lenet"
+IN = "settings: {frecon2021: {attacks: {%s}}}"
+OF = "settings: {frecon2021: {models: {lenet: {%s}}}}"
+NPZ = "datasets: {mine: {kind: npz, path: %s}}"
+
+MISTAKES = [
+    # the file, the line, the full key, and what must be in the message
+    ("presett: demo", 1, "presett", "did you mean 'preset'?"),
+    ("preset: dmo", 1, "preset", "did you mean 'demo'?"),
+    ("preset: [demo]", 1, "preset", "no preset ['demo']"),
+    ("preset:", 1, "preset", "known are demo, "),
+    ("preset: ../presets/demo", 1, "preset", "no preset"),
+    ("seed: 1\n\npapers: [frecon2012]", 3, "papers[0]", "did you mean 'frecon2021'?"),
+    ("papers: frecon2021", 1, "papers", "valid array"),
+    ("papers: ''", 1, "papers", "valid array"),
+    ("papers: 0", 1, "papers", "valid array"),
+    ("papers: [[a]]", 1, "papers[0]", "no paper ['a']"),
+    ("device: gpu", 1, "device", "did you mean 'cpu'?"),
+    ("device: yes", 1, "device", "expected 'cpu' or 'cuda', got 'yes'"),
+    ("threads: 0", 1, "threads", "greater than 0, got 0"),
+    ("threads: '2'", 1, "threads", "valid integer, got '2'"),
+    ("threads: .nan", 1, "threads", "valid integer, got nan"),
+    ("threads: true", 1, "threads", "valid integer, got True"),
+    ("seed: -1", 1, "seed", "greater than or equal to 0, got -1"),
+    ("seed: 1e400", 1, "seed", "got inf"),
+    ("seed: 2024-01-01", 1, "seed", "got '2024-01-01'"),
+    ("seed: 1.5", 1, "seed", "valid integer"),
+    ("data: {directory: 3}", 1, "data.directory", "valid string, got 3"),
+    ("data: null", 1, "data", "expected a mapping of keys to values, got None"),
+    ("data: {dir: x}", 1, "data.dir", "did you mean 'directory'?"),
+    ("settings: 3", 1, "settings", "mapping of keys to values, got 3"),
+    ("settings: {other: {}}", 1, "settings.other", "known are frecon2021"),
+    ("settings:", 1, "settings", "null removes it"),
+    ("settings: {frecon2021: null}", 1, "settings.frecon2021", "null removes it"),
+    ("roles:\n\n  cifar11: photos", 3, "roles.cifar11", "did you mean 'cifar10'?"),
+    ("roles: {cifar10: photo}", 1, "roles.cifar10", "did you mean 'photos'?"),
+    (f"roles: {{cifar10: mine}}\n{NPZ % 'no.npz'}", 2, "datasets.mine.path", "data/no.npz"),
+    (f"roles: {{cifar10: mine}}\n{NPZ % ('x' * 5000)}", 2, "datasets.mine.path", "there is no"),
+    ("datasets: {mine: {kind: npz}}", 1, "datasets.mine", "the key 'path' is missing"),
+    ("datasets: {mine: {path: x}}", 1, "datasets.mine", "the key 'kind' is missing"),
+    ("datasets: {mine: {kind: nps}}", 1, "datasets.mine.kind", "did you mean 'npz'?"),
+    ("datasets: {mine: {kind: [1]}}", 1, "datasets.mine.kind", "known are digits, "),
+    ("datasets: {photos: {photos: 3}}", 1, "datasets.photos.photos", "known are kind, "),
+    ("datasets: 3", 1, "datasets", "mapping of keys to values"),
+    (IN % "fgsm: {method: {eps: -1}}", 1, f"{ATTACK}.fgsm.method.eps", "got -1"),
+    (IN % "fgsm: {method: {eps: '1'}}", 1, f"{ATTACK}.fgsm.method.eps", "valid number, got '1'"),
+    (IN % "fgsm: {method: {eps: .inf}}", 1, f"{ATTACK}.fgsm.method.eps", "finite"),
+    (IN % "fgsm: {method: {norm: l1}}", 1, f"{ATTACK}.fgsm.method.norm", "did you mean 'l2'?"),
+    (IN % "fgsm: {method: {kind: fgms}}", 1, f"{ATTACK}.fgsm.method.kind", "mean 'fgsm'?"),
+    (IN % "fgsm: {method: {kind: pgd}}", 1, f"{ATTACK}.fgsm.method", "the key 'eps' is missing"),
+    (
+        "settings:\n  frecon2021:\n    attacks:\n      fgsm:\n        method:\n          epz: 1",
+        *(6, f"{ATTACK}.fgsm.method.epz", "did you mean 'eps'?"),
+    ),
+    (IN % "scada: {method: {atoms: 0}}", 1, f"{ATTACK}.scada.method.atoms", "greater than 0"),
+    (IN % "scada: {method: null}", 1, f"{ATTACK}.scada.method", "null removes it"),
+    (IN % "scada: {gird: {}}", 1, f"{ATTACK}.scada.gird", "did you mean 'grid'?"),
+    (IN % "scada: {grid: {lambda3: [1]}}", 1, f"{ATTACK}.scada.grid.lambda3", "did you mean"),
+    (IN % "scada: {grid: {lambda1: []}}", 1, f"{ATTACK}.scada.grid.lambda1", "at least 1"),
+    (IN % "scada: {grid: {lambda1: 1}}", 1, f"{ATTACK}.scada.grid.lambda1", "valid array"),
+    (IN % "scada: {grid: {lambda1: [1, -1]}}", 1, f"{ATTACK}.scada.grid.lambda1[1]", "got -1"),
+    (IN % "scada: {grid: {lambda1: [1, 1.0]}}", 1, f"{ATTACK}.scada.grid.lambda1", "given twice"),
+    (
+        IN % "scada: {grid: {lambda1: [{a: 1}]}}",
+        *(1, f"{ATTACK}.scada.grid.lambda1[0]", "boolean, integer, number or string, got {'a': 1}"),
+    ),
+    (IN % "scada: {learn_from: null}", 1, f"{ATTACK}.scada", "'learn_from' is missing"),
+    (IN % "deepfool: {images: unsen}", 1, f"{ATTACK}.deepfool.images", "did you mean 'unseen'?"),
+    (IN % "deepfool: {model: lent}", 1, f"{ATTACK}.deepfool.model", "did you mean 'lenet'?"),
+    (IN % "deepfool: {learn_from: learning}", 1, f"{ATTACK}.deepfool.learn_from", "no images"),
+    (IN % "uap: {learn_from: unseen}", 1, f"{ATTACK}.uap.learn_from", "shares images"),
+    (IN % "bad name!: {model: lenet}", 1, f"{ATTACK}.bad name!", "begins with a letter"),
+    (OF % "dataset: cifra10", 1, f"{MODEL}.dataset", "did you mean 'cifar10'?"),
+    (OF % "dataset: imagenet", 1, f"{MODEL}.dataset", "workflow/presets/demo.yaml"),
+    (OF % "training: {epoch: 3}", 1, f"{MODEL}.training.epoch", "did you mean 'epochs'?"),
+    (OF % "architecture: {width: 3}", 1, f"{MODEL}.architecture.width", "known are kind"),
+    ("settings: {frecon2021: {models: 3}}", 1, "settings.frecon2021.models", "mapping"),
+    (
+        "settings: {frecon2021: {experiments: {tradeoff: [scda]}}}",
+        *(1, "settings.frecon2021.experiments.tradeoff[0]", "did you mean 'scada'?"),
+    ),
+    # what is wrong with the text itself
+    ("a: 1\na: 2", 2, "a", "given twice"),
+    ("data: {directory: a, directory: b}", 1, "data.directory", "given twice"),
+    ("seed: !!int x", 1, "seed", "cannot be read as int"),
+    ("seed: " + "1" * 5000, 1, "seed", "cannot be read as int"),
+    ("device: !!binary aGk=", 1, "device", "expected a word, a number"),
+    ('device: "\\ud800"', 1, "device", "cannot be read as str"),
+]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "said"), MISTAKES, ids=[repr(m[0])[:60] for m in MISTAKES]
+)
+def test_mistake_is_named_with_file_line_key_and_remedy(text, line, key, said, write):
+    path = write(text)
+    message = refusal([path])
+    assert message.startswith(f"{path}:{line}: {key}: ") or (
+        message.startswith(f"{path}:{line}: {key} ") and "twice" in said
+    )
+    assert said in message
+    assert "Traceback" not in message
+    excerpt, caret = message.splitlines()[1:3]
+    assert excerpt == f"{line:5d} | {text.splitlines()[line - 1]}"
+    assert re.fullmatch(r" +\| +\^", caret)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: [1", ":1: not valid YAML: "),
+        ("\t- x", ":1: not valid YAML: found character '\\t'"),
+        ("- 1", ":1: expected keys with values at the top level"),
+        ("3", ":1: expected keys"),
+        ("~: 1", ":1: a key must be a word"),
+        ("? [a, b]\n: 1", ":1: a key must be a word"),
+        ("? {a: b}\n: 1", ":1: a key must be a word"),
+        ('"\\ud800": 1', ":1: cannot be read"),
+        ("device: !!python/object:os.system x", ":1: not valid YAML"),
+        ("--- {}\n--- {}", ":2: not valid YAML"),
+        ("preset: demo\x00", ": not valid YAML"),
+        ("a: &a [*a]", ": is nested too deeply, or refers to itself"),
+        ("a: " + "[" * 200 + "]" * 200, ": is nested too deeply"),
+        ("a: " + "[" * 9000 + "]" * 9000, ": is nested too deeply"),
+        ("a0: &a0 [x]\n" + "".join(f"a{i + 1}: &a{i + 1} [{', '.join([f'*a{i}'] * 9)}]\n"
+                                    for i in range(20)), ": has more than"),
+    ],
+    ids=lambda text: repr(text)[:40],
+)  # fmt: skip
+def test_unreadable_file_is_named(text, said, write):
+    path = write(text)
+    assert f"{path}{said}" in refusal([path])
+
+
+def test_file_that_is_not_there_and_file_that_is_no_text(tmp_path):
+    missing = tmp_path / "missing.yaml"
+    assert refusal([missing]).startswith(f"{missing}: cannot be read: ")
+    assert refusal([tmp_path]).startswith(f"{tmp_path}: cannot be read: ")
+    missing.write_bytes(b"\xff\xfe\xff")
+    assert f"{missing}: is not UTF-8 text" in refusal([missing])
+
+
+def test_removed_attack_that_an_experiment_names_is_reported_there(write):
+    message = refusal([write(IN % "deepfool: null")])
+    assert message.startswith("workflow/papers/frecon2021/paper.yaml:")
+    assert "experiments.tradeoff[6]: no attack 'deepfool'" in message
+
+
+def test_all_mistakes_are_said_at_once_but_not_without_end(write):
+    two = refusal([write("threads: 0\nseed: -1")])
+    assert "threads" in two
+    assert "seed" in two
+    many = refusal([write("".join(f"key{i}: 1\n" for i in range(20)))])
+    assert many.count("unknown key") == 5
+    assert many.endswith("and 15 more")
+
+
+def test_long_values_are_cut(write):
+    message = refusal([write(f"threads: [{', '.join(['1'] * 500)}]")])
+    assert max(map(len, message.splitlines()[:1])) < 300
+
+
+def test_place_says_where():
+    assert str(Place(None)) == "the command line (--config)"
+    assert str(Place(ROOT / "config.yaml", 3)) == "config.yaml:3"
+
+
+# Any mistake at all.
+
+ODD = [
+    *(None, True, False, 0, -1, 3, 10**30, 1.5, -0.0, float("nan"), float("inf"), 1e-320),
+    *("", "x", "scada", "é\u2028", "0.1", [], [1], [[]], [None], ["scada", "scada"]),
+    *({}, {"kind": "pgd"}, {"kind": None}, {"a": {"b": [1, {"c": None}]}}, {"kind": {"kind": 1}}),
+]
+
+
+def containers(values) -> list:
+    inner = values.values() if isinstance(values, dict) else values
+    found = [
+        part for value in inner if isinstance(value, dict | list) for part in containers(value)
+    ]
+    return [values, *found] if values else found
+
+
+def mutate(values, rng: random.Random) -> None:
+    """Break ``values`` in one random way, in place."""
+    place = rng.choice(containers(values))
+    key = rng.choice(list(place)) if isinstance(place, dict) else rng.randrange(len(place))
+    names = ["kind", "eps", "lambda1", "scada", "frecon2021", "x y", "1", "", "é"]
+    match rng.choice(["drop", "rename", "retype", "nest", "unnest", "swap", "add"]):
+        case "drop":
+            del place[key]
+        case "rename" if isinstance(place, dict):
+            old = str(key)
+            name = rng.choice([old + "s", old[:-1], old.upper(), old[1:] + old[:1], *names])
+            place[name] = place.pop(key)
+        case "nest":
+            place[key] = rng.choice([[place[key]], {str(key): place[key]}, {"kind": place[key]}])
+        case "unnest" if isinstance(place[key], dict | list) and place[key]:
+            inner = place[key]
+            place[key] = rng.choice(list(inner.values() if isinstance(inner, dict) else inner))
+        case "swap":
+            other = rng.choice(containers(values))
+            if other is not place:
+                place[key] = copy.deepcopy(other)
+        case "add" if isinstance(place, dict):
+            place[rng.choice(names)] = copy.deepcopy(rng.choice(ODD))
+        case _:
+            place[key] = copy.deepcopy(rng.choice(ODD))
+
+
+@pytest.mark.parametrize("batch", range(4))
+def test_random_mistakes_end_in_a_configuration_or_a_message(batch, write):
+    original = shipped(WORKFLOW / "presets" / "test.yaml").values
+    refused = 0
+    for number in range(75):
+        rng = random.Random(1000 * batch + number)
+        values = copy.deepcopy(original)
+        for _ in range(rng.randint(1, 3)):
+            if values:
+                mutate(values, rng)
+        path = write(yaml.safe_dump(values, allow_unicode=True, sort_keys=False))
+        try:
+            if number % 5:
+                load([path])
+            else:
+                load([CONFIG], values)
+        except ConfigError as error:
+            refused += 1
+            message = str(error)
+            assert "Traceback" not in message
+            assert "pydantic" not in message
+            first = message.splitlines()[0]
+            assert re.match(
+                r"(?:\S+\.yaml:\d+|the command line \(--config\)): \S.*: \S", first
+            ) or (re.match(r"\S+: \S", first)), (number, message)
+    assert refused > 30
+
+
+# What a process that only reads the configuration must not pay for.
+
+
+def test_configuration_is_read_without_heavy_imports():
+    code = """
+import sys
+import advsparse
+import advsparse.config.loading
+from pathlib import Path
+advsparse.config.loading.load([Path("config.yaml")])
+heavy = {"torch", "pandas", "matplotlib", "sklearn", "skimage", "scipy", "torchvision"}
+print(sorted(heavy & sys.modules.keys()))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(WORKFLOW), "PATH": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    assert done.stdout.strip() == "[]"

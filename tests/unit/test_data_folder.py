@@ -1,0 +1,274 @@
+"""The source that reads image files from a folder or an archive."""
+
+import io
+import os
+import re
+import shutil
+import struct
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from advsparse.data.folder import Folder
+from advsparse.errors import DataError
+
+
+def refused(source, directory, *parts):
+    """The message of the DataError that ``source`` raises, which has all of ``parts``."""
+    with pytest.raises(DataError) as caught:
+        source.load(directory)
+    message = str(caught.value)
+    assert str(directory / source.path) in message
+    for part in parts:
+        assert part in message, message
+
+
+def assert_equal(one, other):
+    assert one.classes == other.classes
+    for name in ("x_train", "y_train", "x_test", "y_test"):
+        np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
+
+
+def encoded(pixels, format="PNG", **options):
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, format, **options)
+    return stream.getvalue()
+
+
+def picture(seed, height=12, width=12):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+# "cat-2/" sorts before "cat/" as a path, but "cat" before "cat-2" as a class.
+PIXELS = {
+    f"{split}/{name}/{i}.png": picture(10 * k + i)
+    for split in ("train", "test")
+    for k, name in enumerate(("owl", "cat", "cat-2"))
+    for i in (2, 10, 1)
+}
+FILES = {entry: encoded(pixels) for entry, pixels in PIXELS.items()}
+JUNK = dict.fromkeys(
+    [
+        *("README.txt", ".DS_Store", "train/.DS_Store", "train/cat/Thumbs.db", "preview.png"),
+        *("train/cat/._1.png", "__MACOSX/train/cat/._1.png", "train/.git/a/x.png", "val/cat/1.png"),
+    ],
+    b"junk",
+)
+
+
+def written(path, files):
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for entry, data in files.items():
+                archive.writestr(entry, data)
+    elif ".tar" in path.name:
+        with tarfile.open(path, f"w:{path.suffix[1:]}".replace(":tar", ":")) as archive:
+            for entry, data in files.items():
+                info = tarfile.TarInfo(entry)
+                info.size = len(data)
+                archive.addfile(info, io.BytesIO(data))
+    else:
+        for entry, data in files.items():
+            (path / entry).parent.mkdir(parents=True, exist_ok=True)
+            (path / entry).write_bytes(data)
+    return Folder(path=path.name)
+
+
+NAMES = ("set", "set.zip", "set.tar", "set.tar.gz", "set.tar.bz2", "set.tar.xz")
+EACH = pytest.mark.parametrize("name", NAMES)
+
+
+@EACH
+@pytest.mark.parametrize("top", ["", "cifar/", "./"])
+def test_same_from_folder_and_archive(tmp_path, name, top):
+    files = {top + entry: data for entry, data in FILES.items()}
+    if not top.startswith("c"):  # images beside a top folder leave none in common
+        files = JUNK | files
+    splits = written(tmp_path / name, files).load(tmp_path)
+    assert splits.classes == ("cat", "cat-2", "owl")
+    assert splits.y_test.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+    for split in ("train", "test"):
+        for row, (label, file) in enumerate((c, f) for c in splits.classes for f in (1, 10, 2)):
+            image = getattr(splits, f"x_{split}")[row].transpose(1, 2, 0)
+            np.testing.assert_array_equal(image, PIXELS[f"{split}/{label}/{file}.png"])
+
+
+@EACH
+def test_reads_no_more_than_asked_for(tmp_path, name):
+    files = {e: d if e.endswith("/1.png") else b"never decoded" for e, d in FILES.items()}
+    source = written(tmp_path / name, files)
+    splits = Folder(path=name, train_per_class=1, test_per_class=1).load(tmp_path)
+    assert splits.y_train.tolist() == splits.y_test.tolist() == [0, 1, 2]
+    refused(source, tmp_path, ".png: cannot be read", "no image of the formats")
+
+
+def test_crop_resize_and_conversion(tmp_path):
+    pixels = picture(0, 10, 16)
+    image = Image.fromarray(pixels)
+    palette, alpha = io.BytesIO(), io.BytesIO()
+    image.quantize(8).save(palette, "PNG")
+    image.convert("RGBA").save(alpha, "PNG")
+    for data in (encoded(pixels), encoded(pixels, "TIFF"), alpha.getvalue(), palette.getvalue()):
+        written(tmp_path / "a.zip", {"train/a/1.png": data, "test/a/1.png": data})
+        for channels, mode in ((3, "RGB"), (1, "L")):
+            splits = Folder(path="a.zip", size=5, channels=channels).load(tmp_path)
+            expected = Image.open(io.BytesIO(data)).convert(mode).crop((3, 0, 13, 10))
+            expected = np.asarray(expected.resize((5, 5), Image.Resampling.BICUBIC))
+            expected = expected[None] if channels == 1 else expected.transpose(2, 0, 1)
+            np.testing.assert_array_equal(splits.x_train[0], expected)
+
+
+def bomb():
+    """A PNG of a few hundred bytes that claims 100 000 x 100 000 pixels."""
+    data = bytearray(encoded(picture(0)))
+    data[16:24] = struct.pack(">II", 100_000, 100_000)
+    data[29:33] = struct.pack(">I", zipfile.crc32(bytes(data[12:29])))
+    return bytes(data)
+
+
+def without(part):
+    return {entry: data for entry, data in FILES.items() if part not in entry}
+
+
+JPEG = encoded(picture(1, 64, 64), "JPEG")
+DEEP = np.arange(144, dtype=np.uint16).reshape(12, 12) * 300
+
+
+@EACH
+@pytest.mark.parametrize(
+    ("files", "parts"),
+    [
+        ({}, ["no image at train/<class>/<file>"]),
+        (JUNK, ["no image at train/<class>/<file>"]),
+        (without("test/"), ["no image at test/<class>/<file>"]),
+        (without("test/cat-2/"), ["'cat-2' of train has no image in test"]),
+        (without("train/owl/"), ["'owl' of test has no image in train"]),
+        (FILES | {"train/cat/sub/5.png": b""}, ["train/cat/sub/5.png", "train/<class>/<file>"]),
+        (FILES | {"test/5.png": b""}, ["test/5.png", "test/<class>/<file>"]),
+        (FILES | {"train/cat/2.png": b"junk"}, ["train/cat/2.png", "no image of the formats"]),
+        (FILES | {"train/cat/2.png": b""}, ["train/cat/2.png"]),
+        (FILES | {"test/owl/2.jpg": JPEG[: len(JPEG) // 2]}, ["test/owl/2.jpg", "truncated"]),
+        (FILES | {"test/owl/1.png": FILES["test/owl/1.png"][:-60]}, ["test/owl/1.png"]),
+        (FILES | {"test/owl/1.png": bomb()}, ["test/owl/1.png", "decompression bomb"]),
+        (FILES | {"train/cat/1.png": encoded(picture(1), "GIF")}, ["train/cat/1.png"]),
+        (FILES | {"train/cat/1.png": encoded(DEEP)}, ["train/cat/1.png", "eight bits"]),
+    ],
+)
+def test_folder_wrong_content(tmp_path, name, files, parts):
+    (tmp_path / "set").mkdir()
+    refused(written(tmp_path / name, files), tmp_path, *parts)
+
+
+@EACH
+def test_first_image_of_another_size(tmp_path, name):
+    files = FILES | {"train/cat/3.png": encoded(picture(1, 9, 11))}
+    source = written(tmp_path / name, files | {"train/owl/3.png": encoded(picture(1, 7, 7))})
+    refused(source, tmp_path, "train/cat/3.png is 11 x 9 pixels", "12 x 12; give size")
+    assert Folder(path=name, size=6).load(tmp_path).x_train.shape == (11, 3, 6, 6)
+
+
+def test_large_image_that_pillow_only_warns_of(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # of 144: a warning, not an error
+    refused(written(tmp_path / "set.zip", FILES), tmp_path, "/1.png", "decompression bomb")
+
+
+@pytest.mark.parametrize("name", NAMES[1:])
+@pytest.mark.parametrize("entry", ["/etc/x.png", "train/../../x.png", "..\\x.png", "C:\\x.png"])
+def test_paths_out_of_the_archive(tmp_path, name, entry):
+    refused(written(tmp_path / name, FILES | {entry: b""}), tmp_path, entry, "refused")
+
+
+def test_entry_there_twice(tmp_path):
+    source = written(tmp_path / "set.tar", FILES | {"./train/cat/1.png": b""})
+    refused(source, tmp_path, "./train/cat/1.png", "twice")
+
+
+def test_encrypted_entry(tmp_path):
+    source, file = written(tmp_path / "set.zip", FILES), tmp_path / "set.zip"
+    data = bytearray(file.read_bytes())
+    for header, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        for found in re.finditer(re.escape(header), bytes(data)):
+            data[found.start() + flags] |= 1
+    file.write_bytes(data)
+    refused(source, tmp_path, "train/cat/1.png", "encrypted")
+
+
+def test_damaged_zip(tmp_path):
+    source, file = written(tmp_path / "set.zip", FILES), tmp_path / "set.zip"
+    whole = file.read_bytes()
+    with zipfile.ZipFile(file) as archive:
+        offset = archive.getinfo("test/owl/10.png").header_offset
+    middle = offset + 200
+    file.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :])
+    refused(source, tmp_path, "test/owl/10.png: cannot be read")
+    file.write_bytes(whole[: len(whole) // 2])
+    refused(source, tmp_path, "cannot be read", "not a zip file")
+
+
+@pytest.mark.parametrize("name", NAMES[2:])
+def test_cut_tar_is_never_taken_for_a_shorter_one(tmp_path, name):
+    source, file = written(tmp_path / name, FILES), tmp_path / name
+    whole = file.read_bytes()
+    with tarfile.open(file) as archive:
+        size = archive.getmembers()[-1].offset if name == "set.tar" else len(whole)
+    # Among them: between two members, within a header, before the checksum of the stream.
+    for length in (0, 100, size // 2, size - 4, size - 1, size):
+        if length < len(whole):
+            file.write_bytes(whole[:length])
+            refused(source, tmp_path, "cannot be read")
+
+
+@pytest.mark.parametrize("name", ["set.tar", "set.tar.gz"])
+def test_damaged_tar(tmp_path, name):
+    source, file = written(tmp_path / name, FILES), tmp_path / name
+    whole = file.read_bytes()
+    if name == "set.tar":  # the name in the header of the second member
+        with tarfile.open(file) as archive:
+            position = archive.getmembers()[1].offset
+    else:
+        position = len(whole) - 8  # the stream's CRC
+    file.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+    refused(source, tmp_path, "cannot be read")
+
+
+def test_links(tmp_path):
+    written(tmp_path / "store", FILES)
+    (tmp_path / "set").mkdir()
+    for split in ("train", "test"):
+        (tmp_path / "set" / split).symlink_to(tmp_path / "store" / split)
+    (tmp_path / "store/train/cat/.loop").symlink_to(tmp_path / "set")
+    linked = Folder(path="set").load(tmp_path)
+    assert_equal(linked, Folder(path="store").load(tmp_path))
+    (tmp_path / "store/train/cat/.loop").unlink()
+    os.link(tmp_path / "store/train/cat/1.png", tmp_path / "store/train/cat/1b.png")
+    with tarfile.open(tmp_path / "set.tar", "w") as archive:
+        archive.add(tmp_path / "store", "store")
+        assert any(member.islnk() for member in archive.getmembers())
+    assert_equal(Folder(path="set.tar").load(tmp_path), Folder(path="store").load(tmp_path))
+    shutil.rmtree(tmp_path / "store/test/owl")
+    (tmp_path / "store/test/owl").mkdir()
+    (tmp_path / "store/test/owl/1.png").symlink_to("gone")
+    refused(Folder(path="set"), tmp_path, "test/owl/1.png", "No such file")
+
+
+def test_neither_folder_nor_archive(tmp_path):
+    (tmp_path / "set.rar").write_bytes(b"")
+    refused(Folder(path="set.rar"), tmp_path, "neither a folder nor", ".tar.gz")
+
+
+def test_real_cifar10():
+    default = Path(__file__).parents[3] / "shared" / "data"
+    path = Path(os.environ.get("ADVSPARSE_SHARED_DATA", default))
+    path = path / "cifar10-jpeg.zip" if path.is_dir() else path
+    if not path.is_file():
+        pytest.skip(f"{path} is not there (ADVSPARSE_SHARED_DATA says where it is)")
+    splits = Folder(path=str(path), train_per_class=5, test_per_class=2).load(Path())
+    assert splits.x_train.shape == (50, 3, 32, 32)
+    assert splits.x_test.shape == (20, 3, 32, 32)
+    assert splits.classes[:3] == ("airplane", "automobile", "bird")
+    assert 100 < splits.x_train.mean() < 140  # all of CIFAR-10: 121
+    assert splits.x_train.std() > 50

@@ -1,0 +1,340 @@
+"""Training of classifiers: reproducible, resumable, and loud when it fails."""
+
+import logging
+import re
+
+import numpy as np
+import pytest
+import torch
+
+from advsparse.data.digits import Digits
+from advsparse.errors import TrainingError
+from advsparse.models._layers import Normalise
+from advsparse.models._training import Training, train
+from advsparse.models.lenet import LeNet
+
+SHAPES = {(3, 32, 32), (1, 28, 28), (1, 32, 32), (3, 28, 28)}
+TRAININGS = {
+    "adam": Training(optimizer="adam", learning_rate=0.01, batch_size=16, weight_decay=1e-3),
+    "sgd": Training(optimizer="sgd", learning_rate=0.05, batch_size=16, weight_decay=1e-3),
+}
+both = pytest.mark.parametrize("training", TRAININGS.values(), ids=TRAININGS)
+
+
+@pytest.fixture(scope="module")
+def images():
+    """A little data of a shape that makes the channels_last layout matter: 50 colour images."""
+    rng = np.random.default_rng(0)
+    x = torch.from_numpy(rng.random((50, 3, 28, 28), dtype=np.float32))
+    return x, torch.from_numpy(rng.integers(0, 4, 50))
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    data = Digits(train_per_class=80).load(tmp_path_factory.getbasetemp())
+    return [
+        (torch.from_numpy(x).float() / 255, torch.from_numpy(y))
+        for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test))
+    ]
+
+
+def built(x, seed=1, classes=4):
+    model = LeNet().build(tuple(x.shape[1:]), classes, seed)
+    model.normalise.set_statistics(x)
+    return model
+
+
+def with_epochs(training: Training, epochs: int) -> Training:
+    return Training(
+        epochs=epochs,
+        batch_size=training.batch_size,
+        optimizer=training.optimizer,
+        learning_rate=training.learning_rate,
+        weight_decay=training.weight_decay,
+    )
+
+
+def trained(training, x, y, seed=3, **options):
+    model = built(x)
+    train(training, model, x, y, seed=seed, **options)
+    return model
+
+
+def assert_same(one, other):
+    ours, theirs = one.state_dict(), other.state_dict()
+    assert ours.keys() == theirs.keys()
+    for name, value in ours.items():
+        assert torch.equal(value, theirs[name]), name
+
+
+def differs(one, other) -> bool:
+    return any(
+        not torch.equal(value, other.state_dict()[name]) for name, value in one.state_dict().items()
+    )
+
+
+# The network.
+
+
+@pytest.mark.parametrize("shape", sorted(SHAPES))
+def test_lenet_gives_logits(shape):
+    model = LeNet().build(shape, 7)
+    logits = model(torch.rand(5, *shape))
+    assert logits.shape == (5, 7)
+    assert logits.isfinite().all()
+    assert not torch.allclose(logits.softmax(1), logits)
+
+
+@pytest.mark.parametrize("shape", [(3, 64, 64), (1, 8, 8), (1, 28, 32), (3, 32, 28), (3, 31, 31)])
+def test_lenet_refuses_other_shapes(shape):
+    with pytest.raises(ValueError, match=f"not {shape[1]}x{shape[2]}"):
+        LeNet().build(shape, 10)
+
+
+def test_lenet_refuses_settings():
+    with pytest.raises(ValueError, match="width"):
+        LeNet(width=3)
+
+
+def test_weights_come_from_the_seed_alone(images):
+    torch.manual_seed(5)
+    one = built(images[0], seed=1)
+    torch.manual_seed(6)
+    two = built(images[0], seed=1)
+    assert_same(one, two)
+    assert differs(one, built(images[0], seed=2))
+
+
+def test_building_leaves_the_global_generator_alone():
+    before = torch.get_rng_state()
+    LeNet().build((3, 32, 32), 10, seed=9)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_building_that_fails_leaves_the_global_generator_alone():
+    before = torch.get_rng_state()
+    with pytest.raises(ValueError, match="lenet"):
+        LeNet().build((3, 5, 5), 10, seed=9)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_convolutions_are_in_the_fast_layout():
+    weight = LeNet().build((3, 32, 32), 10).layers[0].weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_normalisation_is_part_of_what_is_saved():
+    state = LeNet().build((3, 32, 32), 10).state_dict()
+    assert {"normalise.mean", "normalise.std"} <= state.keys()
+
+
+@pytest.mark.parametrize("shape", [(40, 3, 28, 28), (1, 1, 32, 32), (1000, 1, 5, 7)])
+def test_normalised_images_have_mean_0_and_deviation_1(shape):
+    rng = np.random.default_rng(1)
+    x = torch.from_numpy(rng.random(shape, dtype=np.float32))
+    x = x * torch.linspace(0.1, 1, shape[1]).reshape(1, -1, 1, 1)
+    layer = Normalise(shape[1])
+    layer.set_statistics(x)
+    out = layer(x).double()
+    assert out.mean((0, 2, 3)).abs().max() < 1e-5
+    assert (out.std((0, 2, 3), correction=0) - 1).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, 1 / 3, 0.7, 1.0])
+@pytest.mark.parametrize("shape", [(1, 1, 7, 3), (13, 2, 9, 11), (101, 2, 28, 28)])
+def test_constant_channel_is_centred_only(value, shape):
+    x = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    x[:, 0] = value
+    layer = Normalise(shape[1])
+    layer.set_statistics(x)
+    assert layer(x)[:, 0].abs().max() < 1e-6
+    # A pixel that is not constant later on is not blown up.
+    assert layer(x + 0.5)[:, 0].abs().max() < 0.51
+
+
+# Training.
+
+
+def test_learns_digits(digits):
+    (x, y), (x_test, y_test) = digits
+    model = built(x, classes=10)
+
+    def loss():
+        with torch.no_grad():
+            return float(torch.nn.functional.cross_entropy(model(x), y))
+
+    before = loss()
+    train(Training(epochs=3), model, x, y, seed=0)
+    assert loss() < before / 2
+    accuracy = (model(x_test).argmax(1) == y_test).float().mean()
+    assert accuracy > 0.7  # chance is 0.1
+    assert not model.training
+
+
+@both
+def test_training_is_reproducible_whatever_the_global_generator(training, images):
+    training = with_epochs(training, 2)
+    torch.manual_seed(1)
+    one = trained(training, *images)
+    torch.manual_seed(2)
+    before = torch.get_rng_state()
+    two = trained(training, *images)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert_same(one, two)
+    assert differs(one, trained(training, *images, seed=4))
+
+
+def test_checkpoints_change_nothing(images, tmp_path):
+    training = with_epochs(TRAININGS["adam"], 2)
+    path = tmp_path / "new" / "checkpoint.safetensors"
+    assert_same(trained(training, *images), trained(training, *images, checkpoint=path))
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_images_and_labels_are_left_alone(images):
+    x, y = images[0].clone(), images[1].clone()
+    trained(with_epochs(TRAININGS["sgd"], 1), x, y)
+    assert torch.equal(x, images[0])
+    assert torch.equal(y, images[1])
+
+
+class Interruption(Exception):
+    """What ends a training from outside."""
+
+
+@both
+def test_continued_training_ends_in_the_same_weights(training, images, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    options = {"checkpoint": tmp_path / "checkpoint.safetensors", "identity": "this one"}
+    trained(with_epochs(training, 2), *images, **options)
+    continued = trained(with_epochs(training, 4), *images, **options)
+    assert "after epoch 2" in caplog.text
+    assert_same(continued, trained(with_epochs(training, 4), *images))
+
+
+@both
+def test_training_interrupted_within_an_epoch_ends_in_the_same_weights(training, images, tmp_path):
+    training = with_epochs(training, 4)
+    options = {"checkpoint": tmp_path / "checkpoint.safetensors", "identity": "this one"}
+    model = built(images[0])
+    batches = 0
+
+    def interrupt(*_):
+        nonlocal batches
+        batches += 1
+        if batches == 2 * 4 + 2:  # the second of the four batches of the third epoch
+            raise Interruption
+
+    model.register_forward_pre_hook(interrupt)
+    with pytest.raises(Interruption):
+        train(training, model, *images, seed=3, **options)
+    assert differs(model, built(images[0]))
+    resumed = trained(training, *images, **options)
+    assert_same(resumed, trained(training, *images))
+    # Once more: nothing is left to do, and nothing changes.
+    assert_same(trained(training, *images, **options), resumed)
+
+
+def test_resumed_layout_is_that_of_an_uninterrupted_training(images, tmp_path):
+    training = with_epochs(TRAININGS["adam"], 1)
+    path = tmp_path / "checkpoint.safetensors"
+    trained(training, *images, checkpoint=path)
+    model = trained(training, *images, checkpoint=path)
+    assert model.layers[0].weight.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_checkpoint_of_another_training_is_not_used(images, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    training = with_epochs(TRAININGS["adam"], 2)
+    trained(with_epochs(TRAININGS["sgd"], 1), *images, checkpoint=path, identity="another")
+    afresh = trained(training, *images, checkpoint=path, identity="this one")
+    assert_same(afresh, trained(training, *images))
+
+
+def flipped(data: bytes, position: int) -> bytes:
+    return data[:position] + bytes([data[position] ^ 4]) + data[position + 1 :]
+
+
+def header(data: bytes) -> int:
+    return 8 + int.from_bytes(data[:8], "little")
+
+
+DAMAGES = {
+    "empty": lambda data: b"",
+    "cut in the header": lambda data: data[:100],
+    "cut in the weights": lambda data: data[: len(data) // 2],
+    "cut by a byte": lambda data: data[:-1],
+    "longer": lambda data: data + b"\0",
+    "other length of the header": lambda data: flipped(data, 1),
+    "huge header": lambda data: flipped(data, 6),
+    "no JSON": lambda data: flipped(data, 8),
+    "another name": lambda data: data.replace(b"layers.0.weight", b"layers.0.weighu", 1),
+    "another epoch": lambda data: re.sub(rb'(epoch\W*)1', rb"\g<1>2", data, count=1),
+    "another weight": lambda data: flipped(data, header(data) + 5000),
+    "another file": lambda data: b"PK\3\4" + data[4:],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_damaged_checkpoint_is_not_used(damage, images, tmp_path, caplog):
+    path = tmp_path / "checkpoint.safetensors"
+    training = with_epochs(TRAININGS["adam"], 2)
+    options = {"checkpoint": path, "identity": "this one"}
+    trained(with_epochs(training, 1), *images, **options)
+    data = path.read_bytes()
+    assert damage(data) != data
+    path.write_bytes(damage(data))
+    model = trained(training, *images, **options)
+    warnings = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(warnings) == 1
+    assert str(path) in warnings[0].getMessage()
+    assert "afresh" in warnings[0].getMessage()
+    assert_same(model, trained(training, *images))
+    # The damaged file was replaced by a good one.
+    caplog.clear()
+    assert_same(trained(training, *images, **options), model)
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def test_loss_that_is_not_finite_is_an_error(images, tmp_path):
+    path = tmp_path / "checkpoint.safetensors"
+    training = Training(optimizer="sgd", learning_rate=1e20, epochs=5, batch_size=16)
+    with pytest.raises(TrainingError) as caught:
+        trained(training, *images, checkpoint=path)
+    message = str(caught.value)
+    assert re.search(r"\b(nan|inf)\b", message)
+    assert "epoch 1 of 5" in message
+    assert "learning rate 1e+20" in message
+    assert "sgd" in message
+    assert not path.exists()  # a training that failed leaves nothing to resume from
+
+
+def test_weights_that_are_not_finite_are_an_error(images):
+    model = built(images[0])
+    with torch.no_grad():
+        model.layers[0].weight[0, 0, 0, 0] = torch.inf
+    with pytest.raises(TrainingError, match="epoch 1 of 2"):
+        train(Training(epochs=2), model, *images, seed=0)
+
+
+def test_last_batch_may_be_a_single_image(images):
+    x, y = images[0][:17], images[1][:17]
+    assert trained(with_epochs(TRAININGS["adam"], 1), x, y)(x).isfinite().all()
+
+
+def test_progress_is_logged(images, caplog):
+    caplog.set_level(logging.INFO)
+    trained(with_epochs(TRAININGS["adam"], 2), *images)
+    said = [record.getMessage() for record in caplog.records]
+    assert [line.partition(":")[0] for line in said] == ["epoch 1 of 2", "epoch 2 of 2"]
+    assert all("loss" in line and "accuracy" in line for line in said)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"epochs": 0}, {"batch_size": 0}, {"learning_rate": 0.0}, {"learning_rate": float("nan")},
+     {"weight_decay": -1.0}, {"optimizer": "lbfgs"}, {"epoch": 1}],
+)  # fmt: skip
+def test_training_refuses_bad_settings(values):
+    with pytest.raises(ValueError, match=next(iter(values))):
+        Training(**values)

@@ -1,0 +1,36 @@
+"""Artifacts: the files a stage leaves behind, each with the record of how it was made.
+
+==========  ==================================  =====================================
+Kind        File                                Metadata
+==========  ==================================  =====================================
+arrays      ``.npz``, uncompressed, no pickles  JSON in the array ``__metadata__``
+tensors     ``.safetensors``                    JSON in the header, under ``advsparse``
+rows        ``.csv``, one evaluation per row    JSON in the sidecar ``.csv.meta.json``
+==========  ==================================  =====================================
+
+A writer replaces its destination in one step or leaves it as it was, and returns the metadata with
+the payload's digest filled in. A reader checks everything before it returns anything; what it
+cannot vouch for is an :class:`~advsparse.errors.ArtifactError` that names the file and the command
+that rebuilds it. Equal payloads give equal digests, and equal CSV files, whatever the wall time.
+"""
+
+from advsparse.artifacts.arrays import read_arrays, write_arrays
+from advsparse.artifacts.atomic import atomic_path
+from advsparse.artifacts.metadata import FORMAT_VERSION, Metadata, make_metadata
+from advsparse.artifacts.rows import ROW_COLUMNS, read_rows, sidecar_path, write_rows
+from advsparse.artifacts.tensors import read_tensors, write_tensors
+
+__all__ = [
+    "FORMAT_VERSION",
+    "ROW_COLUMNS",
+    "Metadata",
+    "atomic_path",
+    "make_metadata",
+    "read_arrays",
+    "read_rows",
+    "read_tensors",
+    "sidecar_path",
+    "write_arrays",
+    "write_rows",
+    "write_tensors",
+]

@@ -1,0 +1,279 @@
+"""The contract of all attacks, and what every one of them needs done right.
+
+An attack is a frozen set of hyper-parameters. Calling it checks its input, puts the model into
+evaluation mode, splits the images into chunks that fit into memory, leaves alone the images that
+need no attack, brings what comes back into the threat model, and measures success and distance on
+the tensor that it returns. A subclass derives from one of :class:`BudgetAttack`,
+:class:`MinimumNormAttack` and :class:`PenaltyAttack`, and overrides :meth:`Attack.perturb`.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from advsparse.attacks._oracle import Oracle, bytes_per_image, undisturbed
+from advsparse.lazy import torch
+from advsparse.seeding import Random
+from advsparse.settings import NonNegativeFloat, settings
+from advsparse.threat import Norm, Threat
+
+logger = logging.getLogger(__name__)
+
+MEMORY = 2 * 2**30
+"""Bytes that an attack may take for activations and working copies, unless told otherwise."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What an attack returns, image by image, on the CPU or device of its input.
+
+    ``trace`` holds what one attack alone has to tell, each entry an array with N first.
+    """
+
+    x: torch.Tensor
+    """Adversarial images, N x C x H x W."""
+    success: torch.Tensor
+    """Whether the prediction on ``x`` is wrong (untargeted) or the target, bool of shape N."""
+    distance: torch.Tensor
+    """Distance from the clean image in the norm of the attack, float64 of shape N."""
+    queries: torch.Tensor
+    """Forward and backward passes spent on the image, int64 of shape N."""
+    steps: torch.Tensor
+    """Iterations spent on the image, int64 of shape N."""
+    trace: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What :meth:`Attack.perturb` proposes for a chunk; the base class measures it."""
+
+    x: torch.Tensor
+    steps: torch.Tensor
+    trace: dict[str, torch.Tensor] = field(default_factory=dict)
+
+
+Perturb = Callable[..., Candidate]
+
+
+@settings
+class Attack(ABC):
+    """Hyper-parameters of an attack, and the attack itself."""
+
+    norm: Norm = "l2"
+    """The norm in which the perturbation is bounded or measured."""
+
+    @property
+    @abstractmethod
+    def threat(self) -> Threat:
+        """The threat model that the returned images obey."""
+
+    @abstractmethod
+    def perturb(
+        self,
+        oracle: Oracle,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        target: torch.Tensor | None,
+        rng: Random,
+    ) -> Candidate:
+        """Propose adversarial images for a chunk, all of whose images still stand.
+
+        Losses are summed over images, never averaged, and no image's result may depend on another.
+        """
+
+    def __call__(
+        self,
+        model: torch.nn.Module,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        target: torch.Tensor | None = None,
+        *,
+        rng: Random | int = 0,
+        memory: int = MEMORY,
+    ) -> Result:
+        """Attack ``model``, which maps pixels to logits, at the images ``x`` with labels ``y``.
+
+        x: N x C x H x W in [0, 1], float32 or float64; y: N labels, int64, which an untargeted
+        attack leads away from (the model's own predictions, to measure a fooling rate);
+        target: N labels to be reached instead; rng: a seed; memory: bytes for activations.
+
+        An image that is adversarial already comes back as it is, at distance 0.
+
+        Raises ValueError for images outside [0, 1] or not finite, and for shapes or labels that
+        don't fit.
+        """
+        return self._run(self.perturb, model, x, y, target, rng, memory)
+
+    def _run(self, perturb: Perturb, model, x, y, target, rng, memory) -> Result:
+        rng, x = rng if isinstance(rng, Random) else Random(rng), x.detach()
+        with undisturbed(model, x.device):
+            _check(model, x, y, target)
+            size = max(1, memory // (4 * bytes_per_image(model, x[:1])))
+            chunks = []
+            for start in range(0, len(x), size):
+                part = slice(start, start + size)
+                goal = None if target is None else target[part]
+                chunks.append(self._chunk(perturb, model, x[part], y[part], goal, rng))
+                done = min(start + size, len(x))
+                fooled = sum(int(chunk.success.sum()) for chunk in chunks)
+                logger.info("%d of %d images attacked, %d fooled", done, len(x), fooled)
+        return _join(chunks)
+
+    def _chunk(self, perturb: Perturb, model, x, y, target, rng) -> Result:
+        oracle = Oracle(model, len(x))
+        everyone = torch.arange(len(x), device=x.device)
+        adversarial = _succeeds(oracle.logits(x, everyone), y, target)
+        stand = (~adversarial).nonzero().flatten()
+        if self.threat.eps == 0:
+            stand = stand[:0]
+        x_adv = x.clone()
+        steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        trace = {}
+        if len(stand):
+            goal = None if target is None else target[stand]
+            seen = oracle.restrict(stand)
+            candidate = perturb(seen, x[stand].contiguous(), y[stand], goal, rng)
+            x_adv[stand] = self.threat.settle(candidate.x.detach(), x[stand])
+            steps[stand] = candidate.steps
+            for name, values in candidate.trace.items():
+                trace[name] = values.new_zeros(len(x), *values.shape[1:])
+                trace[name][stand] = values
+        success = _succeeds(oracle.logits(x_adv, everyone), y, target)
+        distance = self.threat.distance(x_adv, x)
+        x_adv, distance = self._conclude(x, x_adv, success, distance)
+        return Result(x_adv, success, distance, oracle.queries, steps, trace)
+
+    def _conclude(self, x, x_adv, success, distance):
+        """What stands for an image that the attack failed on: by default, its best effort."""
+        return x_adv, distance
+
+
+@settings
+class BudgetAttack(Attack):
+    """An attack that does its worst within a ball of given radius."""
+
+    eps: NonNegativeFloat
+    """The radius of the ball, in the units of ``norm``."""
+
+    @property
+    def threat(self) -> Threat:
+        return Threat(norm=self.norm, eps=self.eps)
+
+
+@settings
+class MinimumNormAttack(Attack):
+    """An attack that looks for the nearest adversarial image.
+
+    Where it finds none, the clean image comes back, at distance infinity.
+    """
+
+    @property
+    def threat(self) -> Threat:
+        return Threat(norm=self.norm)
+
+    def _conclude(self, x, x_adv, success, distance):
+        kept = success.reshape(-1, *[1] * (x.ndim - 1))
+        return torch.where(kept, x_adv, x), distance.where(success, torch.inf)
+
+
+@settings
+class PenaltyAttack(Attack):
+    """An attack that weighs the size of the perturbation against the loss.
+
+    Whether it fools or not, its perturbed image is what comes back.
+    """
+
+    @property
+    def threat(self) -> Threat:
+        return Threat(norm=self.norm)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a universal attack has learned: named arrays, its learning history among them."""
+
+    arrays: Mapping[str, torch.Tensor]
+
+
+class UniversalAttack(ABC):
+    """Mixin of an attack that learns from some images what it then applies to others."""
+
+    @abstractmethod
+    def learn(
+        self,
+        oracle: Oracle,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        target: torch.Tensor | None,
+        rng: Random,
+    ) -> Fit:
+        """Learn from all images of ``x`` at once."""
+
+    def fit(
+        self,
+        model: torch.nn.Module,
+        x: torch.Tensor,
+        y: torch.Tensor,
+        target: torch.Tensor | None = None,
+        *,
+        rng: Random | int = 0,
+    ) -> Fit:
+        """Learn from the images ``x``; arguments and errors as for a call."""
+        rng, x = rng if isinstance(rng, Random) else Random(rng), x.detach()
+        with undisturbed(model, x.device):
+            _check(model, x, y, target)
+            return self.learn(Oracle(model, len(x)), x, y, target, rng)
+
+    def __call__(self, model, x, y, target=None, *, fit: Fit, rng=0, memory=MEMORY) -> Result:
+        """Attack with what :meth:`fit` has learned; see :meth:`Attack.__call__`."""
+        return self._run(partial(self.perturb, fit=fit), model, x, y, target, rng, memory)
+
+
+def _succeeds(logits, y, target):
+    prediction = logits.argmax(1)
+    return prediction != y if target is None else prediction == target
+
+
+def _check(model, x, y, target) -> None:
+    if x.ndim != 4 or len(x) == 0 or not x.is_floating_point():
+        raise ValueError(
+            f"x: expected floating-point images N x C x H x W, got {x.dtype} {tuple(x.shape)}"
+        )
+    low, high = float(x.min()), float(x.max())
+    if not (low >= 0 and high <= 1):
+        raise ValueError(f"x: pixels must lie in [0, 1], found {low:g} to {high:g}")
+    with torch.no_grad():
+        logits = model(x[:1])
+    if logits.ndim != 2:
+        raise ValueError(f"model: expected logits N x K, got shape {tuple(logits.shape)}")
+    for name, labels in (("y", y), ("target", target)):
+        if labels is None:
+            continue
+        if labels.shape != x.shape[:1] or labels.dtype != torch.int64:
+            raise ValueError(
+                f"{name}: expected {len(x)} int64 labels, got {labels.dtype} {tuple(labels.shape)}"
+            )
+        if int(labels.min()) < 0 or int(labels.max()) >= logits.shape[1]:
+            raise ValueError(f"{name}: labels must lie in 0..{logits.shape[1] - 1}")
+
+
+def _join(chunks: list[Result]) -> Result:
+    def cat(name):
+        return torch.cat([getattr(chunk, name) for chunk in chunks])
+
+    # A chunk none of whose images needed an attack has no trace: zeros stand for it.
+    names = {name: values for chunk in chunks for name, values in chunk.trace.items()}
+    trace = {
+        name: torch.cat(
+            [
+                chunk.trace.get(name, like.new_zeros(len(chunk.x), *like.shape[1:]))
+                for chunk in chunks
+            ]
+        )
+        for name, like in names.items()
+    }
+    return Result(*map(cat, ("x", "success", "distance", "queries", "steps")), trace)

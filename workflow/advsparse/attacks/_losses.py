@@ -1,0 +1,37 @@
+"""Objectives that attacks ascend, all per image and never averaged."""
+
+from __future__ import annotations
+
+from advsparse.lazy import torch
+
+
+def cross_entropy(logits: torch.Tensor, y: torch.Tensor, target: torch.Tensor | None):
+    """Cross-entropy to ascend: with the label, or minus that with the target; shape N."""
+    if target is None:
+        return torch.nn.functional.cross_entropy(logits, y, reduction="none")
+    return -torch.nn.functional.cross_entropy(logits, target, reduction="none")
+
+
+def margin(logits: torch.Tensor, y: torch.Tensor, target: torch.Tensor | None):
+    """How far an image is from being adversarial, in logits: at most 0 where it is; shape N.
+
+    Untargeted: z_y - max_{k != y} z_k. Targeted: max_{k != t} z_k - z_t.
+    """
+    goal = y if target is None else target
+    own = logits.gather(1, goal[:, None]).squeeze(1)
+    others = logits.scatter(1, goal[:, None], -torch.inf).amax(1)
+    return own - others if target is None else others - own
+
+
+def direction(gradient: torch.Tensor, norm: str) -> torch.Tensor:
+    """The step of unit size in ``norm`` along which a linear function rises fastest.
+
+    The sign for linf, the normalised gradient for l2. A zero gradient gives a zero step.
+    """
+    if norm == "linf":
+        return gradient.sign()
+    tiny = torch.finfo(gradient.dtype).tiny
+    one = [-1, *[1] * (gradient.ndim - 1)]
+    # Scaled first: the squares of the gradient of a saturated softmax underflow.
+    gradient = gradient / gradient.flatten(1).abs().amax(1).clamp(min=tiny).reshape(one)
+    return gradient / gradient.flatten(1).norm(dim=1).clamp(min=tiny).reshape(one)

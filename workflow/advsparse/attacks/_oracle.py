@@ -1,0 +1,108 @@
+"""The model as an attack sees it: evaluated, differentiated in its input, and counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from advsparse.lazy import torch
+
+Objective = Callable[["torch.Tensor"], "torch.Tensor"]
+
+
+class Oracle:
+    """Access to ``model`` for the images of a chunk, counting passes per image.
+
+    ``rows`` names the images of the chunk that a batch holds; none means all, in order.
+    """
+
+    def __init__(self, model: torch.nn.Module, count: int) -> None:
+        self.model = model
+        self.queries = torch.zeros(count, dtype=torch.int64)
+        self._rows = torch.arange(count)
+
+    def restrict(self, rows: torch.Tensor) -> Oracle:
+        """The same oracle for some of the images; the passes are counted in common."""
+        part = object.__new__(Oracle)
+        part.model, part.queries, part._rows = self.model, self.queries, self._rows[rows.cpu()]
+        return part
+
+    def logits(self, x: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
+        """Logits without gradients, N x K."""
+        self._count(rows, 1)
+        with torch.no_grad():
+            return self.model(x)
+
+    def differentiable(self, x: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
+        """Logits with the graph that leads back to ``x``; the backward pass is counted too."""
+        self._count(rows, 2)
+        return self.model(x)
+
+    def gradient(
+        self, x: torch.Tensor, objective: Objective, rows: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Values of ``objective(logits)`` (N), logits (N x K), and the gradient in ``x``."""
+        x = x.detach().requires_grad_()
+        logits = self.differentiable(x, rows)
+        value = objective(logits)
+        (gradient,) = torch.autograd.grad(value.sum(), x)
+        return value.detach(), logits.detach(), gradient
+
+    def jacobian(
+        self, x: torch.Tensor, rows: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits N x K, and their gradients in ``x``, N x K x C x H x W."""
+        x = x.detach().requires_grad_()
+        logits = self.model(x)
+        classes = logits.shape[1]
+        self._count(rows, 1 + classes)
+        gradients = [
+            torch.autograd.grad(logits[:, k].sum(), x, retain_graph=k < classes - 1)[0]
+            for k in range(classes)
+        ]
+        return logits.detach(), torch.stack(gradients, dim=1)
+
+    def _count(self, rows, passes) -> None:
+        chosen = self._rows if rows is None else self._rows[rows.cpu()]
+        self.queries[chosen] += passes
+
+
+@contextmanager
+def undisturbed(model: torch.nn.Module, device: torch.device) -> Iterator[None]:
+    """Evaluation mode without parameter gradients; everything is as it was afterwards.
+
+    That is the training flag of each module, ``requires_grad`` of each parameter, and the global
+    random number generators, which a stochastic model may use. Inside, gradients are recorded even
+    where the caller has switched them off.
+    """
+    modes = [(module, module.training) for module in model.modules()]
+    wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    devices = [device] if device.type == "cuda" else []
+    try:
+        model.eval()
+        for parameter, _ in wanted:
+            parameter.requires_grad_(False)
+        with torch.random.fork_rng(devices), torch.enable_grad():
+            yield
+    finally:
+        for module, training in modes:
+            module.training = training
+        for parameter, required in wanted:
+            parameter.requires_grad_(required)
+
+
+def bytes_per_image(model: torch.nn.Module, x: torch.Tensor) -> int:
+    """Bytes that one forward pass of the single image ``x`` keeps for its backward pass."""
+    kept = x.nbytes
+    # Weights are kept too, but once for all images.
+    weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+
+    def count(tensor):
+        nonlocal kept
+        if tensor.untyped_storage().data_ptr() not in weights:
+            kept += tensor.nbytes
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        model(x.detach().requires_grad_())
+    return kept

@@ -1,0 +1,73 @@
+"""The attack stages of the pipeline: artifacts in, arrays out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+
+import numpy as np
+
+from advsparse import registry
+from advsparse.artifacts import read_arrays
+from advsparse.attacks._base import Fit, UniversalAttack
+from advsparse.data._io import load_dataset
+from advsparse.data._selection import choose
+from advsparse.jobs import Job
+from advsparse.lazy import torch
+from advsparse.models._io import load_classifier, predict
+
+logger = logging.getLogger(__name__)
+
+
+class AttackStage:
+    """An attack, the classifier, and the images, as a job's settings name them."""
+
+    def __init__(self, job: Job, dataset: str | Path, classifier: str | Path) -> None:
+        settings = job.settings
+        data = load_dataset(dataset)
+        chosen = settings["images"]
+        split = chosen["split"]
+        self.index = choose(len(data.labels(split)), **chosen)
+        self.device, self.seed = job.device, settings["seed"]
+        self.model, _ = load_classifier(classifier, self.device)
+        self.x = torch.from_numpy(data.images(split, self.index)).to(self.device)
+        self.label = torch.from_numpy(data.labels(split, self.index)).to(self.device)
+        self.clean_prediction = predict(self.model, self.x)
+        against = {"label": self.label, "prediction": self.clean_prediction}
+        self.y = against[settings["against"]]
+        self.method = registry.from_spec("attacks", settings["method"])
+        logger.info("%s, %d images", self.method, len(self.x))
+
+    def fit(self) -> tuple[dict[str, np.ndarray], float]:
+        """What the attack learns, with the indices of its images; and the seconds it took."""
+        started = time.monotonic()
+        fit = self.method.fit(self.model, self.x, self.y, rng=self.seed)
+        seconds = time.monotonic() - started
+        arrays = {name: value.cpu().numpy() for name, value in fit.arrays.items()}
+        return arrays | {"index": self.index}, seconds
+
+    def attack(self, fit: str | Path | None) -> tuple[dict[str, np.ndarray], float]:
+        """The attack's result, with indices, labels and clean predictions; and its seconds."""
+        options = {}
+        arrays = {
+            "index": self.index,
+            "label": self.label.cpu().numpy(),
+            "clean_prediction": self.clean_prediction.cpu().numpy(),
+        }
+        if isinstance(self.method, UniversalAttack):
+            learned, _ = read_arrays(fit, stage="fit")
+            tensors = {name: torch.from_numpy(value) for name, value in learned.items()}
+            options["fit"] = Fit(tensors)
+            if "dead_start" in learned:
+                arrays["dead_start"] = learned["dead_start"]
+        started = time.monotonic()
+        result = self.method(self.model, self.x, self.y, rng=self.seed, **options)
+        seconds = time.monotonic() - started
+        arrays["x_adv"] = result.x.cpu().numpy()
+        arrays["prediction"] = predict(self.model, result.x).cpu().numpy()
+        for name in ("success", "distance", "queries", "steps"):
+            arrays[name] = getattr(result, name).cpu().numpy()
+        for name, values in result.trace.items():
+            arrays[f"trace.{name}"] = values.cpu().numpy()
+        return arrays, seconds

@@ -1,0 +1,37 @@
+"""Random noise of a given size: the control that every attack must beat."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from advsparse.attacks._base import BudgetAttack, Candidate
+from advsparse.attacks._losses import direction
+from advsparse.lazy import torch
+from advsparse.settings import settings
+
+
+@settings
+class Noise(BudgetAttack):
+    r"""A perturbation drawn blindly and scaled to the budget: x' = x + eps n / ||n||_p.
+
+    Before the clamp to [0, 1] its norm is exactly eps; clamping can only shorten it. Cost: no
+    gradient.
+    """
+
+    norm: Literal["linf", "l2", "relative_l2"] = "l2"
+    law: Literal["gaussian", "uniform", "sign"] = "gaussian"
+    """Law of the entries of n: standard normal, uniform in [-1, 1], or -1 and 1 with equal odds."""
+
+    def perturb(self, oracle, x, y, target, rng) -> Candidate:
+        if self.law == "gaussian":
+            noise = rng.normal_like(x)
+        else:
+            noise = 2 * rng.uniform_like(x) - 1
+            noise = noise.sign() if self.law == "sign" else noise
+        if self.norm == "linf":
+            size = noise.flatten(1).abs().amax(1).reshape(-1, 1, 1, 1)
+            noise = noise / size
+        else:
+            noise = direction(noise, "l2")
+        steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        return Candidate(x + self.threat.radius(x) * noise, steps)

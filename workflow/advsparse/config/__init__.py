@@ -1,0 +1,1 @@
+"""The configuration: read, merged, validated, and turned into jobs."""

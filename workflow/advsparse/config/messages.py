@@ -1,0 +1,143 @@
+"""What is wrong with a configuration, said with file, line, key and the nearest known key."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from advsparse.config.schema import subschema
+from advsparse.config.sources import Key, Tree, dotted
+from advsparse.errors import ConfigError
+
+_MOST = 5
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One thing wrong, at one key."""
+
+    key: Key
+    text: str
+
+
+def refuse(tree: Tree, mistakes: Iterable[Mistake]) -> None:
+    """Raise ConfigError with all ``mistakes``, each at its place, if there are any."""
+    mistakes = sorted(set(mistakes), key=lambda m: (_order(tree, m.key), m.text))
+    if not mistakes:
+        return
+    blocks = [_block(tree, mistake) for mistake in mistakes[:_MOST]]
+    if len(mistakes) > _MOST:
+        blocks.append(f"and {len(mistakes) - _MOST} more")
+    raise ConfigError("\n".join(blocks))
+
+
+def _order(tree: Tree, key: Key):
+    place = tree.place(key)
+    return (str(place.file), place.line) if place else ("", 0)
+
+
+def _block(tree: Tree, mistake: Mistake) -> str:
+    place = tree.place(mistake.key)
+    if place is None:
+        return f"{dotted(mistake.key) or 'configuration'}: {mistake.text}"
+    excerpt = place.excerpt()
+    text = f"{place}: {dotted(mistake.key)}: {mistake.text}"
+    return f"{text}\n{excerpt}" if excerpt else text
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A sentence that names the known word nearest to ``word``, or all where none is near."""
+    known = sorted(known)
+    found = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    if found:
+        return f"did you mean {found[0]!r}?"
+    return f"known are {', '.join(known)}" if known else "none is known"
+
+
+def from_pydantic(error: ValidationError, tree: Tree) -> list[Mistake]:
+    """The errors of a validation as mistakes at keys of ``tree``."""
+    texts: dict[Key, list[str]] = {}
+    for entry in error.errors(include_url=False):
+        location = entry["loc"]
+        if location and location[-1] == "[key]":
+            mistake = _bad_name(entry, location[:-1], tree)
+        else:
+            key, value = _located(location, tree.values, entry["type"].startswith("missing"))
+            mistake = _mistake(entry, key, value, tree)
+        texts.setdefault(mistake.key, []).append(mistake.text)
+    return [Mistake(key, _together(said)) for key, said in texts.items()]
+
+
+def _together(texts: list[str]) -> str:
+    """All that is wrong at a key; where each arm of a union has had its say, in one sentence."""
+    same = "input should be a valid "
+    if len(texts) == 1 or not all(text.startswith(same) for text in texts):
+        return "; ".join(dict.fromkeys(texts))
+    wanted = [text.removeprefix(same).partition(", ")[0] for text in texts]
+    return f"{same}{', '.join(wanted[:-1])} or {texts[-1].removeprefix(same)}"
+
+
+def _bad_name(entry: dict, location: tuple, tree: Tree) -> Mistake:
+    """What is wrong with a key itself, where keys are free or from a list."""
+    key, _ = _located(location, tree.values)
+    if entry["type"] == "literal_error":
+        known = entry["ctx"]["expected"].replace(" or ", ", ").replace("'", "").split(", ")
+        return Mistake(key, f"unknown key {key[-1]!r}; {nearest(str(key[-1]), known)}")
+    text = "a name begins with a letter and has letters, digits, '_' and '-' only"
+    return Mistake(key, text)
+
+
+def _located(location: tuple, values: Any, missing: bool = False) -> tuple[Key, Any]:
+    """The key in the tree for a location of pydantic's, which also names variants of unions."""
+    key: list[str | int] = []
+    variant = None
+    for index, part in enumerate(location):
+        if isinstance(values, dict) and part == values.get("kind") and variant is not values:
+            variant = values  # a location names the kind once, before the plugin's own keys
+            continue
+        inside = isinstance(values, list) and isinstance(part, int) and part < len(values)
+        if inside or (isinstance(values, dict) and part in values):
+            values = values[part]
+        elif missing and index == len(location) - 1:
+            values = None
+        else:
+            continue
+        key.append(part)
+    return tuple(key), values
+
+
+def _mistake(entry: dict, key: Key, value: Any, tree: Tree) -> Mistake:
+    match entry["type"]:
+        case "unexpected_keyword_argument" | "extra_forbidden":
+            known = subschema(key[:-1], tree.values).get("properties", {})
+            return Mistake(key, f"unknown key {key[-1]!r}; {nearest(str(key[-1]), known)}")
+        case "missing" | "missing_argument" | "missing_keyword_only_argument":
+            if key in tree.places:
+                return Mistake(key, "is needed: null removes it")
+            return Mistake(key[:-1], f"the key {key[-1]!r} is missing")
+        case "union_tag_not_found":
+            return Mistake(key, "the key 'kind' is missing")
+        case "union_tag_invalid":
+            kinds = [tag.strip().strip("'") for tag in entry["ctx"]["expected_tags"].split(",")]
+            kind = entry["ctx"]["tag"]
+            return Mistake((*key, "kind"), f"unknown kind {kind!r}; {nearest(kind, kinds)}")
+        case "literal_error":
+            known = map(str, subschema(key, tree.values).get("enum", []))
+            near = difflib.get_close_matches(str(value), known, n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            return Mistake(key, f"expected {entry['ctx']['expected']}, got {short(value)}{hint}")
+        case "dataclass_type" | "dict_type" | "model_type":
+            return Mistake(key, f"expected a mapping of keys to values, got {short(value)}")
+        case _:
+            text = entry["msg"][0].lower() + entry["msg"][1:]
+            return Mistake(key, f"{text}, got {short(value)}")
+
+
+def short(value: Any) -> str:
+    """A value as a message shows it."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,0 +1,146 @@
+"""The typed configuration: source of the defaults, the JSON schema and the documentation."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import core_schema
+
+from advsparse import registry
+from advsparse.models._training import Training
+from advsparse.settings import NonNegativeInt, PositiveInt, settings
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+Role = Literal["mnist", "cifar10", "tiny_imagenet", "imagenet10", "imagenet"]
+Scalar = bool | int | float | str
+
+
+class Plugin:
+    """Annotation of a field that holds a plugin: a mapping with its ``kind`` and its settings."""
+
+    def __init__(self, group: str) -> None:
+        self.group = group
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler):
+        def without_kind(value):
+            return {name: entry for name, entry in value.items() if name != "kind"}
+
+        return core_schema.tagged_union_schema(
+            {
+                kind: core_schema.no_info_before_validator_function(
+                    without_kind, handler.generate_schema(registry.load(self.group, kind))
+                )
+                for kind in registry.kinds(self.group)
+            },
+            discriminator="kind",
+        )
+
+    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler):
+        variants = []
+        for kind, choice in schema["choices"].items():
+            reference = handler(choice)
+            variant = handler.resolve_ref_schema(reference)
+            variant["properties"] = {"kind": {"const": kind}} | variant.get("properties", {})
+            variant["required"] = ["kind", *variant.get("required", [])]
+            variants.append(reference)
+        return {"oneOf": variants, "discriminator": {"propertyName": "kind"}}
+
+
+@settings
+class Data:
+    """Where data lies."""
+
+    directory: str = "data"
+    """Where relative paths of datasets start; itself relative to the project's root."""
+
+
+@settings
+class Model:
+    """A classifier: what it is trained on, what it is, how it is trained."""
+
+    dataset: Role
+    """The role of its training data; the preset says which dataset plays it."""
+    architecture: Annotated[Any, Plugin("models")]
+    """The network: its kind and settings."""
+    training: Training = Training()
+    """How it is trained."""
+
+
+@settings
+class Images:
+    """Some images: a slice of a split in an order drawn once for each dataset."""
+
+    split: Literal["train", "test"] = "test"
+    """The split."""
+    start: NonNegativeInt = 0
+    """First image; slices that don't overlap share no image."""
+    count: PositiveInt
+    """Number of images; fewer than the split holds, from ``start`` on."""
+
+
+@settings
+class AttackEntry:
+    """An attack of a paper, or a grid of them: one job for each point of the grid."""
+
+    method: Annotated[Any, Plugin("attacks")]
+    """The attack: its kind and hyper-parameters."""
+    grid: dict[str, Annotated[list[Scalar], Field(min_length=1)]] = Field(default_factory=dict)
+    """Hyper-parameters that take several values: all combinations are built."""
+    model: Name
+    """The classifier that is attacked."""
+    images: Name
+    """The images that are attacked."""
+    learn_from: Name | None = None
+    """The images that a universal attack learns from."""
+    against: Literal["label", "prediction"] = "label"
+    """What an untargeted attack leads away from: the true label, or the prediction on the clean
+    image, whose changes are the fooling rate."""
+
+    def points(self) -> Iterator[dict[str, Scalar]]:
+        """The points of the grid; a single empty one where there is no grid."""
+        for values in itertools.product(*self.grid.values()):
+            yield dict(zip(self.grid, values, strict=True))
+
+
+@settings
+class Paper:
+    """What a paper asks for: its classifiers, images, attacks and experiments."""
+
+    title: str
+    """Authors, title and year."""
+    models: dict[Name, Model]
+    """Classifiers by name."""
+    images: dict[Name, Images]
+    """Sets of images by name."""
+    attacks: dict[Name, AttackEntry]
+    """Attacks by name."""
+    experiments: dict[Name, Annotated[list[Name], Field(min_length=1)]]
+    """Attacks whose evaluation rows belong together, by the name of the experiment."""
+
+
+@settings
+class Configuration:
+    """Everything that a run is decided by, after merging."""
+
+    preset: Name = "demo"
+    """The data and the scale: a file of workflow/presets."""
+    papers: list[Name] = Field(default_factory=list)
+    """The papers to rebuild: folders of workflow/papers; none means all of them."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where networks are trained and attacked; with cuda those jobs ask for a GPU each."""
+    threads: PositiveInt = 1
+    """CPU threads of one job. Another number can change the last digits of results."""
+    seed: NonNegativeInt = 0
+    """What all random numbers derive from."""
+    data: Data = Data()
+    """Where data lies."""
+    datasets: dict[Name, Annotated[Any, Plugin("data")]]
+    """Datasets by name: the preset's, and your own."""
+    roles: dict[Role, Name]
+    """Which dataset plays which of the papers' datasets."""
+    settings: dict[Name, Paper]
+    """The papers' settings, as in workflow/papers/<key>/paper.yaml, with what the preset and you
+    change in them."""

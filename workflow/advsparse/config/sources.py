@@ -1,0 +1,216 @@
+"""YAML files that remember where each key stands, and how they are laid over one another."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from advsparse.errors import ConfigError
+
+Key = tuple[str | int, ...]
+
+_DEEPEST = 50
+_MOST = 100_000
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a key stands."""
+
+    file: Path | None
+    """None for the command line."""
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{shown(self.file)}:{self.line}" if self.file else "the command line (--config)"
+
+    def excerpt(self) -> str:
+        """The line itself with a caret below the key; empty for the command line."""
+        if not self.file:
+            return ""
+        text = self.file.read_text(encoding="utf-8").splitlines()[self.line - 1]
+        margin = f"{self.line:5d} | "
+        return f"{margin}{text}\n{' ' * (len(margin) - 2)}| {' ' * self.column}^"
+
+
+@dataclass
+class Tree:
+    """A configuration tree and the place of each of its keys."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    places: dict[Key, Place] = field(default_factory=dict)
+
+    def place(self, key: Key) -> Place | None:
+        """The place of ``key``, or of the nearest key above it that was written somewhere."""
+        for length in range(len(key), 0, -1):
+            if key[:length] in self.places:
+                return self.places[key[:length]]
+        return None
+
+    def below(self, prefix: Key) -> Tree:
+        """This tree as the value of ``prefix``."""
+        values: Any = self.values
+        for part in reversed(prefix):
+            values = {part: values}
+        return Tree(values, {prefix + key: place for key, place in self.places.items()})
+
+    def overlay(self, top: Tree, keep_null: bool = False) -> Tree:
+        """``top`` laid over this tree.
+
+        Mappings are merged; everything else replaces. A plugin of another ``kind`` replaces the
+        whole mapping, whose keys belong to the former kind, and null removes a mapping; with
+        ``keep_null`` the null stays, for what lies below this tree.
+        """
+        places = dict(self.places)
+        values = _merge(self.values, top.values, (), places, keep_null)
+        return Tree(values, places | top.places)
+
+
+def _merge(bottom: dict, top: dict, key: Key, places: dict[Key, Place], keep_null: bool) -> dict:
+    merged = dict(bottom)
+    for name, value in top.items():
+        old, here = merged.get(name), (*key, name)
+        if not isinstance(old, dict):
+            merged[name] = value
+        elif isinstance(value, dict) and value.get("kind", old.get("kind")) == old.get("kind"):
+            merged[name] = _merge(old, value, here, places, keep_null)
+        else:
+            for known in [k for k in places if k[: len(here)] == here]:
+                del places[known]
+            merged.pop(name)
+            if value is not None or keep_null:
+                merged[name] = value
+    return merged
+
+
+def read_yaml(path: Path) -> Tree:
+    """The mapping in a YAML file, with the place of each key.
+
+    Raises ConfigError for a missing file, a syntax error, a key given twice, and anything but a
+    mapping at the top.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{shown(path)}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{shown(path)}: is not UTF-8 text: {error.reason}") from None
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        tree = Tree()
+        if node is not None:
+            if not isinstance(node, yaml.MappingNode):
+                raise ConfigError(f"{shown(path)}:1: expected keys with values at the top level")
+            tree.values = _construct(loader, node, (), tree.places, path)
+    except RecursionError:
+        raise ConfigError(f"{shown(path)}: is nested too deeply, or refers to itself") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = Place(path, mark.line + 1, mark.column) if mark else None
+        where = f"{place}" if place else shown(path)
+        lines = text.splitlines()
+        excerpt = f"\n{place.excerpt()}" if place and place.line <= len(lines) else ""
+        raise ConfigError(f"{where}: not valid YAML: {error.problem}{excerpt}") from None
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{shown(path)}: not valid YAML: {error}") from None
+    return tree
+
+
+def shown(path: Path) -> str:
+    """``path`` as the user would write it: relative to the working directory if below it."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 without its surprises: 1e-3 is a number; yes, no, on and off are words."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012
+        letter: [
+            (tag, pattern)
+            for tag, pattern in resolvers
+            if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float")
+            and tag != "tag:yaml.org,2002:timestamp"
+        ]
+        for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|false|True|False)$"), list("tfTF")
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(
+        r"^[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?"
+        r"|\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?"
+        r"|[0-9][0-9_]*[eE][-+]?[0-9]+|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$"
+    ),
+    list("-+0123456789."),
+)
+
+
+def _construct(loader: _Loader, node: yaml.Node, key: Key, places: dict, path: Path) -> Any:
+    if len(key) > _DEEPEST:
+        raise RecursionError
+    if len(places) > _MOST:
+        raise ConfigError(f"{shown(path)}: has more than {_MOST} keys, aliases counted each time")
+    if isinstance(node, yaml.MappingNode):
+        loader.flatten_mapping(node)
+        values: dict = {}
+        for name_node, value_node in node.value:
+            place = _place(name_node, path)
+            word = isinstance(name_node, yaml.ScalarNode)
+            name = _scalar(loader, name_node, key, place) if word else None
+            if name is None or isinstance(name, bool):
+                raise ConfigError(f"{place}: a key must be a word\n{place.excerpt()}")
+            name = str(name)
+            here = (*key, name)
+            if name in values:
+                raise ConfigError(f"{place}: {dotted(here)} is given twice\n{place.excerpt()}")
+            places[here] = place
+            values[name] = _construct(loader, value_node, here, places, path)
+        return values
+    if isinstance(node, yaml.SequenceNode):
+        items = []
+        for index, item in enumerate(node.value):
+            here = (*key, index)
+            places[here] = _place(item, path)
+            items.append(_construct(loader, item, here, places, path))
+        return items
+    return _scalar(loader, node, key, _place(node, path))
+
+
+def _place(node: yaml.Node, path: Path) -> Place:
+    return Place(path, node.start_mark.line + 1, node.start_mark.column)
+
+
+def _scalar(
+    loader: _Loader, node: yaml.Node, key: Key, place: Place
+) -> str | int | float | bool | None:
+    """The value of ``node``, at or below ``key``."""
+    try:
+        value = loader.construct_object(node, deep=True)
+        if isinstance(value, str):
+            value.encode()
+    except (ValueError, LookupError):  # such as !!int x, 5000 digits, or half a surrogate pair
+        what = f"cannot be read as {node.tag.rpartition(':')[2]}"
+    else:
+        if value is None or isinstance(value, str | int | float):
+            return value
+        what = "expected a word, a number, true, false or null"
+    where = f"{place}: {dotted(key)}" if key else f"{place}"
+    raise ConfigError(f"{where}: {what}\n{place.excerpt()}")
+
+
+def dotted(key: Key) -> str:
+    """A key as the user would name it: settings.frecon2021.attacks."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).lstrip(".")

@@ -1,0 +1,1 @@
+"""Datasets: one module per source; each reads or makes images and labels."""

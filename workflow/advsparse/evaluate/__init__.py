@@ -1,0 +1,1 @@
+"""From attacked images to evaluation rows: rates and sizes with confidence intervals."""

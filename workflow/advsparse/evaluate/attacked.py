@@ -1,0 +1,56 @@
+"""The evaluation of one attack on one classifier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from advsparse.evaluate.statistics import Estimate, mean, number, proportion
+from advsparse.lazy import torch
+from advsparse.models._io import predict
+
+
+def clean_metrics(model: torch.nn.Module, x: np.ndarray, y: np.ndarray) -> Iterator[tuple]:
+    """Metrics of the classifier on clean images (N x C x H x W) with labels (N)."""
+    yield "accuracy", proportion(_predictions(model, x) == y)
+
+
+def attack_metrics(
+    model: torch.nn.Module, x: np.ndarray, attacked: Mapping[str, np.ndarray], seed: int
+) -> Iterator[tuple[str, Estimate]]:
+    """Metrics of an attack artifact's arrays, whose clean images are ``x``.
+
+    ``fooling_rate`` counts predictions that changed, against the prediction on the clean image;
+    ``accuracy`` counts predictions that equal the label; both are measured afresh on the stored
+    images, and once more (``_8bit``) after rounding them to the 256 levels of an image file.
+    ``rmse`` is the mean of ||d||^2 / ||x||^2 with the perturbation before its projection onto
+    [0, 1] where the attack knows it (frecon2021, section 4), ``rmse_returned`` the same of the
+    image that the attack returned.
+    """
+    y, clean = attacked["label"], attacked["clean_prediction"]
+    x_adv = attacked["x_adv"]
+    rounded = np.round(x_adv * 255).astype(np.float32) / np.float32(255)
+    for suffix, images in (("", x_adv), ("_8bit", rounded)):
+        predicted = _predictions(model, images)
+        yield f"fooling_rate{suffix}", proportion(predicted != clean)
+        yield f"accuracy{suffix}", proportion(predicted == y)
+    flat = x.reshape(len(x), -1).astype(np.float64)
+    power = np.maximum((flat**2).sum(1), np.finfo(float).tiny)
+    returned = ((x_adv.reshape(len(x), -1).astype(np.float64) - flat) ** 2).sum(1)
+    unclipped = attacked.get("trace.unclipped_l2")
+    added = returned if unclipped is None else unclipped**2
+    yield "rmse", mean(added / power, seed)
+    yield "rmse_returned", mean(returned / power, seed)
+    yield "success_rate", proportion(attacked["success"])
+    yield "queries", mean(attacked["queries"], seed)
+    code = attacked.get("trace.code")
+    if code is not None:
+        yield "active_atoms", mean(np.count_nonzero(code, axis=1), seed)
+    if "dead_start" in attacked:
+        yield "dead_start", number(attacked["dead_start"])
+
+
+def _predictions(model, x: np.ndarray) -> np.ndarray:
+    device = next(model.parameters()).device
+    return predict(model, torch.from_numpy(x).to(device)).cpu().numpy()

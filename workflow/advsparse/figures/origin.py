@@ -1,0 +1,33 @@
+"""Saying on which data a result was built: a stand-in never passes for a paper's dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+ROLES = {
+    "mnist": "MNIST",
+    "cifar10": "CIFAR-10",
+    "tiny_imagenet": "Tiny ImageNet",
+    "imagenet10": "ImageNet-10",
+    "imagenet": "ImageNet",
+}
+
+
+def data_used(origin: Mapping[str, Any]) -> str:
+    """The dataset, and what it stands in for: ``photos, a stand-in for CIFAR-10``."""
+    role = ROLES[origin["role"]]
+    if origin["stand_in"]:
+        return f"{origin['dataset']}, a stand-in for {role}"
+    return f"{origin['dataset']}, in the role of {role}"
+
+
+def stamp(figure: Any, origin: Mapping[str, Any]) -> None:
+    """Write at the foot of a figure which data and preset it was built on."""
+    figure.supxlabel(
+        f"{data_used(origin)}; preset {origin['preset']}",
+        fontsize=7,
+        color="0.4",
+        x=0.995,
+        ha="right",
+    )

@@ -1,0 +1,78 @@
+"""From what a paper's functions return to files."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from advsparse.artifacts import atomic_path
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
+body {{ font: 14px/1.45 system-ui, sans-serif; margin: 1.5em; color: #222 }}
+table {{ border-collapse: collapse }}
+th, td {{ padding: .35em .8em; border-bottom: 1px solid #ddd }}
+th, td {{ text-align: left; vertical-align: top }}
+th {{ border-bottom: 2px solid #888 }}
+tr:hover td {{ background: #f6f6f6 }}
+p {{ max-width: 60em }}
+</style></head><body><h1 style="font-size: 1.2em">{title}</h1><p>{note}</p>
+{table}
+</body></html>
+"""
+
+
+def paper_function(path: str) -> Callable[..., Any]:
+    """A function of a paper's module: ``papers.frecon2021.figures.draw_atoms``."""
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def save_figure(figure: Any, numbers: Any, output: Any) -> None:
+    """Write a figure as PDF and PNG, and the numbers that it shows as CSV.
+
+    figure: of matplotlib; numbers: a frame; output: paths by the names pdf, png and csv.
+    """
+    save_picture(figure, output)
+    save_csv(numbers, output.csv)
+
+
+def save_picture(figure: Any, output: Any) -> None:
+    """Write a figure as PDF and PNG."""
+    for name, metadata in (("pdf", {"CreationDate": None}), ("png", {})):
+        with atomic_path(getattr(output, name)) as path:
+            figure.savefig(path, metadata=metadata)
+
+
+def save_csv(frame: Any, path: str) -> None:
+    """Write a frame as CSV with exact numbers."""
+    with atomic_path(path) as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def save_table(table: Mapping[str, Any], output: Any) -> None:
+    """Write a table as Markdown and HTML, and as CSV or JSON, whichever ``output`` names.
+
+    table: ``frame``, ``title`` and ``note``. What was timed goes into JSON: every CSV of the
+    project is the same in each run.
+    """
+    frame, title, note = table["frame"], table["title"], table["note"]
+    if hasattr(output, "csv"):
+        save_csv(frame, output.csv)
+    if hasattr(output, "json"):
+        with atomic_path(output.json) as path:
+            frame.to_json(path, orient="records", indent=2)
+    text = frame.map(_readable)
+    with atomic_path(output.md) as path:
+        markdown = text.to_markdown(index=False, disable_numparse=True)
+        path.write_text(f"# {title}\n\n{note}\n\n{markdown}\n", encoding="utf-8")
+    with atomic_path(output.html) as path:
+        html = text.to_html(index=False, border=0)
+        path.write_text(_PAGE.format(title=title, note=note, table=html), encoding="utf-8")
+
+
+def _readable(value: Any) -> str:
+    if value is None or value != value:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

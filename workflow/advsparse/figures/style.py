@@ -1,0 +1,84 @@
+"""How figures look: sizes, and for each method a name, a colour and a marker that stay with it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+from matplotlib import pyplot as plt
+
+WIDTH = 7.0
+"""Width of a full figure in inches: a page's text."""
+
+plt.rcParams.update(
+    {
+        "figure.constrained_layout.use": True,
+        "figure.dpi": 100,
+        "savefig.dpi": 200,
+        "font.size": 9,
+        "axes.titlesize": 9,
+        "axes.labelsize": 9,
+        "legend.fontsize": 8,
+        "legend.frameon": False,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.color": "0.9",
+        "grid.linewidth": 0.6,
+        "axes.axisbelow": True,
+        "lines.linewidth": 1.4,
+        "pdf.fonttype": 42,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one method is drawn."""
+
+    label: str
+    colour: str
+    marker: str
+
+
+# The palette of Okabe and Ito, which colour-blind readers can tell apart.
+LOOKS = {
+    "scada": Look("SCADA", "#D55E00", "o"),
+    "noise": Look("noise", "#7F7F7F", "x"),
+    "fgsm": Look("FGSM", "#56B4E9", "v"),
+    "pgd": Look("PGD", "#0072B2", "s"),
+    "deepfool": Look("DeepFool", "#009E73", "D"),
+    "cw": Look("CW", "#CC79A7", "P"),
+    "uap": Look("UAP", "#E69F00", "^"),
+}
+
+
+def look(kind: str) -> Look:
+    """The look of a method; one without an entry gets a colour of its own that never changes."""
+    if kind in LOOKS:
+        return LOOKS[kind]
+    hue = hashlib.blake2b(kind.encode(), digest_size=2).digest()
+    colours = plt.get_cmap("tab20b").colors
+    return Look(
+        kind, matplotlib.colors.to_hex(colours[hue[0] % len(colours)]), "<>ph*d"[hue[1] % 6]
+    )
+
+
+def show_image(axes, image) -> None:
+    """Draw an image C x H x W in [0, 1], without ticks."""
+    pixels = image.transpose(1, 2, 0)
+    axes.imshow(
+        pixels if pixels.shape[2] == 3 else pixels[..., 0],
+        cmap="gray",
+        vmin=0,
+        vmax=1,
+        interpolation="nearest",
+    )
+    axes.set(xticks=[], yticks=[])
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)

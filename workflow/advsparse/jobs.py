@@ -1,0 +1,87 @@
+"""What every job of the pipeline does around its one call into the library."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from advsparse.artifacts import Metadata, make_metadata
+from advsparse.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+
+class Job:
+    """One running job: its settings, its device, and the record that its artifact will carry."""
+
+    def __init__(self, snakemake: Any, stage: str) -> None:
+        self.stage = stage
+        self.settings: dict[str, Any] = dict(snakemake.params.settings)
+        self.code: str = snakemake.params.code
+        self.threads: int = snakemake.threads
+        # The rule asks for a GPU where the configuration says cuda: the grant decides.
+        self.device = "cuda" if getattr(snakemake.resources, "gpu", 0) else "cpu"
+        self._started = time.monotonic()
+
+    def metadata(self, **extra: Any) -> Metadata:
+        """The metadata of the job's artifact."""
+        return make_metadata(
+            self.stage,
+            params=self.settings,
+            code=self.code,
+            seed=self.settings.get("seed", 0),
+            device=self.device,
+            wall_seconds=time.monotonic() - self._started,
+            extra=extra,
+        )
+
+    def prepare_torch(self) -> None:
+        """Fix what decides torch's rounding: threads, algorithms and reduced precision."""
+        from advsparse.lazy import torch
+
+        torch.set_num_threads(self.threads)
+        # Read by cuBLAS when it starts; without it, deterministic algorithms refuse to run.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise UserError("device is cuda, but torch finds no GPU here: set 'device: cpu'")
+
+
+@contextmanager
+def job(snakemake: Any, stage: str) -> Iterator[Job]:
+    """Run a job: log to its log file, and end with one clear message where the user can act.
+
+    Everything else that goes wrong leaves its traceback in the log, and its last line on the
+    terminal.
+    """
+    log = Path(snakemake.log[0])
+    logging.basicConfig(
+        filename=log, filemode="w", level=logging.INFO, format="%(asctime)s %(message)s", force=True
+    )
+    logging.captureWarnings(True)
+    try:
+        this = Job(snakemake, stage)
+        yield this
+        logger.info("done in %.1f s", time.monotonic() - this._started)
+    except UserError as error:
+        _give_up(stage, str(error))
+    except Exception as error:
+        logger.error(traceback.format_exc())
+        _give_up(stage, f"{type(error).__name__}: {error} (traceback in {log})")
+
+
+def _give_up(stage: str, message: str) -> None:
+    logger.error(message)
+    print(f"{stage}: {message}", file=sys.stderr)
+    # Not an exception: its traceback would bury the message.
+    logging.shutdown()
+    sys.exit(1)

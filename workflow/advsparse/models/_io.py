@@ -1,0 +1,25 @@
+"""Classifiers as artifacts: their weights, with all it takes to build them again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from advsparse import registry
+from advsparse.artifacts import Metadata, read_tensors
+from advsparse.lazy import torch
+
+
+def load_classifier(path: str | Path, device: str = "cpu") -> tuple[torch.nn.Module, Metadata]:
+    """The trained network of a classifier artifact, in evaluation mode, and its metadata."""
+    tensors, metadata = read_tensors(path, stage="classifier")
+    spec = dict(metadata.params["architecture"])
+    architecture = registry.load("models", spec.pop("kind"))(**spec)
+    model = architecture.build(tuple(metadata.extra["shape"]), metadata.extra["classes"])
+    model.load_state_dict(tensors)
+    return model.eval().to(device), metadata
+
+
+def predict(model: torch.nn.Module, x: torch.Tensor, batch_size: int = 1000) -> torch.Tensor:
+    """Predicted classes of the images ``x``, int64 of shape N."""
+    with torch.no_grad():
+        return torch.cat([model(batch).argmax(1) for batch in x.split(batch_size)])

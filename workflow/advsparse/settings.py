@@ -1,0 +1,28 @@
+"""Typed settings: the one decorator behind every configurable class of the library."""
+
+from __future__ import annotations
+
+from typing import Annotated, dataclass_transform
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+_CONFIG = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def settings(cls):
+    """Make ``cls`` a frozen, keyword-only dataclass whose fields are validated.
+
+    Unknown names and wrong types are refused, both from Python and from a configuration file. The
+    string below a field is its documentation, in the JSON schema too.
+    """
+    return dataclass(cls, frozen=True, kw_only=True, config=_CONFIG)
+
+
+PositiveInt = Annotated[int, Field(gt=0, lt=2**63)]
+NonNegativeInt = Annotated[int, Field(ge=0, lt=2**63)]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]

@@ -1,0 +1,186 @@
+# frecon2021: the figures and tables of SCADA. The grid that they show is in paper.yaml.
+
+FRECON = "frecon2021"
+# What figures 1 to 3 show: the point of the grid nearest to the paper's (0.1, 0.1).
+FRECON_SHOWN = plan.nearest(FRECON, "scada", lambda1=0.1, lambda2=0.1)
+FRECON_ORIGIN = plan.origin(FRECON, FRECON_SHOWN.entry.model)
+
+
+PRODUCTS[FRECON] = [
+    *(
+        f"{RESULTS}/{FRECON}/figures/{figure}.{suffix}"
+        for figure in ("atoms", "examples", "loss", "tradeoff", "number_of_atoms")
+        for suffix in ("pdf", "png", "csv")
+    ),
+    *(
+        f"{RESULTS}/{FRECON}/tables/{table}"
+        for table in ("claims.csv", "claims.md", "claims.html", "cost.json", "cost.md", "cost.html")
+    ),
+    f"{RESULTS}/datasets/{FRECON_ORIGIN['dataset']}.png",
+]
+
+
+localrules:
+    frecon2021,
+
+
+rule frecon2021:
+    input:
+        PRODUCTS[FRECON],
+
+
+rule frecon2021_atoms:
+    input:
+        fit=fit_file(FRECON, FRECON_SHOWN.id),
+    output:
+        **figure_files(FRECON, "atoms", "Figure 1: atoms"),
+    log:
+        f"{RESULTS}/logs/{FRECON}/figures/atoms.log",
+    conda:
+        "../../../envs/advsparse.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        function=f"papers.{FRECON}.figures.draw_atoms",
+        settings={"origin": FRECON_ORIGIN},
+        code=code("draw_figure.py", f"papers.{FRECON}.figures"),
+    script:
+        "../../scripts/draw_figure.py"
+
+
+rule frecon2021_examples:
+    input:
+        dataset=dataset_file(FRECON, FRECON_SHOWN.entry.model),
+        attack=attack_file(FRECON, FRECON_SHOWN.id),
+    output:
+        **figure_files(FRECON, "examples", "Figure 2: two attacked images"),
+    log:
+        f"{RESULTS}/logs/{FRECON}/figures/examples.log",
+    conda:
+        "../../../envs/advsparse.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        function=f"papers.{FRECON}.figures.draw_examples",
+        settings={"origin": FRECON_ORIGIN},
+        code=code("draw_figure.py", f"papers.{FRECON}.figures"),
+    script:
+        "../../scripts/draw_figure.py"
+
+
+rule frecon2021_loss:
+    input:
+        fit=fit_file(FRECON, FRECON_SHOWN.id),
+    output:
+        **figure_files(FRECON, "loss", "Figure 3, left: training loss"),
+    log:
+        f"{RESULTS}/logs/{FRECON}/figures/loss.log",
+    conda:
+        "../../../envs/advsparse.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        function=f"papers.{FRECON}.figures.draw_loss",
+        settings={"origin": FRECON_ORIGIN},
+        code=code("draw_figure.py", f"papers.{FRECON}.figures"),
+    script:
+        "../../scripts/draw_figure.py"
+
+
+rule frecon2021_tradeoff:
+    input:
+        rows=rows_file(FRECON, "tradeoff"),
+    output:
+        **figure_files(FRECON, "tradeoff", "Figure 3, right: fooling rate against rMSE"),
+    log:
+        f"{RESULTS}/logs/{FRECON}/figures/tradeoff.log",
+    conda:
+        "../../../envs/advsparse.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        function=f"papers.{FRECON}.figures.draw_tradeoff",
+        settings={"origin": FRECON_ORIGIN, "points": plan.points(FRECON, "tradeoff")},
+        code=code("draw_figure.py", f"papers.{FRECON}.figures"),
+    script:
+        "../../scripts/draw_figure.py"
+
+
+rule frecon2021_number_of_atoms:
+    input:
+        rows=rows_file(FRECON, "atoms"),
+        tradeoff=rows_file(FRECON, "tradeoff"),
+    output:
+        **figure_files(FRECON, "number_of_atoms", "Beyond the paper: from universal to specific"),
+    log:
+        f"{RESULTS}/logs/{FRECON}/figures/number_of_atoms.log",
+    conda:
+        "../../../envs/advsparse.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        function=f"papers.{FRECON}.figures.draw_number_of_atoms",
+        settings={
+            "origin": FRECON_ORIGIN,
+            "points": plan.points(FRECON, "atoms"),
+            "tradeoff": plan.points(FRECON, "tradeoff"),
+        },
+        code=code("draw_figure.py", f"papers.{FRECON}.figures"),
+    script:
+        "../../scripts/draw_figure.py"
+
+
+rule frecon2021_cost:
+    input:
+        fit=fit_file(FRECON, FRECON_SHOWN.id),
+        attack=attack_file(FRECON, FRECON_SHOWN.id),
+        values=f"{PAPERS}/{FRECON}/reference/values.csv",
+    output:
+        **table_files(FRECON, "cost", "Cost of learning and attacking", numbers="json"),
+    log:
+        f"{RESULTS}/logs/{FRECON}/tables/cost.log",
+    conda:
+        "../../../envs/advsparse.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        function=f"papers.{FRECON}.tables.cost",
+        settings={"origin": FRECON_ORIGIN},
+        code=code("make_table.py", f"papers.{FRECON}.tables"),
+    script:
+        "../../scripts/make_table.py"
+
+
+rule frecon2021_claims:
+    input:
+        tradeoff=rows_file(FRECON, "tradeoff"),
+        atoms=rows_file(FRECON, "atoms"),
+        values=f"{PAPERS}/{FRECON}/reference/values.csv",
+        codes=f"{PAPERS}/{FRECON}/reference/codes.csv",
+        claims=f"{PAPERS}/{FRECON}/reference/claims.csv",
+    output:
+        **table_files(FRECON, "claims", "The paper's claims beside what was rebuilt"),
+    log:
+        f"{RESULTS}/logs/{FRECON}/tables/claims.log",
+    conda:
+        "../../../envs/advsparse.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        function=f"papers.{FRECON}.tables.claims",
+        settings={
+            "origin": FRECON_ORIGIN,
+            "shown": FRECON_SHOWN.id,
+            "points": plan.points(FRECON, "tradeoff"),
+            "atoms": plan.points(FRECON, "atoms"),
+        },
+        code=code("make_table.py", f"papers.{FRECON}.tables"),
+    script:
+        "../../scripts/make_table.py"

@@ -1,0 +1,24 @@
+# Attacks: one job for each attack and point of its grid.
+
+
+rule run_attack:
+    input:
+        unpack(attack_input),
+    output:
+        f"{RESULTS}/{{paper}}/attacks/{{attack}}.npz",
+    log:
+        f"{RESULTS}/logs/{{paper}}/attacks/{{attack}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{{paper}}/attacks/{{attack}}.tsv"
+    conda:
+        "../../envs/advsparse.yaml"
+    threads: plan.configuration.threads
+    resources:
+        gpu=gpus,
+        mem_mb=2000,
+        runtime=120,
+    params:
+        settings=lambda w: plan.attack_settings(w.paper, w.attack),
+        code=lambda w: code("run_attack.py", *plan.attack_modules(w.paper, w.attack)),
+    script:
+        "../scripts/run_attack.py"

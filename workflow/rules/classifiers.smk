@@ -1,0 +1,26 @@
+# Classifiers: one training each, resumed from its checkpoint after an interruption.
+
+
+rule train_classifier:
+    input:
+        dataset=lambda w: dataset_file(w.paper, w.model),
+    output:
+        f"{RESULTS}/{{paper}}/classifiers/{{model}}.safetensors",
+    log:
+        f"{RESULTS}/logs/{{paper}}/classifiers/{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{{paper}}/classifiers/{{model}}.tsv"
+    conda:
+        "../../envs/advsparse.yaml"
+    threads: plan.configuration.threads
+    resources:
+        gpu=gpus,
+        mem_mb=2000,
+        runtime=240,
+    params:
+        settings=lambda w: plan.classifier_settings(w.paper, w.model),
+        # Not an output: Snakemake deletes the outputs of a job that failed.
+        checkpoint=lambda w: f"{RESULTS}/checkpoints/{w.paper}/{w.model}.safetensors",
+        code=lambda w: code("train_classifier.py", *plan.classifier_modules(w.paper, w.model)),
+    script:
+        "../scripts/train_classifier.py"

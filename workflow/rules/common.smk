@@ -1,0 +1,121 @@
+# Shared by all rules: the plan, paths of artifacts, and the parameters that decide on reruns.
+import os
+import sys
+from pathlib import Path
+
+WORKFLOW = Path(workflow.basedir) / "workflow"
+# The library and the papers' modules are imported from this tree by the Snakefile and, through the
+# environment, by the scripts of its jobs, also inside conda environments and on cluster nodes.
+sys.path.insert(0, str(WORKFLOW))
+from snakemake.exceptions import WorkflowError
+
+from advsparse.codedigest import code_digest
+from advsparse.config.loading import load
+from advsparse.config.plan import Plan
+from advsparse.errors import ConfigError
+from advsparse.searchpath import hand_down
+
+hand_down(WORKFLOW)
+
+# Read here and not by `configfile:`, which knows no lines; `config` holds what --config says.
+try:
+    plan = Plan(load([Path("config.yaml"), *map(Path, workflow.overwrite_configfiles)], config))
+except ConfigError as error:
+    raise WorkflowError(f"the configuration can't be run:\n{error}") from None
+
+
+wildcard_constraints:
+    preset=plan.configuration.preset,
+    dataset=r"[\w-]+",
+    paper=r"[\w-]+",
+    model=r"[\w-]+",
+    experiment=r"[\w-]+",
+    attack=r"[\w-]+(/[\w.,=+-]+)?",
+
+
+RESULTS = f"results/{plan.configuration.preset}"
+
+# Relative to the working directory: an absolute path would make a copy of the project rerun.
+PAPERS = os.path.relpath(WORKFLOW / "papers")
+
+# What is built of each paper: filled by workflow/papers/<key>/rules.smk.
+PRODUCTS = {}
+
+
+def code(script, *modules):
+    """The digest of the code that a job runs: its script, and modules that it imports by name."""
+    return code_digest(WORKFLOW / "scripts" / script, *modules, root=WORKFLOW)
+
+
+def gpus(wildcards, attempt=1):
+    """GPUs that a job which trains or attacks networks asks for."""
+    return int(plan.configuration.device == "cuda")
+
+
+def dataset_file(paper, model):
+    return f"{RESULTS}/datasets/{plan.dataset_of(paper, model)}.npz"
+
+
+def classifier_file(paper, model):
+    return f"{RESULTS}/{paper}/classifiers/{model}.safetensors"
+
+
+def fit_file(paper, id):
+    return f"{RESULTS}/{paper}/dictionaries/{id}.npz"
+
+
+def attack_file(paper, id):
+    return f"{RESULTS}/{paper}/attacks/{id}.npz"
+
+
+def rows_file(paper, experiment):
+    return f"{RESULTS}/{paper}/rows/{experiment}.csv"
+
+
+def attack_input(wildcards):
+    job = plan.attack(wildcards.paper, wildcards.attack)
+    files = {
+        "dataset": dataset_file(wildcards.paper, job.entry.model),
+        "classifier": classifier_file(wildcards.paper, job.entry.model),
+    }
+    if job.entry.learn_from:
+        files["fit"] = fit_file(wildcards.paper, wildcards.attack)
+    return files
+
+
+def figure_files(paper, name, title):
+    """What drawing a figure puts out: ``**figure_files(...)``."""
+    stem = f"{RESULTS}/{paper}/figures/{name}"
+    return {
+        "pdf": f"{stem}.pdf",
+        "png": report(
+            f"{stem}.png",
+            caption=str(WORKFLOW / "papers" / paper / "captions" / f"{name}.rst"),
+            category=paper,
+            subcategory="Figures",
+            labels={"what": title, "format": "figure"},
+        ),
+        "csv": report(
+            f"{stem}.csv",
+            caption=str(WORKFLOW / "papers" / paper / "captions" / f"{name}.rst"),
+            category=paper,
+            subcategory="Figures",
+            labels={"what": title, "format": "numbers"},
+        ),
+    }
+
+
+def table_files(paper, name, title, numbers="csv"):
+    """What making a table puts out. Timed numbers go into json: no two runs agree."""
+    stem = f"{RESULTS}/{paper}/tables/{name}"
+    return {
+        "html": report(
+            f"{stem}.html",
+            caption=str(WORKFLOW / "papers" / paper / "captions" / f"{name}.rst"),
+            category=paper,
+            subcategory="Tables",
+            labels={"what": title, "format": "table"},
+        ),
+        "md": f"{stem}.md",
+        numbers: f"{stem}.{numbers}",
+    }

@@ -1,0 +1,47 @@
+# Datasets: made or read once, used by all papers.
+
+
+rule make_dataset:
+    input:
+        lambda w: plan.dataset_files(w.dataset),
+    output:
+        f"{RESULTS}/datasets/{{dataset}}.npz",
+    log:
+        f"{RESULTS}/logs/datasets/{{dataset}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/datasets/{{dataset}}.tsv"
+    conda:
+        "../../envs/advsparse.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        settings=lambda w: plan.dataset_settings(w.dataset),
+        code=lambda w: code("make_dataset.py", plan.dataset_module(w.dataset)),
+    script:
+        "../scripts/make_dataset.py"
+
+
+rule draw_dataset:
+    input:
+        dataset=f"{RESULTS}/datasets/{{dataset}}.npz",
+    output:
+        pdf=f"{RESULTS}/datasets/{{dataset}}.pdf",
+        png=report(
+            f"{RESULTS}/datasets/{{dataset}}.png",
+            caption="../report/dataset.rst",
+            category="Datasets",
+            labels={"dataset": "{dataset}", "figure": "classes"},
+        ),
+    log:
+        f"{RESULTS}/logs/datasets/{{dataset}}_figure.log",
+    conda:
+        "../../envs/advsparse.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        settings=lambda w: {"dataset": w.dataset, "per_class": 6},
+        code=lambda w: code("draw_dataset.py"),
+    script:
+        "../scripts/draw_dataset.py"

@@ -1,0 +1,18 @@
+"""Evaluate the attacks of one experiment."""
+
+from advsparse.artifacts import write_rows
+from advsparse.evaluate.experiment import experiment_rows
+from advsparse.jobs import job
+
+with job(snakemake, "rows") as this:
+    this.prepare_torch()
+    frame = experiment_rows(
+        this.settings,
+        paper=snakemake.wildcards.paper,
+        experiment=snakemake.wildcards.experiment,
+        attacks=snakemake.input.attacks,
+        classifiers=snakemake.input.classifiers,
+        datasets=snakemake.input.datasets,
+        device=this.device,
+    )
+    write_rows(snakemake.output.rows, frame, this.metadata())
