@@ -180,3 +180,27 @@ def assert_same(one, other, order=slice(None), **tolerance):
     assert one.trace.keys() == other.trace.keys()
     for name, values in one.trace.items():
         torch.testing.assert_close(values, other.trace[name][order], **tolerance)
+
+
+def affine_setting():
+    """Twelve images that a classifier of four classes, W (x - 1/2) + b, puts into class 0.
+
+    Their nearest adversarial images lie well within [0, 1].
+    """
+    generator = torch.Generator().manual_seed(11)
+    weights = torch.randn((4, 48), generator=generator, dtype=torch.float64)
+    bias = torch.tensor([8.0, 0, 0, 0], dtype=torch.float64) - weights.sum(1) / 2
+    x = 0.5 + 0.1 * (torch.rand((12, 3, 4, 4), generator=generator, dtype=torch.float64) - 0.5)
+    model = affine(weights, bias)
+    y = predictions(model, x)
+    assert not y.any()
+    return model, x, y
+
+
+def foolbox(attack, model, x, y, eps=None):
+    """The images of a foolbox attack and whether each fools."""
+    import foolbox as fb
+
+    fmodel = fb.PyTorchModel(model.eval(), bounds=(0, 1), device="cpu")
+    _, found, success = attack(fmodel, x, fb.criteria.Misclassification(y), epsilons=eps)
+    return found, success

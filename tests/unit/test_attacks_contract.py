@@ -110,6 +110,18 @@ def test_targets_are_what_counts(kind, norm, dtype):
     assert result.steps[ALREADY] > 0 or not torch.equal(result.x[ALREADY], x[ALREADY])
 
 
+@each_attack
+def test_labels_are_nothing_to_a_targeted_attack(kind, norm):
+    model, x, _ = setting(torch.float64)
+    predicted = predictions(model, x)
+    target = (predicted + 1) % CLASSES
+    one, other = (
+        run(build(kind, norm), model, x, labels, target)
+        for labels in (predicted, (predicted + 2) % CLASSES)
+    )
+    assert torch.equal(one.x, other.x) and torch.equal(one.success, other.success)
+
+
 @pytest.mark.parametrize("kind", ["cw", "deepfool", "fgsm", "pgd", "scada"])
 def test_targets_are_reached_more_often_than_by_leaving_the_label(kind):
     model, x, y = setting(torch.float64)

@@ -106,6 +106,22 @@ def test_nothing_but_the_result_changes(kind, norm):
 
 
 @each_attack
+def test_model_is_evaluated_without_gradients_of_its_parameters(kind, norm):
+    x = small_images(4)
+    model = small_network(x)
+    y = predictions(model, x)
+    seen = set()
+
+    def look(module, _):
+        wanted = any(parameter.requires_grad for parameter in module.parameters())
+        seen.add((any(part.training for part in module.modules()), wanted))
+
+    model.register_forward_pre_hook(look)
+    run(build(kind, norm), model, x, y)
+    assert seen == {(False, False)}
+
+
+@each_attack
 def test_training_mode_makes_no_difference(kind, norm):
     x = small_images(5)
     model = small_network(x)

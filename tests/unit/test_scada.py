@@ -203,6 +203,18 @@ def test_a_tolerance_of_one_ends_after_one_iteration(lenet):
     assert len(fit.arrays["loss"]) == 2 and len(fit.arrays["step"]) == 1
 
 
+def test_coding_ends_by_its_own_settings(lenet, learned):
+    attack, fit = learned
+    x, y = lenet.x[UNSEEN][:20], lenet.y[UNSEEN][:20]
+    before = attack(lenet.model, x, y, fit=fit).steps
+    brief = dataclasses.replace(attack, coding_iterations=5)(lenet.model, x, y, fit=fit)
+    assert torch.equal(brief.steps, before.clamp(max=5)) and brief.steps.max() == 5
+    loose = dataclasses.replace(attack, coding_tolerance=0.01)(lenet.model, x, y, fit=fit)
+    assert (loose.steps <= before).all() and loose.steps.sum() < 0.8 * before.sum()
+    other = dataclasses.replace(attack, iterations=1, tolerance=0.01)
+    assert torch.equal(other(lenet.model, x, y, fit=fit).steps, before)
+
+
 def test_learning_ends_once_the_loss_has_settled(lenet):
     loss = SCADA(tolerance=0.01).fit(lenet.model, lenet.x[:8], lenet.y[:8]).arrays["loss"]
     falls = -loss.diff() / loss[:-1]
@@ -255,3 +267,14 @@ def test_smaller_lambda2_fools_more_at_a_larger_distance(lenet):
         sizes.append(float((result.distance / x.double().flatten(1).norm(dim=1)).square().mean()))
     assert rates == sorted(rates) and rates[-1] > rates[0] + 0.1
     assert sizes == sorted(sizes) and sizes[-1] > 2 * sizes[0]
+
+
+def test_learning_does_not_read_what_is_only_applied(lenet):
+    changed = {"coding_iterations": 3, "coding_tolerance": 0.5, "shorten": True}
+    assert changed.keys() == SCADA.only_applied
+    fits = [
+        SCADA(iterations=4, **settings).fit(lenet.model, lenet.x[:8], lenet.y[:8]).arrays
+        for settings in ({}, changed)
+    ]
+    assert fits[0].keys() == fits[1].keys()
+    assert all(torch.equal(fits[0][name], fits[1][name]) for name in fits[0])

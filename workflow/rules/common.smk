@@ -13,9 +13,10 @@ from advsparse.codedigest import code_digest
 from advsparse.config.loading import load
 from advsparse.config.plan import Plan
 from advsparse.errors import ConfigError
-from advsparse.searchpath import hand_down
+from advsparse.sources import date_back, hand_down
 
 hand_down(WORKFLOW)
+date_back(WORKFLOW / "scripts")
 
 # Read here and not by `configfile:`, which knows no lines; `config` holds what --config says.
 try:
@@ -61,7 +62,7 @@ def classifier_file(paper, model):
 
 
 def fit_file(paper, id):
-    return f"{RESULTS}/{paper}/dictionaries/{id}.npz"
+    return f"{RESULTS}/{paper}/dictionaries/{plan.fit_of(paper, id)}.npz"
 
 
 def attack_file(paper, id):

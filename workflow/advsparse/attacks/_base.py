@@ -14,6 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import ClassVar
 
 from advsparse.attacks._oracle import Oracle, bytes_per_image, undisturbed
 from advsparse.lazy import torch
@@ -201,6 +202,9 @@ class Fit:
 
 class UniversalAttack(ABC):
     """Mixin of an attack that learns from some images what it then applies to others."""
+
+    only_applied: ClassVar[frozenset[str]] = frozenset()
+    """Names of the settings that :meth:`fit` does not read: changing them learns nothing anew."""
 
     @abstractmethod
     def learn(

@@ -49,6 +49,8 @@ class SCADA(UniversalAttack, PenaltyAttack):
     ``code`` (N x M), ``target`` and ``unclipped_l2``, ||Dv||_2 before the projection.
     """
 
+    only_applied = frozenset({"coding_iterations", "coding_tolerance", "shorten"})
+
     norm: Literal["l2"] = "l2"
     lambda1: NonNegativeFloat = 0.1
     """Weight of ||v||_1, the sparsity of the codes."""
@@ -146,7 +148,7 @@ class SCADA(UniversalAttack, PenaltyAttack):
         able = fools(high)
         for _ in range(_SHRINKINGS):
             middle = (low + high) / 2
-            enough = fools(middle) | ~able
+            enough = fools(middle)
             high, low = torch.where(enough, middle, high), torch.where(enough, low, middle)
         return torch.where(able, high, 1.0)
 

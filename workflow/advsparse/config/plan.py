@@ -7,6 +7,7 @@ depends on and nothing else, so that a change reruns exactly what it touches.
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -95,8 +96,10 @@ class Plan:
     @cached_property
     def _attacks(self) -> dict[str, dict[str, AttackJob]]:
         return {
-            key: {job.id: job for name in paper.attacks for job in self.attacks(key, name)}
-            for key, paper in self.configuration.settings.items()
+            key: {
+                job.id: job for name in self.paper(key).attacks for job in self.attacks(key, name)
+            }
+            for key in self.configuration.papers
         }
 
     # What each stage is told.
@@ -122,7 +125,26 @@ class Plan:
         }
 
     def fit_settings(self, paper: str, id: str) -> dict[str, Any]:
-        return self._attack_settings(paper, id, self.attack(paper, id).entry.learn_from)
+        settings = self._attack_settings(paper, id, self.attack(paper, id).entry.learn_from)
+        method = self.attack(paper, id).method
+        learned = {k: v for k, v in settings["method"].items() if k not in method.only_applied}
+        return settings | {"method": learned}
+
+    def fit_of(self, paper: str, id: str) -> str:
+        """The first attack of the paper that learns the same as this one: they share the fit."""
+        return self._fits[paper][id]
+
+    @cached_property
+    def _fits(self) -> dict[str, dict[str, str]]:
+        fits: dict[str, dict[str, str]] = {}
+        for paper, jobs in self._attacks.items():
+            first: dict[str, str] = {}
+            fits[paper] = {}
+            for id, job in jobs.items():
+                if job.entry.learn_from is not None:
+                    learned = json.dumps([job.entry.model, self.fit_settings(paper, id)])
+                    fits[paper][id] = first.setdefault(learned, id)
+        return fits
 
     def attack_settings(self, paper: str, id: str) -> dict[str, Any]:
         return self._attack_settings(paper, id, self.attack(paper, id).entry.images)

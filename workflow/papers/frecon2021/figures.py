@@ -83,7 +83,7 @@ def draw_examples(inputs, settings):
         ax.set(xticks=np.arange(1, len(code) + 1), xlabel="atom", ylabel="$v$")
         titles = (
             f"image:\n{names['source']}",
-            f"perturbation\nx {0.5 / size:.0f}",
+            f"perturbation\nscaled x {0.5 / size:.0f}",
             f"adversarial:\n{names['prediction']}",
             f"code, towards the target\n{names['target']}",
         )
@@ -156,7 +156,7 @@ def draw_tradeoff(inputs, settings):
             dead["fooling_rate"],
             "X",
             color=style.colour,
-            label="SCADA, $v = 0$ (rMSE 0)",
+            label="SCADA, rMSE 0",
             clip_on=False,
         )
     left.set(
@@ -171,7 +171,14 @@ def draw_tradeoff(inputs, settings):
     left.set_title("all attacks")
     right.set_title("SCADA's grid, enlarged")
     for ax, columns in ((left, 3), (right, 2)):
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=columns)
+        ax.legend(
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.17),
+            ncols=columns,
+            fontsize=7.5,
+            handlelength=1.4,
+            columnspacing=0.9,
+        )
     stamp(figure, settings["origin"])
     return figure, table
 
@@ -229,6 +236,9 @@ def _draw_grid(ax, grid):
         )
     dead = grid[grid["rmse"] == 0]
     if len(dead):
+        # Room for the note below the lowest interval.
+        low, high = ax.get_ylim()
+        ax.set_ylim(low - 0.08 * (high - low), high)
         which = ", ".join(f"{value:g}" for value in sorted(dead["lambda1"].unique()))
         starts = int((dead["dead_start"] == 1).sum())
         text = rf"$\lambda_1 = {which}$: $v = 0$ at {len(dead)} points, {starts} dead starts"

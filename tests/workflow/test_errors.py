@@ -1,0 +1,70 @@
+"""What a user sees who got something wrong: one message that names the culprit, no traceback."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+
+def output(project, *arguments: str) -> str:
+    done = project.snakemake(*arguments, check=False)
+    assert done.returncode != 0
+    return done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("treads: 2\n", r"config\.yaml:\d+: treads: unknown key 'treads'; did you mean 'threads'"),
+        ("settings: {frecon2021: {attacks: {fgsm: {method: {eps: -1}}}}}\n", r"fgsm\.method\.eps"),
+        ("settings: {frecon2021: {attacks: {scada: {method: {atoms: 0}}}}}\n", r"method\.atoms"),
+        ("roles: {cifar10: photoz}\n", r"no dataset 'photoz'; did you mean 'photos'"),
+        ("datasets: [\n", r"config\.yaml:\d+: not valid YAML"),
+    ],
+)
+def test_a_wrong_configuration_ends_before_any_job(sources, text, expected):
+    sources.configure(text)
+    said = output(sources)
+    assert re.search(expected, said), said
+    assert "Traceback" not in said
+    assert not (sources.path / "results/test").exists()
+
+
+def test_a_paper_that_does_not_exist(sources):
+    said = output(sources, "--config", "papers=[frecon2012]")
+    assert "no paper 'frecon2012'; did you mean 'frecon2021'" in said
+    assert "Traceback" not in said
+
+
+def test_a_damaged_artifact_is_named_with_the_way_to_rebuild_it(project):
+    path = project.path / "results/test/frecon2021/classifiers/lenet.safetensors"
+    data = bytearray(path.read_bytes())
+    data[-10] ^= 1
+    path.write_bytes(data)
+    said = output(project, "--forcerun", "frecon2021_loss", "run_attack")
+    assert "classifiers/lenet.safetensors" in said
+    assert "snakemake --cores all --force" in said
+
+
+def test_a_failed_job_says_why_on_the_terminal_and_in_its_log(sources):
+    sources.configure(
+        "settings: {frecon2021: {models: {lenet: {training:"
+        " {optimizer: sgd, learning_rate: 1.0e+9}}}}}\n"
+    )
+    said = output(sources, "results/test/frecon2021/classifiers/lenet.safetensors")
+    assert re.search(r"classifier: the training loss is (nan|inf) in epoch 1 of 2", said), said
+    log = sources.path / "results/test/logs/frecon2021/classifiers/lenet.log"
+    assert "lower the learning_rate" in log.read_text()
+    assert not (sources.path / "results/test/frecon2021/classifiers/lenet.safetensors").exists()
+
+
+def test_a_damaged_image_is_named(sources, tmp_path):
+    for split in ("train", "test"):
+        folder = tmp_path / "mine" / split / "only"
+        folder.mkdir(parents=True)
+        (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n not really")
+    sources.configure(f"datasets: {{mine: {{kind: folder, path: {tmp_path / 'mine'}}}}}\n")
+    sources.configure("roles: {cifar10: mine}\n")
+    said = output(sources, "results/test/datasets/mine.npz")
+    assert re.search(r"dataset: .*mine.*broken\.png", said), said

@@ -1,0 +1,127 @@
+"""Changes rerun what depends on them, and nothing else: dry runs on a built project."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+DEEPFOOL = "workflow/advsparse/attacks/deepfool.py"
+ROWS_AND_WHAT_READS_THEM = {
+    "evaluate_attacks tradeoff",
+    "frecon2021_tradeoff",
+    "frecon2021_number_of_atoms",
+    "frecon2021_claims",
+    "write_provenance",
+}
+
+
+def test_nothing_to_do_after_a_build(project):
+    assert project.jobs() == set()
+
+
+def test_editing_deepfool_reruns_its_attack_and_uap_which_builds_on_it(project):
+    project.edit(DEEPFOOL, "range(limit)", "range(limit + 0)")
+    assert project.jobs() == ROWS_AND_WHAT_READS_THEM | {
+        "run_attack deepfool",
+        # UAP adds DeepFool steps: it imports the module.
+        "fit_attack uap/eps=2",
+        "run_attack uap/eps=2",
+    }
+
+
+def test_editing_one_attack_leaves_the_others(project):
+    project.edit("workflow/advsparse/attacks/cw.py", "0.9999 *", "0.999 *")
+    assert project.jobs() == ROWS_AND_WHAT_READS_THEM | {"run_attack cw"}
+
+
+def test_editing_the_base_of_attacks_reruns_all_attacks_and_no_training(project):
+    project.edit("workflow/advsparse/threat.py", "0/0, an unchanged", "0/0: an unchanged")
+    assert project.jobs() == set()
+    project.edit(
+        "workflow/advsparse/threat.py",
+        "torch.where(numerator == 0, 0.0,",
+        "torch.where(numerator <= 0, 0.0,",
+    )
+    jobs = project.jobs()
+    assert {"run_attack deepfool", "run_attack noise/eps=0.1", "fit_attack uap/eps=2"} <= jobs
+    assert not any(job.startswith(("make_dataset", "train_classifier", "draw_d")) for job in jobs)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("def cross_boundary(", "# What UAP calls too.\ndef cross_boundary("),
+        ('"""DeepFool: the nearest boundary', '"""DeepFool, the nearest boundary'),
+        (
+            "total = torch.zeros_like(x)",
+            "total = torch.zeros_like(\n        x,\n    )",
+        ),
+    ],
+    ids=["comment", "docstring", "formatting"],
+)
+def test_edits_without_meaning_rerun_nothing(project, old, new):
+    project.edit(DEEPFOOL, old, new)
+    assert project.jobs() == set()
+
+
+def test_touching_every_source_reruns_nothing(project):
+    for folder, _, names in os.walk(project.path):
+        if "/results" in folder or "/.snakemake" in folder:
+            continue
+        for name in names:
+            os.utime(os.path.join(folder, name))  # noqa: PTH118
+    assert project.jobs() == set()
+
+
+def test_a_fresh_clone_with_results_copied_in_reruns_nothing(project, built, tmp_path):
+    clone = tmp_path / "elsewhere" / "clone"
+    shutil.copytree(
+        project.path,
+        clone,
+        ignore=shutil.ignore_patterns("results", ".snakemake"),
+        copy_function=shutil.copy,
+    )
+    for name in ("results", ".snakemake"):
+        subprocess.run(["cp", "-a", str(built.path / name), str(clone)], check=True)
+    assert type(project)(clone).jobs() == set()
+
+
+def test_a_new_lambda1_reruns_scada_and_what_follows(project):
+    project.configure(
+        "settings: {frecon2021: {attacks: {scada: {grid: {lambda1: [0.05, 0.1]}}}}}\n"
+    )
+    new = {f"lambda1=0.05,lambda2={value}" for value in ("0.001", "0.1")}
+    assert project.jobs() == ROWS_AND_WHAT_READS_THEM | {
+        f"{rule} scada/{point}" for rule in ("fit_attack", "run_attack") for point in new
+    }
+
+
+def test_a_setting_of_the_coding_learns_no_dictionary(project):
+    project.configure(
+        "settings: {frecon2021: {attacks: {scada_shortened: {method: {coding_iterations: 6}}}}}\n"
+    )
+    assert project.jobs() == ROWS_AND_WHAT_READS_THEM | {"run_attack scada_shortened"}
+
+
+def test_changing_a_figure_function_redraws_figures_only(project):
+    project.edit("workflow/papers/frecon2021/figures.py", '"larger dots: more atoms"', '"dots"')
+    figures = {"atoms", "examples", "loss", "tradeoff", "number_of_atoms"}
+    assert project.jobs() == {f"frecon2021_{name}" for name in figures} | {"write_provenance"}
+
+
+def test_an_unused_dataset_and_the_device_rerun_nothing(project):
+    project.configure("datasets: {spare: {kind: digits, size: 16}}\n")
+    assert project.jobs() <= {"write_provenance"}
+
+
+def test_deleting_an_intermediate_rebuilds_it_only_where_needed(project):
+    results = project.path / "results" / "test" / "frecon2021"
+    (results / "attacks" / "cw.npz").unlink()
+    assert project.jobs() == set()
+    (results / "figures" / "tradeoff.png").unlink()
+    assert project.jobs() == {"frecon2021_tradeoff", "write_provenance"}
+    (results / "rows" / "tradeoff.csv").unlink()
+    assert project.jobs() == ROWS_AND_WHAT_READS_THEM | {"run_attack cw"}
