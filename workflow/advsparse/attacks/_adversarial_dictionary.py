@@ -113,8 +113,8 @@ def learn(
     or once L falls by less than ``tolerance`` of itself, learning ends. At a dictionary whose atoms
     are longer than 1, L is infinite, and the first step is accepted whatever comes of it.
 
-    Returns D (P x M), V (N x M), the history, and whether the start was dead: from V = 0 the
-    gradient in D is 0, and V leaves 0 only where a gradient exceeds lambda1 somewhere.
+    Returns D (P x M), V (N x M), the history, and whether the start was dead, with V = 0 at the
+    end: from V = 0 the gradient in D is 0, and V leaves 0 only where a gradient exceeds lambda1.
     """
     v = problem.x.new_zeros(len(problem.x), d.shape[1])
     value, e = problem.smooth(d, v)
@@ -167,7 +167,7 @@ def learn(
         if not falling:
             logger.info("iteration %d: the loss has settled at %.6g", k + 1, loss)
             break
-    return d, v, history, dead
+    return d, v, history, dead or not bool(v.any())
 
 
 def encode(

@@ -116,7 +116,7 @@ def draw_loss(inputs, settings):
     above.set(ylabel="training loss (sum over images)", ylim=(0, None))
     above.set_title(
         rf"$\lambda_1 = {method['lambda1']:g}$, $\lambda_2 = {method['lambda2']:g}$: from "
-        f"{loss[0]:.1f} to {loss[-1]:.1f} in {len(step)} iterations"
+        f"{_first_finite(loss):.1f} to {loss[-1]:.1f} in {len(step)} iterations"
     )
     if len(step):
         accepted = step * method["shrink"] ** backtracks
@@ -132,6 +132,12 @@ def draw_loss(inputs, settings):
         }
     )
     return figure, numbers
+
+
+def _first_finite(loss) -> float:
+    """The first loss that is a number: an infeasible start has none."""
+    finite = loss[np.isfinite(loss)]
+    return float(finite[0]) if len(finite) else float("nan")
 
 
 def draw_tradeoff(inputs, settings):
