@@ -16,7 +16,7 @@ help:
 
 demo: install
 	@$(SNAKEMAKE) --cores all --quiet reason host --config preset=demo
-	@$(SNAKEMAKE) --quiet all --config preset=demo --report results/demo/report.html
+	@$(SNAKEMAKE) --quiet host progress reason rules --config preset=demo --report results/demo/report.html
 	@echo
 	@echo "The report:  results/demo/report.html"
 	@echo "Figures:     results/demo/<paper>/figures"

@@ -49,7 +49,8 @@ class Job:
         torch.set_num_threads(self.threads)
         # Read by cuBLAS when it starts; without it, deterministic algorithms refuse to run.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
+        # The same as use_deterministic_algorithms(True), which imports a compiler for a second.
+        torch.set_deterministic_debug_mode("error")
         torch.backends.cudnn.allow_tf32 = False
         torch.backends.cuda.matmul.allow_tf32 = False
         if self.device == "cuda" and not torch.cuda.is_available():

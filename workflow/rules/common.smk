@@ -13,7 +13,7 @@ from advsparse.codedigest import code_digest
 from advsparse.config.loading import load
 from advsparse.config.plan import Plan
 from advsparse.errors import ConfigError
-from advsparse.sources import date_back, hand_down
+from advsparse.checkout import date_back, hand_down
 
 hand_down(WORKFLOW)
 date_back(WORKFLOW / "scripts")

@@ -140,7 +140,7 @@ class Finding:
             self.verdict = "holds"
         else:
             part = "holds in part" if agreeing > pairs / 2 else "does not hold"
-            self.verdict = f"{part} ({agreeing} of {pairs})"
+            self.verdict = f"{part} ({agreeing} of {pairs})" if pairs > 1 else part
 
 
 def _sparse_codes(evidence: Evidence) -> Finding:
