@@ -218,7 +218,9 @@ def _simple(schema: dict) -> str:
         case "integer" | "number" as name:
             signs = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<"}
             signs["maximum"] = "≤"
-            bounds = [f"{sign} {schema[key]}" for key, sign in signs.items() if key in schema]
+            # That an integer fits into 64 bits goes without saying.
+            limits = {key: schema[key] for key in signs if schema.get(key, 2**63) != 2**63}
+            bounds = [f"{signs[key]} {limit}" for key, limit in limits.items()]
             return f"{name} {' and '.join(bounds)}".strip()
     return "anything"
 
