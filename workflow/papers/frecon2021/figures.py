@@ -174,6 +174,8 @@ def draw_tradeoff(inputs, settings):
     right.xaxis.set_minor_formatter(
         FuncFormatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
     )
+    # Labels of major and minor ticks on one line.
+    right.tick_params(axis="x", which="both", length=3, pad=3, labelsize=8)
     left.set_title("all attacks")
     right.set_title("SCADA's grid, enlarged")
     for ax, columns in ((left, 3), (right, 2)):
