@@ -139,7 +139,7 @@ class Attack(ABC):
             seen = oracle.restrict(stand)
             candidate = perturb(seen, x[stand].contiguous(), y[stand], goal, rng)
             x_adv[stand] = self.threat.settle(candidate.x.detach(), x[stand])
-            steps[stand] = candidate.steps
+            steps[stand] = candidate.steps.to(steps.device)
             for name, values in candidate.trace.items():
                 trace[name] = values.new_zeros(len(x), *values.shape[1:])
                 trace[name][stand] = values
