@@ -113,9 +113,9 @@ def test_a_setting_of_the_coding_learns_no_dictionary(project):
     assert project.jobs() == ROWS_AND_WHAT_READS_THEM | {"run_attack scada_shortened"}
 
 
-def test_changing_a_figure_function_redraws_figures_only(project):
-    project.edit("workflow/papers/frecon2021/figures.py", '"larger dots: more atoms"', '"dots"')
-    figures = {"atoms", "examples", "loss", "tradeoff", "number_of_atoms"}
+def test_changing_a_figures_code_redraws_the_figures_of_its_module(project):
+    project.edit("workflow/papers/frecon2021/plane.py", '"larger dots: more atoms"', '"dots"')
+    figures = {"tradeoff", "number_of_atoms"}
     assert project.jobs() == {f"frecon2021_{name}" for name in figures} | {"write_provenance"}
 
 
