@@ -34,7 +34,9 @@ each_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], id
 
 
 def test_all_attacks_are_here():
-    assert {kind for kind, _ in CASES} >= {"fgsm", "pgd", "deepfool", "cw", "uap", "noise", "scada"}
+    assert {kind for kind, _ in CASES} >= {
+        *("bim", "cw", "deepfool", "fgsm", "noise", "pgd", "scada", "uap")
+    }
 
 
 @each_dtype
@@ -122,7 +124,7 @@ def test_labels_are_nothing_to_a_targeted_attack(kind, norm):
     assert torch.equal(one.x, other.x) and torch.equal(one.success, other.success)
 
 
-@pytest.mark.parametrize("kind", ["cw", "deepfool", "fgsm", "pgd", "scada"])
+@pytest.mark.parametrize("kind", ["bim", "cw", "deepfool", "fgsm", "pgd", "scada"])
 def test_targets_are_reached_more_often_than_by_leaving_the_label(kind):
     model, x, y = setting(torch.float64)
     target = (predictions(model, x) + 1) % CLASSES
