@@ -36,7 +36,7 @@ each_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], id
 
 def test_all_attacks_are_here():
     assert {kind for kind, _ in CASES} >= {
-        *("bim", "cw", "deepfool", "fgsm", "noise", "pgd", "scada", "uap")
+        *("bim", "cw", "deepfool", "fgsm", "lbfgs", "noise", "pgd", "scada", "uap")
     }
 
 
@@ -163,7 +163,7 @@ def test_labels_are_nothing_to_a_targeted_attack(kind, norm):
     assert torch.equal(one.x, other.x) and torch.equal(one.success, other.success)
 
 
-@pytest.mark.parametrize("kind", ["bim", "cw", "deepfool", "fgsm", "pgd", "scada"])
+@pytest.mark.parametrize("kind", ["bim", "cw", "deepfool", "fgsm", "lbfgs", "pgd", "scada"])
 def test_targets_are_reached_more_often_than_by_leaving_the_label(kind):
     model, x, y = setting(torch.float64)
     target = (predictions(model, x) + 1) % CLASSES
