@@ -55,6 +55,22 @@ class Oracle:
         (gradient,) = torch.autograd.grad(value.sum(), x)
         return value.detach(), logits.detach(), gradient
 
+    def gradients(
+        self,
+        x: torch.Tensor,
+        objectives: Callable[[torch.Tensor], list[torch.Tensor]],
+        rows: torch.Tensor | None = None,
+    ) -> tuple[torch.Tensor, list[torch.Tensor]]:
+        """Logits (N x K), and the gradient in ``x`` of each of several ``objectives(logits)``."""
+        x = x.detach().requires_grad_()
+        logits = self.model(x)
+        values = objectives(logits)
+        self._count(rows, 1 + len(values))
+        return logits.detach(), [
+            torch.autograd.grad(value.sum(), x, retain_graph=i < len(values) - 1)[0]
+            for i, value in enumerate(values)
+        ]
+
     def jacobian(
         self, x: torch.Tensor, rows: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
