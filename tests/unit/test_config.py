@@ -268,26 +268,24 @@ def test_later_files_win_over_earlier_ones_and_the_command_line_over_all(write):
 
 def test_preset_lies_below_the_files_and_above_the_paper(write):
     named = load([CONFIG], {"preset": "test"}).settings["frecon2021"]
-    assert named.models["lenet"].training.epochs == 2
+    assert named.models["lenet"].training.epochs == 6
     text = "preset: test\nsettings: {frecon2021: {models: {lenet: {training: {epochs: 7}}}}}"
     mine = load([write(text)]).settings["frecon2021"].models["lenet"].training
     assert (mine.epochs, mine.optimizer) == (7, "adam")
 
 
 def test_null_in_a_later_file_removes_what_an_earlier_file_and_the_paper_have(write):
-    entry = "settings: {frecon2021: {attacks: {scada_atoms: %s}}}\n"
-    first = write(entry % "{method: {halvings: 9}}", "1.yaml")
-    others = "experiments: {atoms: [deepfool]}"
-    second = write(
-        f"settings: {{frecon2021: {{attacks: {{scada_atoms: null}}, {others}}}}}\n", "2.yaml"
-    )
+    entry = "settings: {frecon2021: {attacks: {cw: %s}}}\n"
+    first = write(entry % "{method: {confidence: 1.0}}", "1.yaml")
+    others = "experiments: {tradeoff: [scada]}"
+    second = write(f"settings: {{frecon2021: {{attacks: {{cw: null}}, {others}}}}}\n", "2.yaml")
     loaded = load([first, second]).settings["frecon2021"]
-    assert "scada_atoms" not in loaded.attacks
+    assert "cw" not in loaded.attacks
     merged_by_snakemake = {
         "settings": {
             "frecon2021": {
-                "attacks": {"scada_atoms": None},
-                "experiments": {"atoms": ["deepfool"]},
+                "attacks": {"cw": None},
+                "experiments": {"tradeoff": ["scada"]},
             }
         }
     }

@@ -113,7 +113,8 @@ def test_crop_resize_and_conversion(tmp_path):
     image.quantize(8).save(palette, "PNG")
     image.convert("RGBA").save(alpha, "PNG")
     for data in (encoded(pixels), encoded(pixels, "TIFF"), alpha.getvalue(), palette.getvalue()):
-        written(tmp_path / "a.zip", {"train/a/1.png": data, "test/a/1.png": data})
+        names = ("train/a/1.png", "train/b/1.png", "test/a/1.png", "test/b/1.png")
+        written(tmp_path / "a.zip", dict.fromkeys(names, data))
         for channels, mode in ((3, "RGB"), (1, "L")):
             splits = Folder(path="a.zip", size=5, channels=channels).load(tmp_path)
             expected = Image.open(io.BytesIO(data)).convert(mode).crop((3, 0, 13, 10))
@@ -272,3 +273,10 @@ def test_real_cifar10():
     assert splits.classes[:3] == ("airplane", "automobile", "bird")
     assert 100 < splits.x_train.mean() < 140  # all of CIFAR-10: 121
     assert splits.x_train.std() > 50
+
+
+def test_one_class_is_no_classification(tmp_path):
+    data = encoded(picture(0, 8, 8))
+    written(tmp_path / "a.zip", {"train/a/1.png": data, "test/a/1.png": data})
+    with pytest.raises(DataError, match=r"a\.zip: a dataset needs two classes or more.*'a'"):
+        Folder(path="a.zip").load(tmp_path)

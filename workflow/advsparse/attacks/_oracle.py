@@ -65,28 +65,21 @@ class Oracle:
         x = x.detach().requires_grad_()
         logits = self.model(x)
         values = objectives(logits)
-        self._count(rows, 1 + len(values))
-        return logits.detach(), [
+        chosen = self._count(rows, 1 + len(values))
+        found = [
             torch.autograd.grad(value.sum(), x, retain_graph=i < len(values) - 1)[0]
             for i, value in enumerate(values)
         ]
+        if not self.differentiated[chosen].all():
+            self._note(chosen, torch.stack(found, dim=1).flatten(1))
+        return logits.detach(), found
 
     def jacobian(
         self, x: torch.Tensor, rows: torch.Tensor | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits N x K, and their gradients in ``x``, N x K x C x H x W."""
-        x = x.detach().requires_grad_()
-        logits = self.model(x)
-        classes = logits.shape[1]
-        chosen = self._count(rows, 1 + classes)
-        gradients = [
-            torch.autograd.grad(logits[:, k].sum(), x, retain_graph=k < classes - 1)[0]
-            for k in range(classes)
-        ]
-        jacobian = torch.stack(gradients, dim=1)
-        if not self.differentiated[chosen].all():
-            self._note(chosen, jacobian.flatten(1))
-        return logits.detach(), jacobian
+        logits, gradients = self.gradients(x, lambda z: list(z.unbind(1)), rows)
+        return logits, torch.stack(gradients, dim=1)
 
     def _count(self, rows, passes) -> torch.Tensor:
         chosen = self._rows if rows is None else self._rows[rows.cpu()]
