@@ -20,7 +20,9 @@ EPS = {"linf": 0.1, "l2": 1.0, "relative_l2": 0.1, "l1": 10.0, "l0": 10.0}
 CHEAP = {
     "apgd": {"steps": 6, "restarts": 2},
     "cw": {"search_steps": 4, "iterations": 30, "learning_rate": 0.05, "initial_weight": 0.1},
+    "autoattack": {"steps": 4, "targets": 2, "queries": 8},
     "deepfool": {"steps": 10},
+    "fab": {"steps": 6, "targets": 2},
     "pgd": {"steps": 4, "restarts": 2},
     "square": {"queries": 15},
     "scada": {"atoms": 3, "iterations": 15, "coding_iterations": 15},
