@@ -19,10 +19,14 @@ EPS = {"linf": 0.1, "l2": 1.0, "relative_l2": 0.1, "l1": 10.0, "l0": 10.0}
 
 CHEAP = {
     "bim": {"steps": 4},
+    "apgd": {"steps": 6, "restarts": 2},
     "cw": {"search_steps": 4, "iterations": 30, "learning_rate": 0.05, "initial_weight": 0.1},
+    "autoattack": {"steps": 4, "targets": 2, "queries": 8},
     "deepfool": {"steps": 10},
     "lbfgs": {"search_steps": 5, "iterations": 15},
+    "fab": {"steps": 6, "targets": 2},
     "pgd": {"steps": 4, "restarts": 2},
+    "square": {"queries": 15},
     "scada": {"atoms": 3, "iterations": 15, "coding_iterations": 15},
     "uap": {"passes": 2, "inner_steps": 5},
 }

@@ -182,7 +182,13 @@ def test_zero_gradients_give_no_nan(kind, norm, dtype):
     result = run(build(kind, norm), model, x, torch.full((len(x),), 3))
     assert result.x.isfinite().all() and not result.distance.isnan().any()
     assert not result.success.any()
-    if kind not in ("noise", "pgd"):  # whose random numbers need no gradient
+    if kind not in (
+        "apgd",
+        "autoattack",
+        "noise",
+        "pgd",
+        "square",
+    ):  # whose random numbers need no gradient
         torch.testing.assert_close(result.x, x, rtol=0, atol=1e-6)
 
 

@@ -46,6 +46,12 @@ class Random:
         one = self._per_image(x, stream, torch.rand, shape=())
         return one.reshape(-1, *[1] * (x.ndim - 1))
 
+    def uniform_block(
+        self, x: torch.Tensor, shape: tuple[int, ...], stream: int = 0
+    ) -> torch.Tensor:
+        """Numbers uniform in [0, 1) of the given ``shape`` for each image of ``x``; N x shape."""
+        return self._per_image(x, stream, torch.rand, shape)
+
     def _per_image(self, x, stream, draw, shape=None):
         images = x.detach().to("cpu", torch.float32).contiguous().numpy()
         shape = tuple(x.shape[1:]) if shape is None else shape

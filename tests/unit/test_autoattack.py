@@ -1,0 +1,133 @@
+"""AutoAttack: its order, its self-checks, and its strength next to PGD and a published one."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from models_for_tests import affine, measured, predictions
+
+from advsparse.attacks.autoattack import STAGES, AutoAttack
+from advsparse.attacks.pgd import PGD
+from oracles.autoattack_expected import digest, network_and_images
+
+EXPECTED = json.loads(
+    (Path(__file__).parents[1] / "oracles" / "autoattack_expected.json").read_text()
+)
+CHECKS = ("randomised", "softmax_output", "zero_gradient", "black_box_won")
+
+
+class Wrapped(torch.nn.Module):
+    """A function of the logits of a model, or of the images and the model."""
+
+    def __init__(self, model, forward):
+        super().__init__()
+        self.model, self.function = model, forward
+
+    def forward(self, x):
+        return self.function(self.model, x)
+
+
+def warned(caplog, attack, model, x, y):
+    """The result, and the self-checks that the log warns of."""
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        result = attack(model, x, y)
+    messages = [record.getMessage() for record in caplog.records]
+    names = {name for name in CHECKS if any(m.startswith(f"{name}: ") for m in messages)}
+    assert names == {name for name in CHECKS if result.trace[name].any()}
+    return result, names
+
+
+CHEAP = {"steps": 6, "targets": 2, "queries": 30}
+
+
+def test_a_sound_model_raises_no_warning(caplog, lenet):
+    attack = AutoAttack(eps=8 / 255, **CHEAP)
+    result, names = warned(caplog, attack, lenet.model, lenet.x[:24], lenet.y[:24])
+    assert not names & {"randomised", "softmax_output", "zero_gradient"}
+    assert torch.equal(result.trace["broken_by"] > 0, result.success)
+
+
+SUSPECT = {
+    "softmax_output": lambda model, x: model(x).softmax(1),
+    "randomised": lambda model, x: model(x) + 0.1 * torch.randn(len(x), 10),
+    "zero_gradient": lambda model, x: model(x).round(),
+}
+
+
+@pytest.mark.parametrize("name", SUSPECT)
+def test_self_checks_warn(name, caplog, lenet):
+    model = Wrapped(lenet.model, SUSPECT[name]).eval()
+    x, y = lenet.x[:8], lenet.y[:8]
+    result, names = warned(caplog, AutoAttack(eps=4 / 255, **CHEAP), model, x, y)
+    assert names & set(SUSPECT) == {name}
+    assert result.trace[name].sum() >= 7  # all but what is misclassified from the start
+
+
+def test_black_box_that_beats_white_box_is_reported(caplog, lenet):
+    # Gradients of the model at rounded images: zero everywhere, though the images can be fooled.
+    coarse = Wrapped(lenet.model, lambda model, x: model((32 * x).round() / 32)).eval()
+    right = predictions(coarse, lenet.x[:40]) == lenet.y[:40]
+    x, y = lenet.x[:40][right], lenet.y[:40][right]
+    attack = AutoAttack(eps=0.06, steps=3, targets=1, queries=150)
+    result, names = warned(caplog, attack, coarse, x, y)
+    assert {"zero_gradient", "black_box_won"} <= names
+    won = result.trace["black_box_won"]
+    assert torch.equal(won, result.trace["broken_by"] == 4) and result.success[won].all()
+
+
+def test_stages_attack_what_still_stands(lenet, caplog):
+    x, y = lenet.x[:24], lenet.y[:24]
+    attack = AutoAttack(eps=5 / 255, **CHEAP)
+    assert tuple(attack.stages()) == STAGES
+    with caplog.at_level(logging.INFO, logger="advsparse.attacks.autoattack"):
+        result = attack(lenet.model, x, y)
+    seen = [record.args for record in caplog.records if record.name.endswith("autoattack")]
+    seen = [args for args in seen if args[0] in STAGES]
+    left = len(x)
+    for number, (name, fooled, of) in enumerate(seen, 1):
+        assert (name, of) == (STAGES[number - 1], left)
+        assert fooled == (result.trace["broken_by"] == number).sum()
+        left -= fooled
+    assert left == (~result.success).sum()
+    assert measured(result.x, x, "linf").max() <= 5 / 255 * (1 + 1e-6)
+
+
+def test_too_few_classes_are_refused():
+    x, y = torch.full((1, 1, 2, 2), 0.5), torch.tensor([0])
+    model = affine(torch.eye(4)[:3], torch.tensor([1.0, 0, 0]))
+    with pytest.raises(ValueError, match=r"at least 4 classes.* has 3"):
+        AutoAttack(eps=0.1)(model, x, y)
+
+
+@pytest.mark.parametrize(("norm", "eps"), [("linf", 5 / 255), ("l2", 0.5)])
+def test_is_at_least_as_strong_as_pgd(norm, eps, lenet):
+    x, y = lenet.x[:30], lenet.y[:30]
+    pgd = PGD(norm=norm, eps=eps, steps=40)(lenet.model, x, y).success
+    ours = AutoAttack(norm=norm, eps=eps, steps=15, targets=3, queries=30)(lenet.model, x, y)
+    assert ours.success.sum() >= pgd.sum() > 8
+    assert torch.equal(ours.success, predictions(lenet.model, ours.x) != y)
+
+
+CHEAPEST = sorted({(r["norm"], r["eps"]) for r in EXPECTED["runs"] if r["robust_accuracy"] < 0.15})
+
+
+@pytest.mark.parametrize(("norm", "eps"), CHEAPEST)
+def test_is_as_strong_as_a_published_autoattack(norm, eps):
+    """Robust accuracy at most a point above each seed of torchattacks' in its standard setting.
+
+    A fraction of the steps and queries does; ours may leave fewer images standing.
+    """
+    model, x, y = network_and_images()
+    assert digest(x) == EXPECTED["images_sha256"], "these are not the images of the expected values"
+    result = AutoAttack(norm=norm, eps=eps, steps=30, queries=300)(model, x, y)
+    assert torch.equal(result.success, predictions(model, result.x) != y)
+    assert measured(result.x, x, norm).max() <= eps * (1 + 1e-6)
+    ours = (~result.success).double().mean().item()
+    for run in EXPECTED["runs"]:
+        if (run["norm"], run["eps"]) == (norm, eps):
+            assert ours <= run["robust_accuracy"] + 0.01

@@ -1,0 +1,128 @@
+"""AutoAttack: four complementary attacks, one after the other, without settings to tune."""
+
+from __future__ import annotations
+
+import logging
+from typing import Literal
+
+from advsparse.attacks._base import BudgetAttack, Candidate
+from advsparse.attacks._confirm import fooled
+from advsparse.attacks._losses import cross_entropy
+from advsparse.attacks.apgd import APGD
+from advsparse.attacks.fab import FAB
+from advsparse.attacks.square import Square
+from advsparse.lazy import torch
+from advsparse.seeding import Random, stable_seed
+from advsparse.settings import PositiveInt, settings
+
+logger = logging.getLogger(__name__)
+
+STAGES = ("apgd_ce", "apgd_t", "fab_t", "square")
+"""The stages, in order; the trace counts them from 1."""
+
+_SAME = 1e-4
+"""Share of the largest logit by which two passes may differ: rounding, not randomness."""
+
+_WARNINGS = {
+    "randomised": "{} of {} images: the output changes from pass to pass. Use expectation over "
+    "transformations (EOT): a randomised defence is stronger here than it is",
+    "softmax_output": "{} of {} images: the outputs are probabilities. A softmax at the end "
+    "hides gradients: give the attack the logits",
+    "zero_gradient": "{} of {} images: the gradient of the cross-entropy is 0. Gradients may be "
+    "masked: use an adaptive attack (BPDA), or a loss that does not saturate",
+    "black_box_won": "{} of {} images: Square, which needs no gradient, fooled where no gradient "
+    "attack did. Gradients may be masked: use an adaptive attack",
+}
+"""What each self-check found, as the log says it; the keys are names in the trace."""
+
+
+@settings
+class AutoAttack(BudgetAttack):
+    r"""The standard ensemble: APGD-CE, targeted APGD-DLR, FAB-T and Square, in that order.
+
+    .. math:: \exists\, x': \|x' - x\|_p \le \epsilon,\; x' \in [0, 1]^P,\; C_f(x') \ne y
+
+    Each stage attacks the images that still stand after those before it; an image is robust only if
+    it withstands all four (Croce and Hein 2020a, section 5). The DLR loss of the second stage needs
+    at least 4 classes. Cost: at most (1 + targets) x steps gradients of APGD, about as many of FAB
+    and half as many again, and ``queries`` forward passes.
+
+    Four self-checks say, image by image, when the evaluation is not to be trusted; they are logged
+    as warnings and stand in the trace (each N, bool): ``randomised``, two passes differ;
+    ``softmax_output``, the outputs are non-negative and sum to 1; ``zero_gradient``, the
+    cross-entropy has no gradient at the clean image; ``black_box_won``, only Square fooled.
+    ``broken_by`` (N) is the number of the stage that fooled, from 1, and 0 where none did.
+    """
+
+    norm: Literal["linf", "l2"] = "linf"
+    steps: PositiveInt = 100
+    """Gradient steps of each run of APGD and of FAB."""
+    targets: PositiveInt = 9
+    """Number of target classes of APGD-T and FAB-T."""
+    queries: PositiveInt = 5000
+    """Queries of Square."""
+
+    def stages(self) -> dict[str, APGD | FAB | Square]:
+        """The four attacks, by name."""
+        ball = {"norm": self.norm, "eps": self.eps}
+        aimed = {"steps": self.steps, "targets": self.targets}
+        attacks = (
+            APGD(loss="ce", steps=self.steps, **ball),
+            APGD(loss="targeted_dlr", **aimed, **ball),
+            FAB(norm=self.norm, **aimed),
+            Square(queries=self.queries, **ball),
+        )
+        return dict(zip(STAGES, attacks, strict=True))
+
+    def __call__(self, model, x, y, target=None, **options):
+        """Attack, then warn of what the self-checks found; see :meth:`Attack.__call__`."""
+        result = super().__call__(model, x, y, target, **options)
+        for name, text in _WARNINGS.items():
+            count = int(result.trace[name].sum()) if name in result.trace else 0
+            if count:
+                logger.warning("%s: %s", name, text.format(count, len(x)))
+        return result
+
+    def perturb(self, oracle, x, y, target, rng) -> Candidate:
+        trace = self._check(oracle, x, y, target)
+        best = x.clone()
+        steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        broken_by = torch.zeros_like(steps)
+        stand = torch.arange(len(x), device=x.device)
+        for number, (name, attack) in enumerate(self.stages().items(), 1):
+            goal = None if target is None else target[stand]
+            ours = (oracle.restrict(stand), x[stand], y[stand], goal)
+            numbers = Random(stable_seed(rng.seed, name))
+            if isinstance(attack, FAB):  # which need not find the nearest image, but one within eps
+                candidate = attack.search(*ours, numbers, enough=self.eps)
+            else:
+                candidate = attack.perturb(*ours, numbers)
+            steps[stand] += candidate.steps
+            settled = self.threat.settle(candidate.x, x[stand])
+            won = fooled(oracle.logits(settled, stand), y[stand], goal)
+            # Where nothing fools, the images of the first stage are the best effort.
+            keep = won if number > 1 else torch.ones_like(won)
+            best[stand[keep]] = settled[keep]
+            broken_by[stand[won]] = number
+            logger.info("%s: %d of %d images fooled", name, int(won.sum()), len(stand))
+            stand = stand[~won]
+            if not len(stand):
+                break
+        trace |= {"broken_by": broken_by, "black_box_won": broken_by == len(STAGES)}
+        return Candidate(best, steps, trace)
+
+    def _check(self, oracle, x, y, target) -> dict[str, torch.Tensor]:
+        """The self-checks that need no attack."""
+        _, logits, gradient = oracle.gradient(x, lambda z: cross_entropy(z, y, target))
+        if logits.shape[1] < 4:
+            raise ValueError(
+                "AutoAttack's targeted DLR loss needs at least 4 classes, and the model has "
+                f"{logits.shape[1]}: run apgd with the cross-entropy, and square, by themselves"
+            )
+        change = (oracle.logits(x) - logits).abs().amax(1)
+        sums = (logits.sum(1) - 1).abs() <= 1e-4
+        return {
+            "randomised": change > _SAME * logits.abs().amax(1),
+            "softmax_output": sums & (logits.amin(1) >= 0) & (logits.amax(1) <= 1 + 1e-6),
+            "zero_gradient": ~gradient.flatten(1).any(1),
+        }

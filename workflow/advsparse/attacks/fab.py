@@ -1,0 +1,170 @@
+"""FAB: the fast adaptive boundary attack, towards target classes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from advsparse.attacks._base import Candidate, MinimumNormAttack
+from advsparse.attacks._box_projections import step_to_hyperplane
+from advsparse.attacks._confirm import fooled
+from advsparse.attacks._losses import margin
+from advsparse.attacks.apgd import leading_classes
+from advsparse.lazy import torch
+from advsparse.settings import Fraction, NonNegativeInt, PositiveFloat, PositiveInt, settings
+from advsparse.threat import Threat
+
+_RADIUS = {"linf": 0.3, "l2": 1.0}
+"""Radius that random starts are drawn within while no adversarial image is known (the default of
+the authors' code)."""
+
+
+@settings
+class FAB(MinimumNormAttack):
+    r"""The nearest adversarial image, by projections onto linearised boundaries within the box.
+
+    With f = z_t - z_y for a target class t, pi the hyperplane where f's linearisation at x_i is 0,
+    and d(u) the shortest step from u to pi that keeps to [0, 1],
+
+    .. math:: x_{i+1} = \mathrm{clip}\big((1 - \alpha)(x_i + \eta\, d(x_i))
+                        + \alpha\, (x + \eta\, d(x))\big), \qquad
+              \alpha = \min\Big(\frac{\|d(x_i)\|_p}{\|d(x_i)\|_p + \|d(x)\|_p}, \alpha_{max}\Big)
+
+    (Croce and Hein 2020b, algorithm 1; FAB-T of Croce and Hein 2020a, section 4). An adversarial
+    x_{i+1} is kept if it is the nearest so far, and drawn back to x + beta (x_{i+1} - x). Classes
+    with the largest logits on the clean image are targets in turn; later restarts begin at random
+    in half the ball up to the nearest adversarial image. At the end, secant steps bring that one
+    closer to the boundary. With a target that is to be reached, f is its margin. Cost: one gradient
+    a step, two after a step that fooled.
+    """
+
+    norm: Literal["l2", "linf"] = "l2"
+    steps: PositiveInt = 100
+    """Number of projections of a run."""
+    restarts: PositiveInt = 1
+    """Runs towards each target class; the first starts at the clean image."""
+    targets: PositiveInt = 9
+    """Number of target classes, K - 1 at most."""
+    overshoot: PositiveFloat = 1.05
+    """eta: by how much projections are lengthened."""
+    clean_share: Fraction = 0.1
+    """alpha_max, the largest weight of the projection of the clean image."""
+    backward: Fraction = 0.9
+    """beta: what is left of an adversarial perturbation after it is drawn back."""
+    final_steps: NonNegativeInt = 3
+    """Secant steps between the clean image and the nearest adversarial one."""
+
+    def perturb(self, oracle, x, y, target, rng) -> Candidate:
+        return self.search(oracle, x, y, target, rng)
+
+    def search(self, oracle, x, y, target, rng, enough: float = 0.0) -> Candidate:
+        """The attack; an image leaves once it is adversarial at a distance of ``enough``."""
+        found = _Nearest(x)
+        stand = torch.arange(len(x), device=x.device)
+        aims = [None]
+        if target is None:
+            aims = leading_classes(oracle.logits(x), y, self.targets).T
+        for number, aim in enumerate(aims):
+            for restart in range(self.restarts):
+                stand = stand[found.distance[stand] > enough]
+                if not len(stand):
+                    break
+                stream = 2 * (number * self.restarts + restart)
+                start = x[stand]
+                if restart:
+                    start = self._random_start(start, found.distance[stand], enough, rng, stream)
+                self._approach(oracle, x, y, target, aim, start, stand, found, enough)
+        self._finish(oracle, x, y, target, found, enough)
+        return Candidate(found.x, found.steps)
+
+    def _approach(self, oracle, x, y, target, aim, point, rows, found, enough):
+        """One run from ``point`` for the images ``rows``, towards ``aim`` or to ``target``."""
+
+        def slope(point, rows):
+            return oracle.gradient(point, lambda z: _lead(z, rows, y, target, aim), rows)
+
+        value, _, gradient = slope(point, rows)
+        for step in range(self.steps):
+            point = self._step(point, x[rows], value, gradient)
+            found.steps[rows] += 1
+            if step + 1 < self.steps:
+                value, logits, gradient = slope(point, rows)
+            else:
+                logits = oracle.logits(point, rows)
+            won = fooled(logits, y[rows], None if target is None else target[rows])
+            if not won.any():
+                continue
+            found.offer(point[won], x, rows[won], self.norm)
+            going = found.distance[rows] > enough
+            if not going.all():
+                rows, point, won = rows[going], point[going], won[going]
+                value, gradient = value[going], gradient[going]
+            if not len(rows):
+                return
+            if won.any() and step + 1 < self.steps:
+                at = rows[won]
+                point[won] = torch.lerp(x[at], point[won], self.backward)
+                value[won], _, gradient[won] = slope(point[won], at)
+
+    def _step(self, point, x, value, gradient):
+        """x_{i+1} of the formula; both projections in one call."""
+        flat, clean, w = point.flatten(1), x.flatten(1), gradient.flatten(1)
+        gaps = torch.cat([-value, -value - (w * (clean - flat)).sum(1)])
+        both = torch.cat([flat, clean])
+        d = step_to_hyperplane(both, w.repeat(2, 1), gaps, self.norm, self.threat.bounds)
+        size = torch.linalg.vector_norm(d, ord=2 if self.norm == "l2" else torch.inf, dim=1)
+        own, other = size.chunk(2)
+        tiny = torch.finfo(x.dtype).tiny
+        share = (own / (own + other).clamp(min=tiny)).clamp(max=self.clean_share)
+        ahead, aside = both.add_(d, alpha=self.overshoot).chunk(2)
+        moved = torch.lerp(ahead, aside, share[:, None])
+        return moved.clamp_(*self.threat.bounds).reshape(x.shape)
+
+    def _random_start(self, x, distance, enough, rng, stream):
+        radius = distance.clamp(max=enough or _RADIUS[self.norm])
+        start = Threat(norm=self.norm, eps=1.0, bounds=(-torch.inf, torch.inf))
+        unit = start.random_start(x, rng, stream) - x
+        return (x + unit * (radius / 2).reshape(-1, 1, 1, 1)).clamp(*self.threat.bounds)
+
+    def _finish(self, oracle, x, y, target, found, enough):
+        """Secant steps for the root of f on the way from the clean to the adversarial image."""
+        rows = (found.distance.isfinite() & (found.distance > enough)).nonzero().flatten()
+        if not len(rows) or not self.final_steps:
+            return
+        goal = None if target is None else target[rows]
+        inner, outer = x[rows], found.x[rows]
+        below, above = (-margin(oracle.logits(z, rows), y[rows], goal) for z in (inner, outer))
+        for _ in range(self.final_steps):
+            # Not the root, where rounding would decide, but a hundredth of the present lead.
+            share = (1 - 0.99 * above / (above - below)).nan_to_num(0.5).clamp(0, 1)
+            share = share.reshape(-1, 1, 1, 1)
+            middle = torch.lerp(inner, outer, share)
+            logits = oracle.logits(middle, rows)
+            value, won = -margin(logits, y[rows], goal), fooled(logits, y[rows], goal)
+            one = won.reshape(-1, 1, 1, 1)
+            outer, inner = torch.where(one, middle, outer), torch.where(one, inner, middle)
+            above, below = torch.where(won, value, above), torch.where(won, below, value)
+        found.offer(outer, x, rows, self.norm)
+
+
+class _Nearest:
+    """The nearest adversarial image known for each image, and the steps spent on it."""
+
+    def __init__(self, x: torch.Tensor) -> None:
+        self.x = x.clone()
+        self.distance = x.new_full((len(x),), torch.inf)
+        self.steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+
+    def offer(self, point, x, rows, norm) -> None:
+        """Keep those of the adversarial points that are nearer than what is known."""
+        order = 2 if norm == "l2" else torch.inf
+        distance = torch.linalg.vector_norm((point - x[rows]).flatten(1), ord=order, dim=1)
+        closer = distance < self.distance[rows]
+        at = rows[closer]
+        self.x[at], self.distance[at] = point[closer], distance[closer]
+
+
+def _lead(logits, rows, y, target, aim):
+    """f, how far the class to be reached is ahead: of the label, or of all others; N."""
+    if target is not None:
+        return -margin(logits, y[rows], target[rows])
+    return (logits.gather(1, aim[rows, None]) - logits.gather(1, y[rows, None])).squeeze(1)
