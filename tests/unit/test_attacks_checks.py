@@ -21,7 +21,7 @@ from models_for_tests import (
 from advsparse.attacks._base import UniversalAttack
 from advsparse.attacks._checks import AttackWarning, looks_like_softmax
 
-BLIND = ("noise",)
+BLIND = ("noise", "square")
 """Attacks that take no gradient."""
 
 each_attack = pytest.mark.parametrize(("kind", "norm"), CASES)

@@ -128,7 +128,7 @@ class Attack(ABC):
                 fooled = sum(int(chunk.success.sum()) for chunk in chunks)
                 logger.info("%d of %d images attacked, %d fooled", done, len(x), fooled)
         found = _checks.warnings_of(*map(torch.cat, zip(*flags, strict=True)))
-        _checks.report(type(self).__name__, found, stacklevel=4)
+        _checks.report(type(self).__name__, found)
         return _join(chunks, found)
 
     def _chunk(self, perturb: Perturb, model, x, y, target, rng):
@@ -274,7 +274,7 @@ class UniversalAttack(ABC):
             fit = self.learn(oracle, x, y, target, rng)
         softmax = _checks.looks_like_softmax(logits)
         found = _checks.warnings_of(softmax, oracle.differentiated, oracle.zero)
-        _checks.report(type(self).__name__, found, stacklevel=3)
+        _checks.report(type(self).__name__, found)
         return fit
 
     def __call__(self, model, x, y, target=None, *, fit: Fit, rng=0, memory=MEMORY) -> Result:

@@ -7,9 +7,13 @@ Each sign is a sentence that reaches the log, the caller (once a call, as an
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
+from pathlib import Path
 
 from advsparse.lazy import torch
+
+_LIBRARY = Path(__file__).parents[1]
 
 logger = logging.getLogger(__name__)
 
@@ -74,8 +78,16 @@ def warnings_of(softmax: torch.Tensor, differentiated: torch.Tensor, zero: torch
     return tuple(found)
 
 
-def report(name: str, found: tuple[str, ...], stacklevel: int) -> None:
-    """Log the sentences and warn the caller of the attack ``name``, so many frames above."""
+def report(name: str, found: tuple[str, ...]) -> None:
+    """Log the sentences, and warn at the line outside this library that called the attack."""
     for sentence in found:
         logger.warning("%s: %s", name, sentence)
-        warnings.warn(f"{name}: {sentence}", AttackWarning, stacklevel=stacklevel)
+        warnings.warn(f"{name}: {sentence}", AttackWarning, stacklevel=_frames_to_caller())
+
+
+def _frames_to_caller() -> int:
+    """How many frames above the caller of this function the first one of other code is."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and Path(frame.f_code.co_filename).is_relative_to(_LIBRARY):
+        level, frame = level + 1, frame.f_back
+    return level

@@ -104,6 +104,9 @@ class FAB(MinimumNormAttack):
                 at = rows[won]
                 point[won] = torch.lerp(x[at], point[won], self.backward)
                 value[won], _, gradient[won] = slope(point[won], at)
+        # The best effort for an image on which the search fails.
+        failed = found.distance[rows].isinf()
+        found.x[rows[failed]] = point[failed]
 
     def _step(self, point, x, value, gradient):
         """x_{i+1} of the formula; both projections in one call."""
