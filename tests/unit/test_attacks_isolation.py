@@ -29,8 +29,8 @@ from models_for_tests import (
 
 from advsparse.attacks._oracle import bytes_per_image, undisturbed
 
-RANDOM = ("noise", "pgd", "scada", "uap")
-"""The attacks that draw random numbers, two of them while they learn."""
+RANDOM = ("noise", "pgd", "scada", "targeted_uap", "uap")
+"""The attacks that draw random numbers, three of them while they learn."""
 
 each_attack = pytest.mark.parametrize(("kind", "norm"), CASES)
 
