@@ -45,7 +45,9 @@ class Project:
                 values = [
                     part for part in re.split(r", (?=\w+=)", match[1]) if "paper=" not in part
                 ]
-                name = re.sub(r"\b(attack|experiment|model|dataset)=", "", " ".join(values))
+                name = re.sub(r"\b(attack|experiment|model|dataset|fit)=", "", " ".join(values))
+                # What is fitted is named by a digest of its settings.
+                name = re.sub(r"-[0-9a-f]{16}$", "", name)
                 found.discard(rule)
                 found.add(f"{rule} {name}")
         return found - {"all"}

@@ -18,8 +18,10 @@ EPS = {"linf": 0.1, "l2": 1.0, "relative_l2": 0.1, "l1": 10.0, "l0": 10.0}
 """A radius at which the attacks fool some images of the small network."""
 
 CHEAP = {
+    "bim": {"steps": 4},
     "cw": {"search_steps": 4, "iterations": 30, "learning_rate": 0.05, "initial_weight": 0.1},
     "deepfool": {"steps": 10},
+    "lbfgs": {"search_steps": 5, "iterations": 15},
     "pgd": {"steps": 4, "restarts": 2},
     "scada": {"atoms": 3, "iterations": 15, "coding_iterations": 15},
     "targeted_uap": {"passes": 2, "relative_step": 0.5},

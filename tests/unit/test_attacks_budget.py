@@ -9,6 +9,7 @@ import torch
 from models_for_tests import affine_setting, foolbox, measured
 
 from advsparse.attacks._losses import cross_entropy, direction, margin
+from advsparse.attacks.bim import BIM
 from advsparse.attacks.fgsm import FGSM
 from advsparse.attacks.noise import Noise
 from advsparse.attacks.pgd import PGD
@@ -16,13 +17,20 @@ from advsparse.attacks.pgd import PGD
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("norm", ["linf", "l2"])
-@pytest.mark.parametrize("name", ["fgsm", "pgd"])
+@pytest.mark.parametrize("name", ["fgsm", "bim", "pgd"])
 def test_gradient_steps_agree_with_foolbox(name, norm, dtype, lenet):
     eps = {"linf": 0.02, "l2": 0.8}[norm]
     if name == "fgsm":
         ours = FGSM(norm=norm, eps=eps)
         cls = {"linf": fb.attacks.LinfFastGradientAttack, "l2": fb.attacks.L2FastGradientAttack}
         theirs = cls[norm](random_start=False)
+    elif name == "bim":
+        ours = BIM(norm=norm, eps=eps, steps=7, step=0.2 * eps)
+        cls = {
+            "linf": fb.attacks.LinfBasicIterativeAttack,
+            "l2": fb.attacks.L2BasicIterativeAttack,
+        }[norm]
+        theirs = cls(rel_stepsize=0.2, steps=7, random_start=False)
     else:
         ours = PGD(norm=norm, eps=eps, steps=7, relative_step=0.25, random_start=False)
         cls = {"linf": fb.attacks.LinfPGD, "l2": fb.attacks.L2PGD}[norm]

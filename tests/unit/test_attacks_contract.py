@@ -30,11 +30,14 @@ MINIMUM = [case for case in CASES if is_a(case[0], MinimumNormAttack)]
 
 each_attack = pytest.mark.parametrize(("kind", "norm"), CASES)
 each_budget = pytest.mark.parametrize(("kind", "norm"), BUDGET)
+quiet = pytest.mark.filterwarnings("ignore::advsparse.attacks._checks.AttackWarning")
 each_dtype = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["f32", "f64"])
 
 
 def test_all_attacks_are_here():
-    assert {kind for kind, _ in CASES} >= {"fgsm", "pgd", "deepfool", "cw", "uap", "noise", "scada"}
+    assert {kind for kind, _ in CASES} >= {
+        *("bim", "cw", "deepfool", "fgsm", "lbfgs", "noise", "pgd", "scada", "uap")
+    }
 
 
 @each_dtype
@@ -97,6 +100,44 @@ def test_failed_search_returns_the_clean_image(kind, norm, dtype):
 
 
 @each_dtype
+@pytest.mark.parametrize(("kind", "norm"), MINIMUM)
+def test_cutoff_shortens_what_is_longer_and_nothing_else(kind, norm, dtype):
+    model, x, y = setting(dtype)
+    whole = attacked(kind, norm, dtype)
+    relative = measured(whole.x, x, "relative_l2")
+    cutoff = float(relative[whole.success & (relative > 0)].median())
+    cut = run(build(kind, norm, cutoff=cutoff), model, x, y)
+    length = measured(cut.x, x, "relative_l2")
+    assert length.max() <= cutoff * (1 + 1e-6)
+    assert cut.x.min() >= 0 and cut.x.max() <= 1
+    assert torch.equal(cut.success, predictions(model, cut.x) != y)
+    torch.testing.assert_close(cut.distance, measured(cut.x, x, norm), rtol=1e-12, atol=0)
+    within = whole.success & (relative <= cutoff)
+    assert torch.equal(cut.x[within], whole.x[within]) and cut.success[within].all()
+    longer = whole.success & (relative > cutoff)
+    assert longer.any()
+    torch.testing.assert_close(
+        length[longer], torch.full_like(length[longer], cutoff), rtol=1e-4, atol=0
+    )
+    d, full = ((r.x - x)[longer].double().flatten(1) for r in (cut, whole))
+    assert torch.cosine_similarity(d, full).min() >= 1 - 1e-6, "shortened along its ray"
+
+
+@pytest.mark.parametrize(("kind", "norm"), MINIMUM)
+def test_cutoff_keeps_the_best_effort_of_a_failed_search(kind, norm):
+    _, x, _ = setting(torch.float64)
+    weights = torch.linspace(-1, 1, CLASSES * x[0].numel(), dtype=x.dtype).reshape(CLASSES, -1)
+    model = affine(weights, torch.tensor([1e4, 0, 0, 0], dtype=x.dtype))
+    y = torch.zeros(len(x), dtype=torch.int64)
+    result = run(build(kind, norm, cutoff=1e-4), model, x, y)
+    assert not result.success.any()
+    relative = measured(result.x, x, "relative_l2")
+    assert relative.gt(0).all() and relative.max() <= 1e-4 * (1 + 1e-6)
+    none = run(build(kind, norm, cutoff=0.0), model, x, y)
+    assert torch.equal(none.x, x) and not none.distance.any() and not none.steps.any()
+
+
+@each_dtype
 @each_attack
 def test_targets_are_what_counts(kind, norm, dtype):
     model, x, y = setting(dtype)
@@ -122,7 +163,7 @@ def test_labels_are_nothing_to_a_targeted_attack(kind, norm):
     assert torch.equal(one.x, other.x) and torch.equal(one.success, other.success)
 
 
-@pytest.mark.parametrize("kind", ["cw", "deepfool", "fgsm", "pgd", "scada"])
+@pytest.mark.parametrize("kind", ["bim", "cw", "deepfool", "fgsm", "lbfgs", "pgd", "scada"])
 def test_targets_are_reached_more_often_than_by_leaving_the_label(kind):
     model, x, y = setting(torch.float64)
     target = (predictions(model, x) + 1) % CLASSES
@@ -132,6 +173,7 @@ def test_targets_are_reached_more_often_than_by_leaving_the_label(kind):
     assert aimed.success.sum() > by_chance
 
 
+@quiet
 @each_dtype
 @each_attack
 def test_zero_gradients_give_no_nan(kind, norm, dtype):
@@ -144,6 +186,7 @@ def test_zero_gradients_give_no_nan(kind, norm, dtype):
         torch.testing.assert_close(result.x, x, rtol=0, atol=1e-6)
 
 
+@quiet
 @pytest.mark.parametrize("scale", [1e-18, 1e-22, 1e-30, 1e-38, 1e-44], ids=str)
 @each_attack
 def test_vanishing_gradients_give_no_nan(kind, norm, scale):

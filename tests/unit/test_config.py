@@ -277,13 +277,19 @@ def test_preset_lies_below_the_files_and_above_the_paper(write):
 def test_null_in_a_later_file_removes_what_an_earlier_file_and_the_paper_have(write):
     entry = "settings: {frecon2021: {attacks: {scada_atoms: %s}}}\n"
     first = write(entry % "{method: {halvings: 9}}", "1.yaml")
+    others = "experiments: {atoms: [deepfool]}"
     second = write(
-        "settings: {frecon2021: {attacks: {scada_atoms: null}, experiments: {atoms: []}}}", "2.yaml"
+        f"settings: {{frecon2021: {{attacks: {{scada_atoms: null}}, {others}}}}}\n", "2.yaml"
     )
     loaded = load([first, second]).settings["frecon2021"]
     assert "scada_atoms" not in loaded.attacks
     merged_by_snakemake = {
-        "settings": {"frecon2021": {"attacks": {"scada_atoms": None}, "experiments": {"atoms": []}}}
+        "settings": {
+            "frecon2021": {
+                "attacks": {"scada_atoms": None},
+                "experiments": {"atoms": ["deepfool"]},
+            }
+        }
     }
     assert load([first, second], merged_by_snakemake).settings["frecon2021"] == loaded
 

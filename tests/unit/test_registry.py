@@ -102,6 +102,7 @@ def test_attack_in_one_file_is_configurable_checked_and_documented(tree):
         "default": 3,
         "description": "How often nothing is added.",
         "exclusiveMinimum": 0,
+        "exclusiveMaximum": 2**63,
         "title": "Rounds",
         "type": "integer",
     }

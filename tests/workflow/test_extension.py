@@ -3,29 +3,12 @@
 from __future__ import annotations
 
 import csv
+import re
+from pathlib import Path
 
-ATTACK = '''
-"""Grey: the image moved towards grey."""
-
-from typing import Literal
-
-from advsparse.attacks._base import BudgetAttack, Candidate
-from advsparse.lazy import torch
-from advsparse.settings import PositiveFloat, settings
-
-
-@settings
-class Grey(BudgetAttack):
-    """x' = x + s (1/2 - x)."""
-
-    norm: Literal["linf"] = "linf"
-    strength: PositiveFloat = 0.5
-    """s."""
-
-    def perturb(self, oracle, x, y, target, rng):
-        steps = torch.zeros(len(x), dtype=torch.int64)
-        return Candidate(x + self.strength * (0.5 - x), steps)
-'''
+# The attack that the README tells users to write, word for word.
+README = (Path(__file__).parents[2] / "README.md").read_text()
+ATTACK = re.search(r"```python\n(.*?)```", README, re.DOTALL)[1]
 
 PAPER = """
 title: "A paper of one attack"

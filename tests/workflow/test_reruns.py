@@ -27,7 +27,7 @@ def test_editing_deepfool_reruns_its_attack_and_uap_which_builds_on_it(project):
     assert project.jobs() == ROWS_AND_WHAT_READS_THEM | {
         "run_attack deepfool",
         # UAP adds DeepFool steps: it imports the module.
-        "fit_attack uap/eps=2",
+        "fit_attack uap",
         "run_attack uap/eps=2",
     }
 
@@ -46,7 +46,7 @@ def test_editing_the_base_of_attacks_reruns_all_attacks_and_no_training(project)
         "torch.where(numerator <= 0, 0.0,",
     )
     jobs = project.jobs()
-    assert {"run_attack deepfool", "run_attack noise/eps=0.1", "fit_attack uap/eps=2"} <= jobs
+    assert {"run_attack deepfool", "run_attack noise/eps=0.1", "fit_attack uap"} <= jobs
     assert not any(job.startswith(("make_dataset", "train_classifier", "draw_d")) for job in jobs)
 
 
@@ -93,10 +93,17 @@ def test_a_new_lambda1_reruns_scada_and_what_follows(project):
     project.configure(
         "settings: {frecon2021: {attacks: {scada: {grid: {lambda1: [0.05, 0.1]}}}}}\n"
     )
-    new = {f"lambda1=0.05,lambda2={value}" for value in ("0.001", "0.1")}
-    assert project.jobs() == ROWS_AND_WHAT_READS_THEM | {
-        f"{rule} scada/{point}" for rule in ("fit_attack", "run_attack") for point in new
-    }
+    new = {f"run_attack scada/lambda1=0.05,lambda2={value}" for value in ("0.001", "0.1")}
+    assert project.jobs() == ROWS_AND_WHAT_READS_THEM | new | {"fit_attack scada"}
+
+
+def test_dropping_a_lambda1_learns_nothing_anew(project):
+    """What is left, and attacks that share a fit with a point that is gone, keep their fits."""
+    project.configure("settings: {frecon2021: {attacks: {scada: {grid: {lambda1: [0.01]}}}}}\n")
+    jobs = project.jobs()
+    # Figures 1 to 3 now show the point nearest to (0.1, 0.1) of what is left.
+    figures = {"frecon2021_atoms", "frecon2021_examples", "frecon2021_loss", "frecon2021_cost"}
+    assert jobs == ROWS_AND_WHAT_READS_THEM | figures
 
 
 def test_a_setting_of_the_coding_learns_no_dictionary(project):
@@ -106,9 +113,9 @@ def test_a_setting_of_the_coding_learns_no_dictionary(project):
     assert project.jobs() == ROWS_AND_WHAT_READS_THEM | {"run_attack scada_shortened"}
 
 
-def test_changing_a_figure_function_redraws_figures_only(project):
-    project.edit("workflow/papers/frecon2021/figures.py", '"larger dots: more atoms"', '"dots"')
-    figures = {"atoms", "examples", "loss", "tradeoff", "number_of_atoms"}
+def test_changing_a_figures_code_redraws_the_figures_of_its_module(project):
+    project.edit("workflow/papers/frecon2021/plane.py", '"larger dots: more atoms"', '"dots"')
+    figures = {"tradeoff", "number_of_atoms"}
     assert project.jobs() == {f"frecon2021_{name}" for name in figures} | {"write_provenance"}
 
 

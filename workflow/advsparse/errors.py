@@ -17,5 +17,9 @@ class ArtifactError(UserError):
     """A damaged, foreign or outdated artifact: the message names the file and how to rebuild it."""
 
 
+class ArchitectureError(UserError, ValueError):
+    """A network that cannot be built for the images at hand."""
+
+
 class TrainingError(UserError):
     """A training that cannot go on, such as one whose loss is not finite."""

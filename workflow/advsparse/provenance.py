@@ -8,7 +8,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,17 @@ _PACKAGES = (
 )
 
 
-def record(configuration: Mapping[str, Any], benchmarks: Path) -> dict[str, Any]:
-    """Everything there is to say of a run with this merged ``configuration``."""
+def record(
+    configuration: Mapping[str, Any], benchmarks: Path, devices: Iterable[str]
+) -> dict[str, Any]:
+    """Everything there is to say of a run with this merged ``configuration``.
+
+    devices: where the evaluated networks ran, from the metadata of the rows.
+    """
     return {
         "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "commit": commit(),
-        "machine": machine(),
+        "machine": machine() | {"devices": sorted(set(devices))},
         "versions": versions(),
         "cost": cost(benchmarks),
         "configuration": dict(configuration),
@@ -40,10 +45,10 @@ def record(configuration: Mapping[str, Any], benchmarks: Path) -> dict[str, Any]
 
 
 def commit() -> dict[str, Any]:
-    """The commit of the working tree, and whether files that git tracks differ from it."""
+    """The commit of the tree that this code stands in, and whether its files differ from it."""
     try:
         head = _git("rev-parse", "HEAD")
-        changed = _git("status", "--porcelain", "--untracked-files=no")
+        changed = _git("status", "--porcelain")
     except (OSError, subprocess.CalledProcessError):
         return {"commit": "unknown: not a git checkout", "clean": None}
     return {"commit": head, "clean": not changed}
@@ -51,7 +56,10 @@ def commit() -> dict[str, Any]:
 
 def _git(*arguments: str) -> str:
     return subprocess.run(
-        ["git", *arguments], capture_output=True, text=True, check=True
+        ["git", "-C", str(Path(__file__).parent), *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.strip()
 
 
@@ -159,7 +167,7 @@ string else value }}</td></tr>
 {%- endfor %}
 </table>
 <h2>Time and memory</h2>
-<p>Measured by Snakemake for each job, starting Python included.</p>
+<p>Measured by Snakemake for each job that ever ran in this folder, starting Python included.</p>
 <table>
 <tr><th>stage</th><th class="number">jobs</th><th class="number">seconds</th>
 <th class="number">longest job, seconds</th><th class="number">peak memory, MiB</th></tr>

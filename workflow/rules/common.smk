@@ -31,6 +31,7 @@ wildcard_constraints:
     paper=r"[\w-]+",
     model=r"[\w-]+",
     experiment=r"[\w-]+",
+    fit=r"[\w-]+",
     attack=r"[\w-]+(/[\w.,=+-]+)?",
 
 
@@ -71,6 +72,14 @@ def attack_file(paper, id):
 
 def rows_file(paper, experiment):
     return f"{RESULTS}/{paper}/rows/{experiment}.csv"
+
+
+def fit_input(wildcards):
+    job = plan.attack(wildcards.paper, plan.fitted(wildcards.paper, wildcards.fit))
+    return {
+        "dataset": dataset_file(wildcards.paper, job.entry.model),
+        "classifier": classifier_file(wildcards.paper, job.entry.model),
+    }
 
 
 def attack_input(wildcards):

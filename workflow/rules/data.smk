@@ -41,7 +41,11 @@ rule draw_dataset:
         mem_mb=1000,
         runtime=10,
     params:
-        settings=lambda w: {"dataset": w.dataset, "per_class": 6},
+        settings=lambda w: {
+            "dataset": w.dataset,
+            "source": plan.dataset_settings(w.dataset)["source"]["kind"],
+            "per_class": 6,
+        },
         code=lambda w: code("draw_dataset.py"),
     script:
         "../scripts/draw_dataset.py"

@@ -3,14 +3,13 @@
 
 rule fit_attack:
     input:
-        dataset=lambda w: dataset_file(w.paper, plan.attack(w.paper, w.attack).entry.model),
-        classifier=lambda w: classifier_file(w.paper, plan.attack(w.paper, w.attack).entry.model),
+        unpack(fit_input),
     output:
-        f"{RESULTS}/{{paper}}/dictionaries/{{attack}}.npz",
+        f"{RESULTS}/{{paper}}/dictionaries/{{fit}}.npz",
     log:
-        f"{RESULTS}/logs/{{paper}}/dictionaries/{{attack}}.log",
+        f"{RESULTS}/logs/{{paper}}/dictionaries/{{fit}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/{{paper}}/dictionaries/{{attack}}.tsv"
+        f"{RESULTS}/benchmarks/{{paper}}/dictionaries/{{fit}}.tsv"
     conda:
         "../../envs/advsparse.yaml"
     threads: plan.configuration.threads
@@ -19,7 +18,9 @@ rule fit_attack:
         mem_mb=2000,
         runtime=120,
     params:
-        settings=lambda w: plan.fit_settings(w.paper, w.attack),
-        code=lambda w: code("fit_attack.py", *plan.attack_modules(w.paper, w.attack)),
+        settings=lambda w: plan.fit_settings(w.paper, plan.fitted(w.paper, w.fit)),
+        code=lambda w: code(
+            "fit_attack.py", *plan.attack_modules(w.paper, plan.fitted(w.paper, w.fit))
+        ),
     script:
         "../scripts/fit_attack.py"

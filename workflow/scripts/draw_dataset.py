@@ -7,4 +7,6 @@ from advsparse.jobs import job
 
 with job(snakemake, "figure") as this:
     data = load_dataset(snakemake.input.dataset)
-    save_picture(draw_classes(data, **this.settings), snakemake.output)
+    save_picture(
+        draw_classes(data, this.settings["dataset"], this.settings["per_class"]), snakemake.output
+    )

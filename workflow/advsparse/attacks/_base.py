@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import ClassVar
 
+from advsparse.attacks import _checks
 from advsparse.attacks._oracle import Oracle, bytes_per_image, undisturbed
 from advsparse.lazy import torch
 from advsparse.seeding import Random
@@ -46,6 +47,8 @@ class Result:
     steps: torch.Tensor
     """Iterations spent on the image, int64 of shape N."""
     trace: dict[str, torch.Tensor] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    """Signs that the attack cannot be trusted with this model, a sentence each."""
 
 
 @dataclass(frozen=True)
@@ -112,24 +115,30 @@ class Attack(ABC):
     def _run(self, perturb: Perturb, model, x, y, target, rng, memory) -> Result:
         rng, x = rng if isinstance(rng, Random) else Random(rng), x.detach()
         with undisturbed(model, x.device):
-            _check(model, x, y, target)
+            _checks.check_arguments(model, x, y, target)
             size = max(1, memory // (4 * bytes_per_image(model, x[:1])))
-            chunks = []
+            chunks, flags = [], []
             for start in range(0, len(x), size):
                 part = slice(start, start + size)
                 goal = None if target is None else target[part]
-                chunks.append(self._chunk(perturb, model, x[part], y[part], goal, rng))
+                chunk, seen = self._chunk(perturb, model, x[part], y[part], goal, rng)
+                chunks.append(chunk)
+                flags.append(seen)
                 done = min(start + size, len(x))
                 fooled = sum(int(chunk.success.sum()) for chunk in chunks)
                 logger.info("%d of %d images attacked, %d fooled", done, len(x), fooled)
-        return _join(chunks)
+        found = _checks.warnings_of(*map(torch.cat, zip(*flags, strict=True)))
+        _checks.report(type(self).__name__, found, stacklevel=4)
+        return _join(chunks, found)
 
-    def _chunk(self, perturb: Perturb, model, x, y, target, rng) -> Result:
+    def _chunk(self, perturb: Perturb, model, x, y, target, rng):
+        """The result for some images, and what :func:`_checks.warnings_of` asks about them."""
         oracle = Oracle(model, len(x))
         everyone = torch.arange(len(x), device=x.device)
-        adversarial = _succeeds(oracle.logits(x, everyone), y, target)
+        clean = oracle.logits(x, everyone)
+        adversarial = _succeeds(clean, y, target)
         stand = (~adversarial).nonzero().flatten()
-        if self.threat.eps == 0:
+        if self._idle:
             stand = stand[:0]
         x_adv = x.clone()
         steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
@@ -138,15 +147,25 @@ class Attack(ABC):
             goal = None if target is None else target[stand]
             seen = oracle.restrict(stand)
             candidate = perturb(seen, x[stand].contiguous(), y[stand], goal, rng)
-            x_adv[stand] = self.threat.settle(candidate.x.detach(), x[stand])
-            steps[stand] = candidate.steps
+            x_adv[stand] = self._settle(candidate.x.detach(), x[stand])
+            steps[stand] = candidate.steps.to(steps.device)
             for name, values in candidate.trace.items():
                 trace[name] = values.new_zeros(len(x), *values.shape[1:])
                 trace[name][stand] = values
         success = _succeeds(oracle.logits(x_adv, everyone), y, target)
         distance = self.threat.distance(x_adv, x)
         x_adv, distance = self._conclude(x, x_adv, success, distance)
-        return Result(x_adv, success, distance, oracle.queries, steps, trace)
+        flags = (_checks.looks_like_softmax(clean), oracle.differentiated, oracle.zero)
+        return Result(x_adv, success, distance, oracle.queries, steps, trace), flags
+
+    @property
+    def _idle(self) -> bool:
+        """Whether the threat model leaves the attack nothing to do."""
+        return self.threat.eps == 0
+
+    def _settle(self, x_adv, x):
+        """What an attack proposes, brought into the threat model."""
+        return self.threat.settle(x_adv, x)
 
     def _conclude(self, x, x_adv, success, distance):
         """What stands for an image that the attack failed on: by default, its best effort."""
@@ -169,14 +188,35 @@ class BudgetAttack(Attack):
 class MinimumNormAttack(Attack):
     """An attack that looks for the nearest adversarial image.
 
-    Where it finds none, the clean image comes back, at distance infinity.
+    Where it finds none, the clean image comes back, at distance infinity; with a cutoff, the best
+    effort within it, at the distance that it has.
     """
+
+    cutoff: NonNegativeFloat | None = None
+    """Largest ||x' - x||_2 / ||x||_2 (sun2019, section 4): a longer perturbation is shortened to
+    that, whether it then still fools or not; none means as long as it takes."""
 
     @property
     def threat(self) -> Threat:
         return Threat(norm=self.norm)
 
+    @property
+    def _idle(self) -> bool:
+        return self.cutoff == 0
+
+    def _settle(self, x_adv, x):
+        x_adv = super()._settle(x_adv, x)
+        if self.cutoff is None:
+            return x_adv
+        ball = Threat(norm="relative_l2", eps=self.cutoff)
+        # Within the ball nothing is rounded anew.
+        longer = ball.distance(x_adv, x) > self.cutoff
+        longer = longer.reshape(-1, *[1] * (x.ndim - 1))
+        return torch.where(longer, ball.settle(x_adv, x), x_adv)
+
     def _conclude(self, x, x_adv, success, distance):
+        if self.cutoff is not None:
+            return x_adv, distance
         kept = success.reshape(-1, *[1] * (x.ndim - 1))
         return torch.where(kept, x_adv, x), distance.where(success, torch.inf)
 
@@ -229,8 +269,13 @@ class UniversalAttack(ABC):
         """Learn from the images ``x``; arguments and errors as for a call."""
         rng, x = rng if isinstance(rng, Random) else Random(rng), x.detach()
         with undisturbed(model, x.device):
-            _check(model, x, y, target)
-            return self.learn(Oracle(model, len(x)), x, y, target, rng)
+            logits = _checks.check_arguments(model, x, y, target)
+            oracle = Oracle(model, len(x))
+            fit = self.learn(oracle, x, y, target, rng)
+        softmax = _checks.looks_like_softmax(logits)
+        found = _checks.warnings_of(softmax, oracle.differentiated, oracle.zero)
+        _checks.report(type(self).__name__, found, stacklevel=3)
+        return fit
 
     def __call__(self, model, x, y, target=None, *, fit: Fit, rng=0, memory=MEMORY) -> Result:
         """Attack with what :meth:`fit` has learned; see :meth:`Attack.__call__`."""
@@ -242,30 +287,7 @@ def _succeeds(logits, y, target):
     return prediction != y if target is None else prediction == target
 
 
-def _check(model, x, y, target) -> None:
-    if x.ndim != 4 or len(x) == 0 or not x.is_floating_point():
-        raise ValueError(
-            f"x: expected floating-point images N x C x H x W, got {x.dtype} {tuple(x.shape)}"
-        )
-    low, high = float(x.min()), float(x.max())
-    if not (low >= 0 and high <= 1):
-        raise ValueError(f"x: pixels must lie in [0, 1], found {low:g} to {high:g}")
-    with torch.no_grad():
-        logits = model(x[:1])
-    if logits.ndim != 2:
-        raise ValueError(f"model: expected logits N x K, got shape {tuple(logits.shape)}")
-    for name, labels in (("y", y), ("target", target)):
-        if labels is None:
-            continue
-        if labels.shape != x.shape[:1] or labels.dtype != torch.int64:
-            raise ValueError(
-                f"{name}: expected {len(x)} int64 labels, got {labels.dtype} {tuple(labels.shape)}"
-            )
-        if int(labels.min()) < 0 or int(labels.max()) >= logits.shape[1]:
-            raise ValueError(f"{name}: labels must lie in 0..{logits.shape[1] - 1}")
-
-
-def _join(chunks: list[Result]) -> Result:
+def _join(chunks: list[Result], found: tuple[str, ...]) -> Result:
     def cat(name):
         return torch.cat([getattr(chunk, name) for chunk in chunks])
 
@@ -280,4 +302,4 @@ def _join(chunks: list[Result]) -> Result:
         )
         for name, like in names.items()
     }
-    return Result(*map(cat, ("x", "success", "distance", "queries", "steps")), trace)
+    return Result(*map(cat, ("x", "success", "distance", "queries", "steps")), trace, found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,18 +14,22 @@ Objective = Callable[["torch.Tensor"], "torch.Tensor"]
 class Oracle:
     """Access to ``model`` for the images of a chunk, counting passes per image.
 
-    ``rows`` names the images of the chunk that a batch holds; none means all, in order.
+    ``rows`` names the images of the chunk that a batch holds; none means all, in order. Of each
+    image's first gradient it is noted whether it is exactly 0 (``zero``), once there is one
+    (``differentiated``); both are bool of shape N.
     """
 
     def __init__(self, model: torch.nn.Module, count: int) -> None:
         self.model = model
         self.queries = torch.zeros(count, dtype=torch.int64)
+        self.differentiated = torch.zeros(count, dtype=torch.bool)
+        self.zero = torch.zeros(count, dtype=torch.bool)
         self._rows = torch.arange(count)
 
     def restrict(self, rows: torch.Tensor) -> Oracle:
         """The same oracle for some of the images; the passes are counted in common."""
-        part = object.__new__(Oracle)
-        part.model, part.queries, part._rows = self.model, self.queries, self._rows[rows.cpu()]
+        part = copy.copy(self)  # which shares the counters
+        part._rows = self._rows[rows.cpu()]
         return part
 
     def logits(self, x: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
@@ -35,7 +40,9 @@ class Oracle:
 
     def differentiable(self, x: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
         """Logits with the graph that leads back to ``x``; the backward pass is counted too."""
-        self._count(rows, 2)
+        chosen = self._count(rows, 2)
+        if x.requires_grad and not self.differentiated[chosen].all():
+            x.register_hook(lambda gradient: self._note(chosen, gradient.flatten(1)))
         return self.model(x)
 
     def gradient(
@@ -55,16 +62,25 @@ class Oracle:
         x = x.detach().requires_grad_()
         logits = self.model(x)
         classes = logits.shape[1]
-        self._count(rows, 1 + classes)
+        chosen = self._count(rows, 1 + classes)
         gradients = [
             torch.autograd.grad(logits[:, k].sum(), x, retain_graph=k < classes - 1)[0]
             for k in range(classes)
         ]
-        return logits.detach(), torch.stack(gradients, dim=1)
+        jacobian = torch.stack(gradients, dim=1)
+        if not self.differentiated[chosen].all():
+            self._note(chosen, jacobian.flatten(1))
+        return logits.detach(), jacobian
 
-    def _count(self, rows, passes) -> None:
+    def _count(self, rows, passes) -> torch.Tensor:
         chosen = self._rows if rows is None else self._rows[rows.cpu()]
         self.queries[chosen] += passes
+        return chosen
+
+    def _note(self, chosen, gradients) -> None:
+        first = ~self.differentiated[chosen]
+        self.zero[chosen[first]] = ~gradients.detach().any(1).cpu()[first]
+        self.differentiated[chosen] = True
 
 
 @contextmanager

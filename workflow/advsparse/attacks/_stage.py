@@ -29,6 +29,10 @@ class AttackStage:
         chosen = settings["images"]
         split = chosen["split"]
         self.index = choose(len(data.labels(split)), **chosen)
+        if len(self.index) < chosen["count"]:
+            logger.warning(
+                "%d images were asked for, %d are there", chosen["count"], len(self.index)
+            )
         self.device, self.seed = job.device, settings["seed"]
         self.model, _ = load_classifier(classifier, self.device)
         self.x = torch.from_numpy(data.images(split, self.index)).to(self.device)

@@ -22,8 +22,9 @@ class CW(MinimumNormAttack):
     where m(x') = z_y - max_{k != y} z_k (untargeted) or max_{k != t} z_k - z_t (targeted), and c is
     searched by bisection for each image: lowered after a success, raised after a failure (Carlini
     and Wagner 2017, section V; frecon2021, section 4). The descent is Adam's, each image with its
-    own. The nearest adversarial iterate of all searches is returned. Cost: at most search_steps x
-    iterations gradients.
+    own. The nearest adversarial iterate of all searches is returned; where there is none, the last
+    iterate, which matters to an attack that is cut off. Cost: at most search_steps x iterations
+    gradients.
     """
 
     norm: Literal["l2"] = "l2"
@@ -75,6 +76,9 @@ class CW(MinimumNormAttack):
             closer = won & (square.sqrt() < nearest[rows])
             best[rows[closer]], nearest[rows[closer]] = x_adv[closer], square[closer].sqrt()
             found[rows] |= won
+            if self.cutoff is not None:
+                never = nearest[rows].isinf()
+                best[rows[never]] = x_adv[never]
             steps[rows] += 1
             c = weight[rows].reshape(-1, 1, 1, 1)
             descent.step((2 * d + c * gradient) * slope)

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from advsparse import registry
 from advsparse.config.messages import Mistake, from_pydantic, nearest, refuse, short
-from advsparse.config.model import AttackEntry, Configuration, Paper
+from advsparse.config.model import AttackEntry, Configuration, Paper, shortened
 from advsparse.config.schema import adapter
 from advsparse.config.sources import Key, Place, Tree, read_yaml, shown
 
@@ -156,6 +156,11 @@ def _paper_inconsistencies(
     for name, entry in paper.attacks.items():
         for mistake in _attack_inconsistencies(entry, paper):
             yield Mistake(("attacks", name, *mistake.key), mistake.text)
+    for name, attacks in paper.needed.items():
+        if name not in paper.experiments:
+            yield Mistake(("experiments",), f"the paper's figures read the experiment {name!r}")
+        for attack in set(attacks) - set(paper.experiments.get(name, attacks)):
+            yield Mistake(("experiments", name), f"the paper's figures need the attack {attack!r}")
     for name, attacks in paper.experiments.items():
         for index, attack in enumerate(attacks):
             if attack in attacks[:index]:
@@ -197,6 +202,9 @@ def _attack_inconsistencies(entry: AttackEntry, paper: Paper) -> Iterator[Mistak
                 yield Mistake(("grid", parameter, index), error)
         if len({(isinstance(value, bool), value) for value in values}) < len(values):
             yield Mistake(("grid", parameter), "a value is given twice")
+        elif len({shortened(value) for value in values}) < len(values):
+            text = "two values agree in the six digits that file names and rows tell them by"
+            yield Mistake(("grid", parameter), text)
 
 
 def _overlap(paper: Paper, a: str, b: str) -> bool:

@@ -119,6 +119,9 @@ class Paper:
     """Attacks by name."""
     experiments: dict[Name, Annotated[list[Name], Field(min_length=1)]]
     """Attacks whose evaluation rows belong together, by the name of the experiment."""
+    needed: dict[Name, list[Name]] = Field(default_factory=dict)
+    """Experiments that the paper's figures read, with the attacks that each must keep; the grid
+    parameters that figures tell their points by come from the attack's settings."""
 
 
 @settings
@@ -144,3 +147,8 @@ class Configuration:
     settings: dict[Name, Paper]
     """The papers' settings, as in workflow/papers/<key>/paper.yaml, with what the preset and you
     change in them."""
+
+
+def shortened(value: Scalar) -> str:
+    """A value as file names and rows have it: six digits."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -7,7 +7,6 @@ depends on and nothing else, so that a change reruns exactly what it touches.
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from advsparse import registry
-from advsparse.config.model import AttackEntry, Configuration, Images, Paper
+from advsparse.config.model import AttackEntry, Configuration, Images, Paper, shortened
 from advsparse.seeding import stable_seed
 
 
@@ -43,7 +42,7 @@ class AttackJob:
     @property
     def id(self) -> str:
         """The attack in file names and rows: ``deepfool``, ``scada/lambda1=0.1,lambda2=1``."""
-        point = ",".join(f"{name}={_short(value)}" for name, value in self.point.items())
+        point = ",".join(f"{name}={shortened(value)}" for name, value in self.point.items())
         return f"{self.name}/{point}" if point else self.name
 
 
@@ -121,6 +120,7 @@ class Plan:
         return {
             "architecture": registry.spec_of(model.architecture),
             "training": dataclasses.asdict(model.training),
+            "threads": self.configuration.threads,
             "seed": self._seed(self.dataset_of(paper, name), name, "training"),
         }
 
@@ -131,20 +131,28 @@ class Plan:
         return settings | {"method": learned}
 
     def fit_of(self, paper: str, id: str) -> str:
-        """The first attack of the paper that learns the same as this one: they share the fit."""
-        return self._fits[paper][id]
+        """The name of what an attack learns: attacks that learn the same share it.
+
+        It derives from what decides the fit, so that other attacks may come and go.
+        """
+        job = self.attack(paper, id)
+        digest = stable_seed(job.entry.model, self.fit_settings(paper, id))
+        return f"{job.kind}-{digest:016x}"
+
+    def fitted(self, paper: str, fit: str) -> str:
+        """An attack that learns ``fit``, by its id."""
+        return self._fits[paper][fit]
 
     @cached_property
     def _fits(self) -> dict[str, dict[str, str]]:
-        fits: dict[str, dict[str, str]] = {}
-        for paper, jobs in self._attacks.items():
-            first: dict[str, str] = {}
-            fits[paper] = {}
-            for id, job in jobs.items():
-                if job.entry.learn_from is not None:
-                    learned = json.dumps([job.entry.model, self.fit_settings(paper, id)])
-                    fits[paper][id] = first.setdefault(learned, id)
-        return fits
+        return {
+            paper: {
+                self.fit_of(paper, id): id
+                for id, job in jobs.items()
+                if job.entry.learn_from is not None
+            }
+            for paper, jobs in self._attacks.items()
+        }
 
     def attack_settings(self, paper: str, id: str) -> dict[str, Any]:
         return self._attack_settings(paper, id, self.attack(paper, id).entry.images)
@@ -156,6 +164,7 @@ class Plan:
             "method": registry.spec_of(job.method),
             "against": job.entry.against,
             "images": self._images(dataset, self.paper(paper).images[images]),
+            "threads": self.configuration.threads,
             # All points of a grid draw the same numbers: what differs is what is varied.
             "seed": self._seed(dataset, job.entry.model, registry.kind_of(job.method)),
         }
@@ -171,6 +180,7 @@ class Plan:
                 }
                 for job in jobs
             ],
+            "threads": self.configuration.threads,
             "seed": self.configuration.seed,
         }
 
@@ -179,7 +189,7 @@ class Plan:
         configuration = self.configuration
         described = {
             name: getattr(configuration, name)
-            for name in ("preset", "papers", "device", "threads", "seed", "roles")
+            for name in ("preset", "papers", "threads", "seed", "roles")
         }
         described["data"] = dataclasses.asdict(configuration.data)
         described["datasets"] = {
@@ -195,8 +205,7 @@ class Plan:
                 "id": job.id,
                 "name": job.name,
                 "kind": job.kind,
-                "norm": job.method.norm,
-                "point": job.point,
+                "settings": registry.settings_of(job.method),
             }
             for job in self.experiment(paper, experiment)
         ]
@@ -232,10 +241,6 @@ class Plan:
 
     def dataset_module(self, name: str) -> str:
         return registry.module_name("data", registry.kind_of(self.configuration.datasets[name]))
-
-
-def _short(value: Any) -> str:
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _described(value: Any) -> Any:

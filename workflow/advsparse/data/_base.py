@@ -53,6 +53,8 @@ class Splits:
             raise DataError(
                 f"y_{split}[{outside[0]}] is {y[outside[0]]}, outside 0..{len(self.classes) - 1}"
             )
+        if len(self.classes) < 2:
+            raise DataError(f"a dataset needs two classes or more, found {list(self.classes)}")
         missing = sorted(set(range(len(self.classes))) - set(y.tolist()))
         if missing:
             raise DataError(f"y_{split}: no image of class {self.classes[missing[0]]!r}")

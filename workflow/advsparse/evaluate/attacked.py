@@ -36,17 +36,21 @@ def attack_metrics(
         yield f"fooling_rate{suffix}", proportion(predicted != clean)
         yield f"accuracy{suffix}", proportion(predicted == y)
     flat = x.reshape(len(x), -1).astype(np.float64)
-    power = np.maximum((flat**2).sum(1), np.finfo(float).tiny)
+    power = (flat**2).sum(1)
+    # Relative to a black image nothing has a size: it is left out of the means.
+    lit = power > 0
     returned = ((x_adv.reshape(len(x), -1).astype(np.float64) - flat) ** 2).sum(1)
     unclipped = attacked.get("trace.unclipped_l2")
     added = returned if unclipped is None else unclipped**2
-    yield "rmse", mean(added / power, seed)
-    yield "rmse_returned", mean(returned / power, seed)
+    yield "rmse", mean(added[lit] / power[lit], seed)
+    yield "rmse_returned", mean(returned[lit] / power[lit], seed)
     yield "success_rate", proportion(attacked["success"])
     yield "queries", mean(attacked["queries"], seed)
     code = attacked.get("trace.code")
     if code is not None:
-        yield "active_atoms", mean(np.count_nonzero(code, axis=1), seed)
+        active = np.count_nonzero(code, axis=1)
+        yield "active_atoms", mean(active, seed)
+        yield "zero_codes", proportion(active == 0)
     if "dead_start" in attacked:
         yield "dead_start", number(attacked["dead_start"])
 

@@ -9,8 +9,8 @@ from advsparse.figures.style import WIDTH, plt, show_image
 
 
 def draw_classes(data: Splits, dataset: str, per_class: int):
-    """The first ``per_class`` training and test images of each class, a row for each class."""
-    count = len(data.classes)
+    """The first ``per_class`` training and test images of the first 20 classes, a row for each."""
+    count = min(len(data.classes), 20)
     figure, axes = plt.subplots(
         count,
         2 * per_class + 1,
@@ -18,7 +18,7 @@ def draw_classes(data: Splits, dataset: str, per_class: int):
         squeeze=False,
         gridspec_kw={"width_ratios": [1] * per_class + [0.3] + [1] * per_class},
     )
-    for label, name in enumerate(data.classes):
+    for label, name in enumerate(data.classes[:count]):
         axes[label, per_class].axis("off")
         for split, first in (("train", 0), ("test", per_class + 1)):
             index = np.flatnonzero(data.labels(split) == label)[:per_class]
@@ -32,5 +32,5 @@ def draw_classes(data: Splits, dataset: str, per_class: int):
         )
     axes[0, per_class // 2].set_title(f"{len(data.y_train)} training images")
     axes[0, per_class + 1 + per_class // 2].set_title(f"{len(data.y_test)} test images")
-    figure.suptitle(f"{dataset}: {count} classes", fontsize=10)
+    figure.suptitle(f"{dataset}: {len(data.classes)} classes", fontsize=10)
     return figure

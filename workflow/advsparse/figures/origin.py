@@ -22,6 +22,11 @@ def data_used(origin: Mapping[str, Any]) -> str:
     return f"{origin['dataset']}, in the role of {role}"
 
 
+def comparable(origin: Mapping[str, Any]) -> bool:
+    """Whether absolute numbers may stand beside the paper's: its data, at its scale."""
+    return origin["preset"] == "paper" and not origin["stand_in"]
+
+
 def stamp(figure: Any, origin: Mapping[str, Any]) -> None:
     """Write at the foot of a figure which data and preset it was built on."""
     figure.supxlabel(

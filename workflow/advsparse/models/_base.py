@@ -16,7 +16,7 @@ class Architecture(ABC):
     def layers(self, shape: tuple[int, int, int], classes: int) -> torch.nn.Module:
         """The untrained network from normalised images N x ``shape`` to logits N x ``classes``.
 
-        Raises ValueError for image shapes that the architecture does not take.
+        Raises ArchitectureError for image shapes that the architecture does not take.
         """
 
     def build(

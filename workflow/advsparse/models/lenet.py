@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from advsparse.errors import ArchitectureError
 from advsparse.lazy import torch
 from advsparse.models._base import Architecture
 from advsparse.settings import settings
@@ -18,7 +19,10 @@ class LeNet(Architecture):
     def layers(self, shape, classes):
         channels, height, width = shape
         if (height, width) not in ((28, 28), (32, 32)):
-            raise ValueError(f"lenet takes images of 28x28 or 32x32 pixels, not {height}x{width}")
+            raise ArchitectureError(
+                f"lenet takes images of 28x28 or 32x32 pixels, not {height}x{width}: "
+                "give the dataset another size, or the paper's model another architecture"
+            )
         nn = torch.nn
         return nn.Sequential(
             nn.Conv2d(channels, 6, 5, padding=(32 - height) // 2),

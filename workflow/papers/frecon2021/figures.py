@@ -1,16 +1,14 @@
-"""The figures of frecon2021. Each function returns a figure and the numbers that it shows."""
+"""Figures 1, 2 and 3 (left) of frecon2021: a figure each, and the numbers that it shows."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from matplotlib.ticker import FuncFormatter
 
-from advsparse.artifacts import read_arrays, read_rows
+from advsparse.artifacts import read_arrays
 from advsparse.data._io import load_dataset
 from advsparse.figures.origin import stamp
 from advsparse.figures.style import WIDTH, look, plt, show_image
-from papers.frecon2021.points import experiment_table
 
 
 def draw_atoms(inputs, settings):
@@ -83,13 +81,14 @@ def draw_examples(inputs, settings):
         ax.set(xticks=np.arange(1, len(code) + 1), xlabel="atom", ylabel="$v$")
         titles = (
             f"image:\n{names['source']}",
-            f"perturbation\nscaled x {0.5 / size:.0f}",
-            f"adversarial:\n{names['prediction']}",
+            f"perturbation\nscaled x {0.5 / size:.2g}",
+            f"{'adversarial' if attacked['success'][i] else 'not fooled'}:\n{names['prediction']}",
             f"code, towards the target\n{names['target']}",
         )
         for column, title in zip(axes[line], titles, strict=True):
             column.set_title(title, fontsize=8)
-        record = {"image": int(attacked["index"][i])} | names | {"relative_l2": relative}
+        record = {"image": int(attacked["index"][i]), "fooled": bool(attacked["success"][i])}
+        record |= names | {"relative_l2": relative}
         records.append(record | {f"v{m + 1}": value for m, value in enumerate(code)})
     stamp(figure, settings["origin"])
     return figure, pd.DataFrame(records)
@@ -138,168 +137,3 @@ def _first_finite(loss) -> float:
     """The first loss that is a number: an infeasible start has none."""
     finite = loss[np.isfinite(loss)]
     return float(finite[0]) if len(finite) else float("nan")
-
-
-def draw_tradeoff(inputs, settings):
-    """Figure 3, right: fooling rate against rMSE for the grid and for the competitors."""
-    rows, _ = read_rows(inputs["rows"], stage="rows")
-    table = experiment_table(rows, settings["points"])
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 4.4))
-    grid = table[table["name"] == "scada"]
-    dead = grid[grid["rmse"] == 0]
-    edge = _edge(table)
-    for name, group in table.groupby("name", sort=False):
-        if name != "scada":
-            _draw_series(left, name, group, edge)
-    style = look("scada")
-    alive = grid[grid["rmse"] > 0]
-    left.plot(
-        alive["rmse"], alive["fooling_rate"], style.marker, color=style.colour, label="SCADA, grid"
-    )
-    if len(dead):
-        left.plot(
-            [edge] * len(dead),
-            dead["fooling_rate"],
-            "X",
-            color=style.colour,
-            label="SCADA, rMSE 0",
-            clip_on=False,
-        )
-    left.set(
-        xscale="log", xlabel="rMSE", ylabel="fooling rate on unseen images", ylim=(-0.03, 1.03)
-    )
-    _draw_grid(right, grid)
-    right.set(xscale="log", xlabel="rMSE")
-    right.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    right.xaxis.set_minor_formatter(
-        FuncFormatter(lambda value, _: f"{value:g}" if f"{value:e}"[0] in "25" else "")
-    )
-    left.set_title("all attacks")
-    right.set_title("SCADA's grid, enlarged")
-    for ax, columns in ((left, 3), (right, 2)):
-        ax.legend(
-            loc="upper center",
-            bbox_to_anchor=(0.5, -0.17),
-            ncols=columns,
-            fontsize=7.5,
-            handlelength=1.4,
-            columnspacing=0.9,
-        )
-    stamp(figure, settings["origin"])
-    return figure, table
-
-
-def _edge(table) -> float:
-    """Where points of rMSE 0, which a logarithmic axis cannot show, are drawn."""
-    positive = table.loc[table["rmse"] > 0, "rmse"]
-    return positive.min() / 2 if len(positive) else 1e-6
-
-
-def _draw_series(ax, name, group, edge):
-    """A competitor: its budgets joined by a line."""
-    group = group.sort_values("rmse")
-    style = look(group["kind"].iloc[0])
-    label, line, fill = style.label, "-", style.colour
-    if name == "scada_shortened":
-        label, line, fill = "SCADA, shortened", "none", "none"
-    elif name.startswith("pgd"):
-        norm = group["norm"].iloc[0]
-        label = {"linf": r"PGD, $\ell_\infty$", "l2": r"PGD, $\ell_2$"}.get(norm, f"PGD, {norm}")
-        line, fill = ("-", style.colour) if norm == "linf" else ("--", "white")
-    ax.plot(
-        group["rmse"].clip(lower=edge),
-        group["fooling_rate"],
-        marker=style.marker,
-        linestyle=line if len(group) > 1 else "none",
-        color=style.colour,
-        markerfacecolor=fill,
-        label=label,
-    )
-
-
-def _draw_grid(ax, grid):
-    """The points of SCADA's grid: colour for lambda2, marker for lambda1."""
-    first, second = (sorted(grid[name].unique()) for name in ("lambda1", "lambda2"))
-    shades = plt.get_cmap("YlOrBr")(np.linspace(0.35, 0.95, len(second)))
-    markers = dict(zip(first, "osD^vP*X" * (1 + len(first) // 8), strict=False))
-    for shade, lambda2 in zip(shades, second, strict=True):
-        line = grid[(grid["lambda2"] == lambda2) & (grid["rmse"] > 0)].sort_values("lambda1")
-        ax.plot(line["rmse"], line["fooling_rate"], color=shade, linewidth=0.8)
-        ax.plot([], [], color=shade, linewidth=4, label=rf"$\lambda_2 = {lambda2:g}$")
-    for row in grid[grid["rmse"] > 0].itertuples():
-        shade = shades[second.index(row.lambda2)]
-        interval = [[row.fooling_rate - row.fooling_low], [row.fooling_high - row.fooling_rate]]
-        ax.errorbar(row.rmse, row.fooling_rate, yerr=interval, color=shade, alpha=0.4, linewidth=1)
-        ax.plot(row.rmse, row.fooling_rate, markers[row.lambda1], color=shade, markeredgecolor="k")
-    for lambda1 in first:
-        ax.plot(
-            [],
-            [],
-            markers[lambda1],
-            color="w",
-            markeredgecolor="k",
-            label=rf"$\lambda_1 = {lambda1:g}$",
-        )
-    dead = grid[grid["rmse"] == 0]
-    if len(dead):
-        # Room for the note below the lowest interval.
-        low, high = ax.get_ylim()
-        ax.set_ylim(low - 0.08 * (high - low), high)
-        which = ", ".join(f"{value:g}" for value in sorted(dead["lambda1"].unique()))
-        starts = int((dead["dead_start"] == 1).sum())
-        text = rf"$\lambda_1 = {which}$: $v = 0$ at {len(dead)} points, {starts} dead starts"
-        ax.text(0.02, 0.02, text, transform=ax.transAxes, fontsize=8)
-
-
-def draw_number_of_atoms(inputs, settings):
-    """Beyond the paper: the same plane for several numbers of atoms M."""
-    rows, _ = read_rows(inputs["rows"], stage="rows")
-    others, _ = read_rows(inputs["tradeoff"], stage="rows")
-    table = experiment_table(rows, settings["points"]).sort_values("atoms")
-    around = experiment_table(others, settings["tradeoff"])
-    around = around[~around["name"].str.startswith("scada")]
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.9))
-    edge = _edge(pd.concat([table, around]))
-    for name, group in around.groupby("name", sort=False):
-        _draw_series(left, name, group, edge)
-    for line in left.lines:
-        line.set_alpha(0.35)
-    style = look("scada")
-    left.plot(table["rmse"].clip(lower=edge), table["fooling_rate"], "-", color=style.colour)
-    left.scatter(
-        table["rmse"].clip(lower=edge),
-        table["fooling_rate"],
-        s=18 + 14 * np.log2(table["atoms"].to_numpy(float)),
-        color=style.colour,
-        zorder=3,
-        label="SCADA",
-    )
-    left.set(
-        xscale="log", xlabel="rMSE", ylabel="fooling rate on unseen images", ylim=(-0.03, 1.03)
-    )
-    left.legend(loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=3)
-    left.set_title("larger dots: more atoms")
-    interval = [
-        table["fooling_rate"] - table["fooling_low"],
-        table["fooling_high"] - table["fooling_rate"],
-    ]
-    right.errorbar(
-        table["atoms"],
-        table["fooling_rate"],
-        yerr=interval,
-        fmt="-o",
-        color=style.colour,
-        capsize=2,
-    )
-    right.set(xscale="log", xlabel="number of atoms $M$", ylim=(-0.03, 1.03))
-    right.set_xticks(table["atoms"], [str(m) for m in table["atoms"]])
-    right.minorticks_off()
-    right.set_ylabel("fooling rate", color=style.colour)
-    second = right.twinx()
-    second.spines["right"].set_visible(True)
-    second.grid(False)
-    second.plot(table["atoms"], table["rmse"], "--s", color="0.35", markersize=4)
-    second.set(ylabel="rMSE (dashed)", ylim=(0, None))
-    right.set_title("from universal ($M = 1$) to specific")
-    stamp(figure, settings["origin"])
-    return figure, table

@@ -4,24 +4,44 @@ from __future__ import annotations
 
 import pandas as pd
 
-_METRICS = ("fooling_rate", "rmse", "rmse_returned", "accuracy", "active_atoms", "dead_start")
+_SETTINGS = ("norm", "eps", "lambda1", "lambda2", "atoms", "shorten")
+_METRICS = (
+    "fooling_rate",
+    "rmse",
+    "rmse_returned",
+    "accuracy",
+    "active_atoms",
+    "zero_codes",
+    "dead_start",
+)
+_BOUNDED = ("fooling_rate", "rmse", "active_atoms")
 
 
 def experiment_table(rows: pd.DataFrame, points: list[dict]) -> pd.DataFrame:
-    """One line for each of ``points`` (id, name, kind, norm, point): its settings and metrics.
+    """One line for each of ``points`` (id, name, kind, settings): its settings and its metrics.
 
-    Metrics that an attack doesn't have are missing; ``fooling_low`` and ``fooling_high`` bound the
-    95 % interval of the fooling rate, ``rmse_low`` and ``rmse_high`` that of the rMSE.
+    What an attack doesn't have is missing. ``<metric>_low`` and ``<metric>_high`` bound the 95 %
+    interval of a metric.
     """
-    values = rows.pivot(index="attack", columns="metric", values="value")
-    low = rows.pivot(index="attack", columns="metric", values="ci_low")
-    high = rows.pivot(index="attack", columns="metric", values="ci_high")
+    rows = rows[rows["attack"] != "none"]
+    values, low, high = (
+        rows.pivot(index="attack", columns="metric", values=column)
+        for column in ("value", "ci_low", "ci_high")
+    )
     records = []
     for point in points:
-        identity = {key: point[key] for key in ("id", "name", "kind", "norm")} | point["point"]
-        measured = {name: values.at[point["id"], name] for name in _METRICS if name in values}
-        for short, metric in (("fooling", "fooling_rate"), ("rmse", "rmse")):
-            measured[f"{short}_low"] = low.at[point["id"], metric]
-            measured[f"{short}_high"] = high.at[point["id"], metric]
-        records.append(identity | measured)
+        record = {key: point[key] for key in ("id", "name", "kind")}
+        record |= {key: point["settings"].get(key) for key in _SETTINGS}
+        for metric in _METRICS:
+            record[metric] = values.at[point["id"], metric] if metric in values else None
+        for metric in _BOUNDED:
+            known = metric in values
+            record[f"{metric}_low"] = low.at[point["id"], metric] if known else None
+            record[f"{metric}_high"] = high.at[point["id"], metric] if known else None
+        records.append(record)
     return pd.DataFrame(records)
+
+
+def live(table: pd.DataFrame) -> pd.DataFrame:
+    """The lines whose dictionary was learned: all but SCADA's dead starts."""
+    return table[table["dead_start"] != 1]

@@ -1,8 +1,11 @@
 # frecon2021: the figures and tables of SCADA. The grid that they show is in paper.yaml.
 
+from papers.frecon2021.variant import variant
+
 FRECON = "frecon2021"
 # What figures 1 to 3 show: the point of the grid nearest to the paper's (0.1, 0.1).
 FRECON_SHOWN = plan.nearest(FRECON, "scada", lambda1=0.1, lambda2=0.1)
+FRECON_VARIANT = variant(FRECON_SHOWN.method)
 FRECON_ORIGIN = plan.origin(FRECON, FRECON_SHOWN.entry.model)
 
 
@@ -43,7 +46,7 @@ rule frecon2021_atoms:
         runtime=10,
     params:
         function=f"papers.{FRECON}.figures.draw_atoms",
-        settings={"origin": FRECON_ORIGIN},
+        settings={"origin": FRECON_ORIGIN, "variant": FRECON_VARIANT},
         code=code("draw_figure.py", f"papers.{FRECON}.figures"),
     script:
         "../../scripts/draw_figure.py"
@@ -64,7 +67,7 @@ rule frecon2021_examples:
         runtime=10,
     params:
         function=f"papers.{FRECON}.figures.draw_examples",
-        settings={"origin": FRECON_ORIGIN},
+        settings={"origin": FRECON_ORIGIN, "variant": FRECON_VARIANT},
         code=code("draw_figure.py", f"papers.{FRECON}.figures"),
     script:
         "../../scripts/draw_figure.py"
@@ -84,7 +87,7 @@ rule frecon2021_loss:
         runtime=10,
     params:
         function=f"papers.{FRECON}.figures.draw_loss",
-        settings={"origin": FRECON_ORIGIN},
+        settings={"origin": FRECON_ORIGIN, "variant": FRECON_VARIANT},
         code=code("draw_figure.py", f"papers.{FRECON}.figures"),
     script:
         "../../scripts/draw_figure.py"
@@ -103,8 +106,12 @@ rule frecon2021_tradeoff:
         mem_mb=1000,
         runtime=10,
     params:
-        function=f"papers.{FRECON}.figures.draw_tradeoff",
-        settings={"origin": FRECON_ORIGIN, "points": plan.points(FRECON, "tradeoff")},
+        function=f"papers.{FRECON}.plane.draw_tradeoff",
+        settings={
+            "origin": FRECON_ORIGIN,
+            "variant": FRECON_VARIANT,
+            "points": plan.points(FRECON, "tradeoff"),
+        },
         code=code("draw_figure.py", f"papers.{FRECON}.figures"),
     script:
         "../../scripts/draw_figure.py"
@@ -124,9 +131,10 @@ rule frecon2021_number_of_atoms:
         mem_mb=1000,
         runtime=10,
     params:
-        function=f"papers.{FRECON}.figures.draw_number_of_atoms",
+        function=f"papers.{FRECON}.plane.draw_number_of_atoms",
         settings={
             "origin": FRECON_ORIGIN,
+            "variant": FRECON_VARIANT,
             "points": plan.points(FRECON, "atoms"),
             "tradeoff": plan.points(FRECON, "tradeoff"),
         },
@@ -151,7 +159,7 @@ rule frecon2021_cost:
         runtime=10,
     params:
         function=f"papers.{FRECON}.tables.cost",
-        settings={"origin": FRECON_ORIGIN},
+        settings={"origin": FRECON_ORIGIN, "variant": FRECON_VARIANT},
         code=code("make_table.py", f"papers.{FRECON}.tables"),
     script:
         "../../scripts/make_table.py"
@@ -177,7 +185,9 @@ rule frecon2021_claims:
         function=f"papers.{FRECON}.tables.claims",
         settings={
             "origin": FRECON_ORIGIN,
+            "variant": FRECON_VARIANT,
             "shown": FRECON_SHOWN.id,
+            "model": FRECON_SHOWN.entry.model,
             "points": plan.points(FRECON, "tradeoff"),
             "atoms": plan.points(FRECON, "atoms"),
         },

@@ -1,0 +1,148 @@
+"""The judges of frecon2021's claims, on tables made by hand."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from papers.frecon2021.claims import JUDGES, Evidence, Finding, findings
+from papers.frecon2021.points import experiment_table
+
+
+def point(kind, rate, rmse, name=None, dead=None, spread=0.05, **settings):
+    name = name or kind
+    return {
+        "id": f"{name}/{rate}-{rmse}",
+        "name": name,
+        "kind": kind,
+        "norm": "l2",
+        "lambda1": settings.get("lambda1"),
+        "lambda2": settings.get("lambda2"),
+        "atoms": settings.get("atoms", 8 if kind == "scada" else None),
+        "fooling_rate": rate,
+        "fooling_rate_low": rate - spread,
+        "fooling_rate_high": rate + spread,
+        "rmse": rmse,
+        "rmse_low": 0.95 * rmse,
+        "rmse_high": 1.05 * rmse,
+        "active_atoms": settings.get("active", 3.0),
+        "active_atoms_low": settings.get("active", 3.0) - 0.3,
+        "active_atoms_high": settings.get("active", 3.0) + 0.3,
+        "dead_start": dead if dead is not None else (0.0 if kind == "scada" else None),
+    }
+
+
+def grid(rate, rmse, dead=0.0):
+    """A grid whose fooling rate and rMSE are functions of lambda1 and lambda2."""
+    return [
+        point("scada", rate(a, b), rmse(a, b), dead=dead, lambda1=a, lambda2=b)
+        for a in (0.01, 0.1)
+        for b in (0.001, 0.1)
+    ]
+
+
+def judged(name, table, sweep=()) -> Finding:
+    evidence = Evidence(pd.DataFrame(table), pd.DataFrame(list(sweep)), table[0]["id"])
+    return JUDGES[name][1](evidence)
+
+
+AS_CLAIMED = grid(
+    lambda a, b: 0.5 + 2 * a - 3 * b + (0.2 if b < 0.01 else 0),
+    lambda a, b: 0.01 * (1 + 9 * a) / (1 + 9 * b),
+)
+DEAD = grid(lambda a, b: 0.0, lambda a, b: 0.0, dead=1.0)
+OTHERS = [
+    point("fgsm", 0.2, 0.001),
+    point("pgd", 0.25, 0.002, name="pgd_l2"),
+    point("deepfool", 0.3, 0.003),
+    point("uap", 0.55, 0.05),
+]
+
+
+@pytest.mark.parametrize("name", sorted(set(JUDGES) - {"atoms", "tradeoff_specific"}))
+def test_data_made_as_the_paper_claims_holds(name):
+    assert judged(name, AS_CLAIMED + OTHERS).verdict.startswith("holds"), name
+
+
+@pytest.mark.parametrize("name", sorted(JUDGES))
+@pytest.mark.parametrize("table", [DEAD, DEAD + OTHERS, AS_CLAIMED[:1]], ids=len)
+def test_dead_starts_and_single_points_are_no_evidence(name, table):
+    found = judged(name, table, [point("scada", 0.0, 0.0, dead=1.0, atoms=m) for m in (1, 2)])
+    expected = "can't be judged"
+    if name == "universal" and len(table) > 4:
+        expected = "holds"
+    if name == "sparse_codes" and table is not DEAD and not table[0]["dead_start"]:
+        expected = "holds"
+    assert found.verdict == expected
+
+
+@pytest.mark.parametrize("missing", ["fgsm", "pgd", "deepfool", "uap"])
+def test_attacks_may_be_left_out(missing):
+    table = AS_CLAIMED + [other for other in OTHERS if other["kind"] != missing]
+    frame = pd.DataFrame(table)
+    sweep = pd.DataFrame([point("scada", 0.5, 0.01, atoms=1)])
+    found = list(findings(Evidence(frame, sweep, table[0]["id"])))
+    assert len(found) == len(JUDGES) and all(finding.verdict for _, _, finding in found)
+
+
+def test_points_nearer_than_all_of_scada_are_named_and_not_counted():
+    found = judged("tradeoff_specific", AS_CLAIMED + OTHERS)
+    assert found.verdict == "can't be judged"
+    assert found.text.startswith("3 not compared") and "deepfool" in found.text
+    beaten = point("deepfool", 0.2, 0.04, name="weak")
+    assert judged("tradeoff_specific", [*AS_CLAIMED, *OTHERS, beaten]).verdict == "holds"
+    better = point("deepfool", 1.0, 0.04, name="strong")
+    found = judged("tradeoff_specific", [*AS_CLAIMED, *OTHERS, beaten, better])
+    assert found.verdict == "mixed: 1 for, 1 against, 0 within the noise"
+
+
+def test_specific_attacks_that_fool_more_often_speak_against_the_claim():
+    strong = [point("deepfool", 1.0, 0.003)]
+    assert judged("specific", AS_CLAIMED + strong).verdict == "does not hold"
+    mixed = judged("specific", AS_CLAIMED + strong + OTHERS[:1])
+    assert mixed.verdict == "mixed: 1 for, 1 against, 0 within the noise"
+
+
+def test_differences_within_the_intervals_decide_nothing():
+    flat = grid(lambda a, b: 0.5 + a / 100, lambda a, b: 0.01 + a / 1e4)
+    for name in ("lambda1", "lambda2"):
+        assert judged(name, flat).verdict == "within the noise"
+    sweep = [point("scada", 0.70, 0.010, atoms=1), point("scada", 0.72, 0.010, atoms=32)]
+    assert judged("atoms", AS_CLAIMED, sweep).verdict == "within the noise"
+
+
+def test_more_atoms_must_fool_more_and_be_nearer():
+    one, many = point("scada", 0.5, 0.03, atoms=1), point("scada", 0.9, 0.01, atoms=32)
+    assert judged("atoms", AS_CLAIMED, [many, one]).verdict == "holds"
+    dead = point("scada", 0.0, 0.0, dead=1.0, atoms=64)
+    assert judged("atoms", AS_CLAIMED, [many, one, dead]).verdict == "holds"
+    worse = point("scada", 0.2, 0.09, atoms=64)
+    assert judged("atoms", AS_CLAIMED, [many, one, worse]).verdict == "does not hold"
+
+
+def test_half_of_the_atoms_is_half_of_those_learned():
+    many = [point("scada", 0.9, 0.01, lambda1=0.1, lambda2=0.1, atoms=32, active=12.0)]
+    assert judged("sparse_codes", many).verdict == "holds"
+    few = [point("scada", 0.9, 0.01, lambda1=0.1, lambda2=0.1, atoms=8, active=7.0)]
+    assert judged("sparse_codes", few).verdict == "does not hold"
+
+
+def test_experiment_table_reads_rows_of_several_models():
+    def row(model, attack, metric, value):
+        return {
+            "model": model,
+            "attack": attack,
+            "metric": metric,
+            "value": value,
+            "ci_low": 0.0,
+            "ci_high": 1.0,
+        }
+
+    rows = pd.DataFrame(
+        [row(model, "none", "accuracy", 0.5) for model in ("a", "b")]
+        + [row("a", "fgsm", metric, 0.25) for metric in ("fooling_rate", "rmse")]
+    )
+    points = [{"id": "fgsm", "name": "fgsm", "kind": "fgsm", "settings": {"norm": "linf"}}]
+    (line,) = experiment_table(rows, points).to_dict("records")
+    assert line["fooling_rate"] == 0.25 and line["fooling_rate_high"] == 1.0
+    assert line["norm"] == "linf" and line["active_atoms"] is None
