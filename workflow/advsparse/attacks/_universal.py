@@ -124,7 +124,8 @@ def _jacobian(oracle, x, classes):
     gradients = []
     for part in torch.arange(classes, device=x.device).split(_COPIES):
         copies = x.detach().repeat(len(part), 1, 1, 1).requires_grad_()
-        z = oracle.differentiable(copies)
+        # All of them are passes for the one image of the oracle.
+        z = oracle.differentiable(copies, torch.zeros(len(part), dtype=torch.int64))
         logits = z[:1].detach()
         (gradient,) = torch.autograd.grad(z.gather(1, part[:, None]).sum(), copies)
         gradients.append(gradient)
