@@ -28,6 +28,7 @@ CHEAP = {
     "pgd": {"steps": 4, "restarts": 2},
     "square": {"queries": 15},
     "scada": {"atoms": 3, "iterations": 15, "coding_iterations": 15},
+    "targeted_uap": {"passes": 2, "relative_step": 0.5},
     "uap": {"passes": 2, "inner_steps": 5},
 }
 

@@ -1,4 +1,4 @@
-"""FGSM and PGD against foolbox, noise and universal perturbations against what they promise."""
+"""FGSM and PGD against foolbox, noise against what it promises."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ import foolbox as fb
 import numpy as np
 import pytest
 import torch
-from models_for_tests import affine_setting, foolbox, measured, predictions
+from models_for_tests import affine_setting, foolbox, measured
 
 from advsparse.attacks._losses import cross_entropy, direction, margin
 from advsparse.attacks.bim import BIM
 from advsparse.attacks.fgsm import FGSM
 from advsparse.attacks.noise import Noise
 from advsparse.attacks.pgd import PGD
-from advsparse.attacks.uap import UAP
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -101,38 +100,6 @@ def test_noise_has_exactly_its_size_away_from_the_box(law, norm, dtype, rtol):
     if law == "sign":
         assert d.abs().max() - d.abs().min() < 0.1 * eps
     assert (d > 0).any() and (d < 0).any()
-
-
-@pytest.mark.parametrize(("norm", "eps"), [("l2", 2.5), ("linf", 0.06)])
-def test_uap_fools_what_it_learned_from(norm, eps, lenet):
-    x, y = lenet.x[:60], lenet.y[:60]
-    attack = UAP(norm=norm, eps=eps, passes=3, fooling_rate=1.0)
-    fit = attack.fit(lenet.model, x, y)
-    v = fit.arrays["perturbation"]
-    assert v.shape == (1, 3, 32, 32)
-    assert measured(v, torch.zeros_like(v), norm).max() <= eps * (1 + 1e-6)
-    result = attack(lenet.model, x, y, fit=fit)
-    rate = (predictions(lenet.model, (x + v).clamp(0, 1)) != y).float().mean()
-    assert fit.arrays["fooling_rate"].shape == (3,)
-    assert fit.arrays["fooling_rate"].max() == rate == result.success.float().mean()
-    blind = Noise(norm=norm, eps=eps)(lenet.model, x, y).success.float().mean()
-    assert rate >= blind + 0.2
-    torch.testing.assert_close(result.trace["unclipped_l2"], v.double().norm().expand(len(x)))
-
-
-def test_uap_stops_at_the_rate_asked_for(lenet):
-    x, y = lenet.x[:30], lenet.y[:30]
-    fit = UAP(eps=2.5, passes=3, fooling_rate=0.01).fit(lenet.model, x, y)
-    assert len(fit.arrays["fooling_rate"]) == 1
-
-
-def test_uap_learns_towards_a_target(lenet):
-    others = (lenet.y != 3).nonzero().flatten()[:40]
-    x, y, target = lenet.x[others], lenet.y[others], torch.full((40,), 3)
-    attack = UAP(eps=8.0, passes=1)
-    result = attack(lenet.model, x, y, target, fit=attack.fit(lenet.model, x, y, target))
-    blind = attack(lenet.model, x, y, target, fit=attack.fit(lenet.model, x, y))
-    assert result.success.sum() >= blind.success.sum() + 10
 
 
 def test_attacks_beat_noise_of_their_own_size(lenet):

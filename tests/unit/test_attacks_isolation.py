@@ -29,7 +29,7 @@ from models_for_tests import (
 
 from advsparse.attacks._oracle import bytes_per_image, undisturbed
 
-RANDOM = ("apgd", "autoattack", "noise", "pgd", "scada", "square", "uap")
+RANDOM = ("apgd", "autoattack", "noise", "pgd", "scada", "square", "targeted_uap", "uap")
 """The attacks that draw random numbers, some of them while they learn."""
 
 each_attack = pytest.mark.parametrize(("kind", "norm"), CASES)

@@ -102,6 +102,7 @@ def test_arrays_have_their_shapes(learned):
     assert arrays["atoms"].shape == (8, 3, 32, 32)
     assert arrays["codes"].shape == (64, 8)
     assert arrays["target"].shape == (64,) and arrays["target"].dtype == torch.int64
+    assert arrays["predicted"].shape == (64,) and arrays["predicted"].dtype == torch.int64
     assert arrays["dead_start"].dtype == torch.bool and arrays["dead_start"].shape == ()
     assert arrays["atoms"].flatten(1).norm(dim=1).max() <= 1 + 1e-6
 
@@ -271,6 +272,7 @@ def test_smaller_lambda2_fools_more_at_a_larger_distance(lenet):
 
 def test_learning_does_not_read_what_is_only_applied(lenet):
     changed = {"coding_iterations": 3, "coding_tolerance": 0.5, "shorten": True}
+    changed |= {"coding": "unsupervised", "laplace": "global", "draws": 7}
     assert changed.keys() == SCADA.only_applied
     fits = [
         SCADA(iterations=4, **settings).fit(lenet.model, lenet.x[:8], lenet.y[:8]).arrays

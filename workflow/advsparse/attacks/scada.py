@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from advsparse.attacks import _laplace, _stochastic_dictionary
 from advsparse.attacks._adversarial_dictionary import (
     Problem,
     StepRule,
@@ -26,8 +27,8 @@ _SHRINKINGS = 20
 """Bisections along a ray: the factor is known to a millionth."""
 
 _CLEARANCE = 1e-5
-"""How far beyond the boundary a ray ends, as a share of the largest logit: more than the rounding
-by which the logits of an image differ from batch to batch."""
+"""How far beyond the boundary an image that fools lies, as a share of the largest logit: more than
+the rounding by which the logits of an image differ from batch to batch."""
 
 
 @settings
@@ -43,13 +44,21 @@ class SCADA(UniversalAttack, PenaltyAttack):
     untargeted, unless targets are given. Learning costs about one gradient of all images an
     iteration, an attack at most ``coding_iterations`` gradients, and backtracks on top.
 
-    ``fit`` gives the arrays ``atoms`` (M x C x H x W), ``codes`` (N x M), ``target`` (N), the
-    history ``loss``, ``step`` and ``backtracks``, and ``dead_start``: with lambda1 above every
-    entry of the first gradient, V = 0 is stationary and nothing is learned. The attack's trace has
-    ``code`` (N x M), ``target`` and ``unclipped_l2``, ||Dv||_2 before the projection.
+    The stochastic scheme is SADiL (canu2021): D and V in turn, on mini-batches, two gradients of
+    all images an iteration. Unsupervised coding learns no code for a new image: of ``draws`` codes
+    from a Laplace law fitted to V it takes the one that fools with the smallest ||Dv||_2, or where
+    none fools the smallest, as in the authors' code, at the cost of one forward pass a draw.
+
+    ``fit`` gives the arrays ``atoms`` (M x C x H x W), ``codes`` (N x M), ``target`` and
+    ``predicted``, the class of the clean image (N), the history ``loss``, ``step`` and
+    ``backtracks``, and ``dead_start``: with lambda1 above every entry of the first gradient, V = 0
+    is stationary and nothing is learned. The attack's trace has ``code`` (N x M), ``target`` and
+    ``unclipped_l2``, ||Dv||_2 before the projection.
     """
 
-    only_applied = frozenset({"coding_iterations", "coding_tolerance", "shorten"})
+    only_applied = frozenset(
+        {"coding_iterations", "coding_tolerance", "shorten", "coding", "laplace", "draws"}
+    )
 
     norm: Literal["l2"] = "l2"
     lambda1: NonNegativeFloat = 0.1
@@ -60,6 +69,21 @@ class SCADA(UniversalAttack, PenaltyAttack):
     """M, the number of atoms."""
     iterations: PositiveInt = 300
     """K, the largest number of iterations that learn D and V."""
+    scheme: Literal["joint", "stochastic"] = "joint"
+    """How D and V are learned: together, by algorithm 1; or in turn, on mini-batches, an iteration
+    being a pass over the images, none of which is searched or ends early."""
+    batch_size: PositiveInt = 32
+    """|B|, the number of images in a mini-batch of the stochastic scheme."""
+    step_decay: NonNegativeFloat = 0.0
+    """The stochastic scheme's steps are initial_step / (1 + k)^step_decay in pass k. canu2021
+    leaves gamma_k open; 0 is a fixed step."""
+    coding: Literal["supervised", "unsupervised"] = "supervised"
+    """Whether the code of a new image is learned, or drawn at random."""
+    laplace: Literal["global", "atom", "class_atom"] = "atom"
+    """What has a scale of its own in the law that codes are drawn from: nothing, each atom, or each
+    pair of an atom and a predicted class. A scale is at least 1e-3."""
+    draws: PositiveInt = 100
+    """Number of codes drawn for each image."""
     coding_iterations: PositiveInt = 100
     """Largest number of iterations that learn the code of a new image."""
     step_rule: Literal["adaptive", "secant", "fixed"] = "adaptive"
@@ -86,25 +110,23 @@ class SCADA(UniversalAttack, PenaltyAttack):
     Not part of the paper's method: figures show it as a series of its own."""
 
     def learn(self, oracle, x, y, target, rng) -> Fit:
-        goal = runner_up(oracle.logits(x)) if target is None else target
+        at_once = self.batch_size if self.scheme == "stochastic" else len(x)
+        batches = torch.arange(len(x), device=x.device).split(at_once)
+        logits = torch.cat([oracle.logits(x[rows], rows) for rows in batches])
+        goal = runner_up(logits) if target is None else target
         start = torch.randn(
             (x[0].numel(), self.atoms), generator=rng.generator("dictionary"), dtype=torch.float32
         ).to(x)
-        d, v, history, dead = learn(
-            Problem(oracle.differentiable, x, goal, self.lambda1, self.lambda2),
-            project_atoms(start) if self.project_start else start,
-            iterations=self.iterations,
-            rule=StepRule(self.step_rule, self.initial_step),
-            dictionary_step=self.dictionary_step,
-            shrink=self.shrink,
-            halvings=self.halvings,
-            tolerance=self.tolerance,
+        problem = Problem(oracle.differentiable, x, goal, self.lambda1, self.lambda2)
+        d, v, history, dead = self._solve(
+            problem, project_atoms(start) if self.project_start else start, rng
         )
         return Fit(
             {
                 "atoms": d.T.reshape(self.atoms, *x.shape[1:]).contiguous(),
                 "codes": v,
                 "target": goal,
+                "predicted": logits.argmax(1),
                 "loss": torch.tensor(history.loss, dtype=torch.float64),
                 "step": torch.tensor(history.step, dtype=torch.float64),
                 "backtracks": torch.tensor(history.backtracks, dtype=torch.int64),
@@ -112,18 +134,44 @@ class SCADA(UniversalAttack, PenaltyAttack):
             }
         )
 
-    def perturb(self, oracle, x, y, target, rng, fit: Fit) -> Candidate:
-        d = fit.arrays["atoms"].to(x).flatten(1).T
-        goal = runner_up(oracle.logits(x)) if target is None else target
-        v, _, steps = encode(
-            Problem(oracle.differentiable, x, goal, self.lambda1, self.lambda2),
-            d,
-            iterations=self.coding_iterations,
-            initial_step=self.initial_step,
+    def _solve(self, problem, start, rng):
+        common = {"iterations": self.iterations, "dictionary_step": self.dictionary_step}
+        if self.scheme == "stochastic":
+            return _stochastic_dictionary.learn(
+                problem,
+                start,
+                batch_size=self.batch_size,
+                initial_step=self.initial_step,
+                decay=self.step_decay,
+                generator=rng.generator("batches"),
+                **common,
+            )
+        return learn(
+            problem,
+            start,
+            rule=StepRule(self.step_rule, self.initial_step),
             shrink=self.shrink,
             halvings=self.halvings,
-            tolerance=self.coding_tolerance,
+            tolerance=self.tolerance,
+            **common,
         )
+
+    def perturb(self, oracle, x, y, target, rng, fit: Fit) -> Candidate:
+        d = fit.arrays["atoms"].to(x).flatten(1).T
+        logits = oracle.logits(x)
+        goal = runner_up(logits) if target is None else target
+        if self.coding == "unsupervised":
+            v, steps = self._drawn(oracle, x, y, target, rng, fit, d, logits)
+        else:
+            v, _, steps = encode(
+                Problem(oracle.differentiable, x, goal, self.lambda1, self.lambda2),
+                d,
+                iterations=self.coding_iterations,
+                initial_step=self.initial_step,
+                shrink=self.shrink,
+                halvings=self.halvings,
+                tolerance=self.coding_tolerance,
+            )
         e = (v @ d.T).reshape(x.shape)
         if self.shorten:
             factor = self._shortest(oracle, x, e, y, target)
@@ -135,13 +183,28 @@ class SCADA(UniversalAttack, PenaltyAttack):
         }
         return Candidate(x + e, steps, trace)
 
+    def _drawn(self, oracle, x, y, target, rng, fit, d, logits):
+        """The smallest fooling code of those drawn, and how many were tried."""
+        codes, predicted = fit.arrays["codes"].to(x), fit.arrays["predicted"].to(y)
+        b = _laplace.scales(codes, predicted, self.laplace, logits.shape[1])[logits.argmax(1)]
+
+        def fools(v, rows):
+            goal = None if target is None else target[rows]
+            e = (v @ d.T).reshape(-1, *x.shape[1:])
+            return self._fools(oracle.restrict(rows), x[rows], e, y[rows], goal)
+
+        return _laplace.smallest_fooling(_laplace.draw(rng, x, b, self.draws), d, fools)
+
+    def _fools(self, oracle, x, e, y, target):
+        """Whether clip(x + e) is adversarial beyond the doubt that rounding leaves."""
+        logits = oracle.logits((x + e).clamp(*self.threat.bounds))
+        return margin(logits, y, target) < -_CLEARANCE * logits.abs().amax(1)
+
     def _shortest(self, oracle, x, e, y, target):
         """The smallest factor in (0, 1] found by bisection at which x + factor e fools; else 1."""
 
         def fools(factor):
-            x_adv = (x + factor.reshape(-1, 1, 1, 1) * e).clamp(*self.threat.bounds)
-            logits = oracle.logits(x_adv)
-            return margin(logits, y, target) < -_CLEARANCE * logits.abs().amax(1)
+            return self._fools(oracle, x, factor.reshape(-1, 1, 1, 1) * e, y, target)
 
         high = x.new_ones(len(x))
         low = torch.zeros_like(high)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import logging
+from functools import partial
 from typing import Literal
 
+from advsparse.attacks import _universal as universal
 from advsparse.attacks._base import BudgetAttack, Candidate, Fit, UniversalAttack
-from advsparse.attacks.deepfool import cross_boundary
-from advsparse.lazy import torch
 from advsparse.seeding import Random
-from advsparse.settings import NonNegativeFloat, PositiveInt, Share, settings
-from advsparse.threat import Threat
-
-logger = logging.getLogger(__name__)
+from advsparse.settings import NonNegativeFloat, PositiveFloat, PositiveInt, Share, settings
 
 
 @settings
@@ -21,10 +17,19 @@ class UAP(UniversalAttack, BudgetAttack):
 
     .. math:: \|v\|_p \le \epsilon, \qquad \Pr_x(C_f(x + v) \ne C_f(x)) \ge \text{fooling\_rate}
 
-    Passing over the images in random order, each that x + v does not fool yet adds its own DeepFool
-    step from x + v, and v is projected onto the ball (Moosavi-Dezfooli et al. 2017, algorithm 1;
-    frecon2021, section 4). The v of the pass that fooled most is kept. Cost of learning: at most
-    passes x images DeepFool runs; of the attack: none.
+    Passing over the images in random order, each that x + v does not fool yet adds its own step,
+
+    .. math:: v \leftarrow \mathrm{Proj}_{\|v\|_p \le \epsilon}(v + \Delta v_i), \qquad
+              \Delta v_i = \arg\min_r \|r\|_p \text{ such that } C_f(x_i + v + r) \ne C_f(x_i),
+
+    for which any attack may stand in (Moosavi-Dezfooli et al. 2017, algorithm 1, with DeepFool;
+    frecon2021, section 4; weitzner2023 takes PGD). As in the authors' code, an image whose DeepFool
+    ran out of linearisations is skipped in that pass, its step going nowhere in particular; so is
+    one that FGSM or PGD did not fool. The v of the pass that fooled most is kept.
+
+    ``fit`` gives ``perturbation`` (1 x C x H x W) and ``fooling_rate``, the share of the images
+    that clip(x + v) fools after each pass. Cost of learning: at most passes x images inner attacks,
+    one of DeepFool's steps being a gradient a class; of the attack: none.
     """
 
     norm: Literal["l2", "linf"] = "l2"
@@ -32,47 +37,49 @@ class UAP(UniversalAttack, BudgetAttack):
     """Share of the images that learning is to fool; it stops there."""
     passes: PositiveInt = 5
     """Largest number of passes over the images."""
+    inner: Literal["deepfool", "fgsm", "pgd"] = "deepfool"
+    """The attack that finds an image's own step."""
     inner_steps: PositiveInt = 10
-    """Largest number of linearisations in one DeepFool run."""
+    """Largest number of linearisations in one DeepFool run, or of PGD's gradient steps."""
     overshoot: NonNegativeFloat = 0.02
-    """Share by which an image's own step is lengthened to cross the boundary."""
+    """Share by which a DeepFool step is lengthened to cross the boundary."""
+    relative_step: PositiveFloat = 0.2
+    """The length of the FGSM step, or the radius of PGD's ball around x + v, as a share of eps.
+    PGD takes steps of 2.5 / inner_steps of that, without a random start, until the image is
+    fooled."""
 
     def learn(self, oracle, x, y, target, rng: Random) -> Fit:
-        # No box: what leaves [0, 1] is cut image by image, when v is added to one.
-        ball = Threat(norm=self.norm, eps=self.eps, bounds=(-torch.inf, torch.inf))
-        origin = torch.zeros_like(x[:1])
-        v, best, best_rate, rates = origin, origin, -1.0, []
-        order = rng.generator("order")
-        for number in range(1, self.passes + 1):
-            for i in torch.randperm(len(x), generator=order).tolist():
-                row = torch.tensor([i])
-                goal = None if target is None else target[i : i + 1]
-                v = v + self._own_step(oracle, x[i : i + 1] + v, y[i : i + 1], goal, row)
-                v = ball.project(v, origin)
-            prediction = oracle.logits((x + v).clamp(0, 1)).argmax(1)
-            fooled = prediction != y if target is None else prediction == target
-            rates.append(fooled.float().mean().item())
-            logger.info("pass %d of %d: fooling rate %.3f", number, self.passes, rates[-1])
-            if rates[-1] > best_rate:
-                best, best_rate = v, rates[-1]
-            if best_rate >= self.fooling_rate:
-                break
-        return Fit({"perturbation": best, "fooling_rate": torch.tensor(rates)})
-
-    def _own_step(self, oracle, x, y, target, row):
-        total, _ = cross_boundary(
-            oracle.restrict(row),
+        v, rates = universal.learn(
+            oracle,
             x,
             y,
             target,
-            self.norm,
-            self.inner_steps,
-            lambda total, rows: x[rows] + (1 + self.overshoot) * total,
+            self._own_step(),
+            norm=self.norm,
+            eps=self.eps,
+            passes=self.passes,
+            rate=self.fooling_rate,
+            generator=rng.generator("order"),
         )
-        return (1 + self.overshoot) * total
+        return Fit({"perturbation": v, "fooling_rate": rates})
+
+    def _own_step(self):
+        if self.inner == "deepfool":
+            return partial(
+                universal.deepfool_step,
+                norm=self.norm,
+                steps=self.inner_steps,
+                overshoot=self.overshoot,
+            )
+        radius = self.relative_step * self.eps
+        steps = 1 if self.inner == "fgsm" else self.inner_steps
+        return partial(
+            universal.gradient_steps,
+            norm=self.norm,
+            radius=radius,
+            steps=steps,
+            length=radius * min(1, 2.5 / steps),
+        )
 
     def perturb(self, oracle, x, y, target, rng, fit: Fit) -> Candidate:
-        v = fit.arrays["perturbation"].to(x)
-        steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        size = v.double().norm().expand(len(x))
-        return Candidate(x + v, steps, {"unclipped_l2": size})
+        return universal.apply(x, fit)
