@@ -3,10 +3,10 @@
 The tests compare ours with it. torchattacks pins what the project does not, so that it gets an
 environment of its own:
 
-    python3 -m venv /tmp/peers
-    /tmp/peers/bin/pip install torch==2.12.0 torchvision==0.27.0 torchattacks \
+    python3 -m venv peers
+    peers/bin/pip install torch==2.12.0 torchvision==0.27.0 torchattacks \
         pydantic scikit-learn scikit-image safetensors psutil
-    PYTHONPATH=workflow /tmp/peers/bin/python tests/oracles/autoattack_expected.py
+    PYTHONPATH=workflow peers/bin/python tests/oracles/autoattack_expected.py
 
 The network is trained once, for seconds, and kept beside this script (autoattack_lenet.safetensors,
 float32); the images are the first test patches of the dataset ``photos`` that it classifies
