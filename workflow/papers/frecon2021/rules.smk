@@ -112,7 +112,7 @@ rule frecon2021_tradeoff:
             "variant": FRECON_VARIANT,
             "points": plan.points(FRECON, "tradeoff"),
         },
-        code=code("draw_figure.py", f"papers.{FRECON}.figures"),
+        code=code("draw_figure.py", f"papers.{FRECON}.plane"),
     script:
         "../../scripts/draw_figure.py"
 
@@ -138,7 +138,7 @@ rule frecon2021_number_of_atoms:
             "points": plan.points(FRECON, "atoms"),
             "tradeoff": plan.points(FRECON, "tradeoff"),
         },
-        code=code("draw_figure.py", f"papers.{FRECON}.figures"),
+        code=code("draw_figure.py", f"papers.{FRECON}.plane"),
     script:
         "../../scripts/draw_figure.py"
 
