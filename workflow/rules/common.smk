@@ -49,6 +49,11 @@ def code(script, *modules):
     return code_digest(WORKFLOW / "scripts" / script, *modules, root=WORKFLOW)
 
 
+def calling(script, function):
+    """The parameters of a job that calls a paper's ``function``: it reruns with its module."""
+    return {"function": function, "code": code(script, function.rpartition(".")[0])}
+
+
 def gpus(wildcards, attempt=1):
     """GPUs that a job which trains or attacks networks asks for."""
     return int(plan.configuration.device == "cuda")
@@ -74,23 +79,20 @@ def rows_file(paper, experiment):
     return f"{RESULTS}/{paper}/rows/{experiment}.csv"
 
 
+def attacked_files(paper, id):
+    """The classifier that an attack works on, and the dataset of its images."""
+    model = plan.attack(paper, id).entry.model
+    return {"dataset": dataset_file(paper, model), "classifier": classifier_file(paper, model)}
+
+
 def fit_input(wildcards):
-    job = plan.attack(wildcards.paper, plan.fitted(wildcards.paper, wildcards.fit))
-    return {
-        "dataset": dataset_file(wildcards.paper, job.entry.model),
-        "classifier": classifier_file(wildcards.paper, job.entry.model),
-    }
+    return attacked_files(wildcards.paper, plan.fitted(wildcards.paper, wildcards.fit))
 
 
 def attack_input(wildcards):
-    job = plan.attack(wildcards.paper, wildcards.attack)
-    files = {
-        "dataset": dataset_file(wildcards.paper, job.entry.model),
-        "classifier": classifier_file(wildcards.paper, job.entry.model),
-    }
-    if job.entry.learn_from:
-        files["fit"] = fit_file(wildcards.paper, wildcards.attack)
-    return files
+    paper, id = wildcards.paper, wildcards.attack
+    learns = plan.attack(paper, id).entry.learn_from
+    return attacked_files(paper, id) | ({"fit": fit_file(paper, id)} if learns else {})
 
 
 def figure_files(paper, name, title):

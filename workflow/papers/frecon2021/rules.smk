@@ -45,9 +45,8 @@ rule frecon2021_atoms:
         mem_mb=1000,
         runtime=10,
     params:
-        function=f"papers.{FRECON}.figures.draw_atoms",
+        **calling("draw_figure.py", f"papers.{FRECON}.figures.draw_atoms"),
         settings={"origin": FRECON_ORIGIN, "variant": FRECON_VARIANT},
-        code=code("draw_figure.py", f"papers.{FRECON}.figures"),
     script:
         "../../scripts/draw_figure.py"
 
@@ -66,9 +65,8 @@ rule frecon2021_examples:
         mem_mb=1000,
         runtime=10,
     params:
-        function=f"papers.{FRECON}.figures.draw_examples",
+        **calling("draw_figure.py", f"papers.{FRECON}.figures.draw_examples"),
         settings={"origin": FRECON_ORIGIN, "variant": FRECON_VARIANT},
-        code=code("draw_figure.py", f"papers.{FRECON}.figures"),
     script:
         "../../scripts/draw_figure.py"
 
@@ -86,9 +84,8 @@ rule frecon2021_loss:
         mem_mb=1000,
         runtime=10,
     params:
-        function=f"papers.{FRECON}.figures.draw_loss",
+        **calling("draw_figure.py", f"papers.{FRECON}.figures.draw_loss"),
         settings={"origin": FRECON_ORIGIN, "variant": FRECON_VARIANT},
-        code=code("draw_figure.py", f"papers.{FRECON}.figures"),
     script:
         "../../scripts/draw_figure.py"
 
@@ -106,13 +103,12 @@ rule frecon2021_tradeoff:
         mem_mb=1000,
         runtime=10,
     params:
-        function=f"papers.{FRECON}.plane.draw_tradeoff",
+        **calling("draw_figure.py", f"papers.{FRECON}.plane.draw_tradeoff"),
         settings={
             "origin": FRECON_ORIGIN,
             "variant": FRECON_VARIANT,
             "points": plan.points(FRECON, "tradeoff"),
         },
-        code=code("draw_figure.py", f"papers.{FRECON}.plane"),
     script:
         "../../scripts/draw_figure.py"
 
@@ -131,14 +127,13 @@ rule frecon2021_number_of_atoms:
         mem_mb=1000,
         runtime=10,
     params:
-        function=f"papers.{FRECON}.plane.draw_number_of_atoms",
+        **calling("draw_figure.py", f"papers.{FRECON}.plane.draw_number_of_atoms"),
         settings={
             "origin": FRECON_ORIGIN,
             "variant": FRECON_VARIANT,
             "points": plan.points(FRECON, "atoms"),
             "tradeoff": plan.points(FRECON, "tradeoff"),
         },
-        code=code("draw_figure.py", f"papers.{FRECON}.plane"),
     script:
         "../../scripts/draw_figure.py"
 
@@ -158,9 +153,8 @@ rule frecon2021_cost:
         mem_mb=1000,
         runtime=10,
     params:
-        function=f"papers.{FRECON}.tables.cost",
+        **calling("make_table.py", f"papers.{FRECON}.tables.cost"),
         settings={"origin": FRECON_ORIGIN, "variant": FRECON_VARIANT},
-        code=code("make_table.py", f"papers.{FRECON}.tables"),
     script:
         "../../scripts/make_table.py"
 
@@ -182,7 +176,7 @@ rule frecon2021_claims:
         mem_mb=1000,
         runtime=10,
     params:
-        function=f"papers.{FRECON}.tables.claims",
+        **calling("make_table.py", f"papers.{FRECON}.tables.claims"),
         settings={
             "origin": FRECON_ORIGIN,
             "variant": FRECON_VARIANT,
@@ -191,6 +185,5 @@ rule frecon2021_claims:
             "points": plan.points(FRECON, "tradeoff"),
             "atoms": plan.points(FRECON, "atoms"),
         },
-        code=code("make_table.py", f"papers.{FRECON}.tables"),
     script:
         "../../scripts/make_table.py"
