@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
-from typing import ClassVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from advsparse.attacks import _checks
 from advsparse.attacks._oracle import Oracle, bytes_per_image, undisturbed
@@ -61,6 +61,18 @@ class Candidate:
 
 
 Perturb = Callable[..., Candidate]
+
+
+class Prepared(NamedTuple):
+    """What a call and a fit go by, once their arguments have been checked."""
+
+    x: torch.Tensor
+    """The images, without a graph."""
+    rng: Random
+    logits: torch.Tensor
+    """Of the first image, 1 x K."""
+    at_once: int
+    """How many images fit into memory at once."""
 
 
 @settings
@@ -113,23 +125,37 @@ class Attack(ABC):
         return self._run(self.perturb, model, x, y, target, rng, memory)
 
     def _run(self, perturb: Perturb, model, x, y, target, rng, memory) -> Result:
-        rng, x = rng if isinstance(rng, Random) else Random(rng), x.detach()
-        with undisturbed(model, x.device):
-            _checks.check_arguments(model, x, y, target)
-            size = max(1, memory // (4 * bytes_per_image(model, x[:1])))
-            chunks, flags = [], []
+        chunks, flags = [], []
+        with self._prepared(model, x, y, target, rng, memory) as (x, rng, _, size):
+            x_adv = torch.empty_like(x, memory_format=torch.contiguous_format)
             for start in range(0, len(x), size):
                 part = slice(start, start + size)
                 goal = None if target is None else target[part]
                 chunk, seen = self._chunk(perturb, model, x[part], y[part], goal, rng)
-                chunks.append(chunk)
+                x_adv[part] = chunk.x
+                chunks.append(replace(chunk, x=x_adv[part]))
                 flags.append(seen)
                 done = min(start + size, len(x))
                 fooled = sum(int(chunk.success.sum()) for chunk in chunks)
                 logger.info("%d of %d images attacked, %d fooled", done, len(x), fooled)
+        result = _join(x_adv, chunks)
         found = _checks.warnings_of(*map(torch.cat, zip(*flags, strict=True)))
+        found += self._suspicions(result)
         _checks.report(type(self).__name__, found)
-        return _join(chunks, found)
+        return replace(result, warnings=found)
+
+    @contextmanager
+    def _prepared(self, model, x, y, target, rng, memory) -> Iterator[Prepared]:
+        """Checked arguments, and a model that is as it was afterwards."""
+        rng, x = rng if isinstance(rng, Random) else Random(rng), x.detach()
+        with undisturbed(model, x.device):
+            logits = _checks.check_arguments(model, x, y, target)
+            size = max(1, memory // (4 * bytes_per_image(model, x[:1])))
+            yield Prepared(x, rng, logits, size)
+
+    def _suspicions(self, result: Result) -> tuple[str, ...]:
+        """Sentences of this attack alone on why ``result`` is not to be trusted."""
+        return ()
 
     def _chunk(self, perturb: Perturb, model, x, y, target, rng):
         """The result for some images, and what :func:`_checks.warnings_of` asks about them."""
@@ -233,61 +259,12 @@ class PenaltyAttack(Attack):
         return Threat(norm=self.norm)
 
 
-@dataclass(frozen=True)
-class Fit:
-    """What a universal attack has learned: named arrays, its learning history among them."""
-
-    arrays: Mapping[str, torch.Tensor]
-
-
-class UniversalAttack(ABC):
-    """Mixin of an attack that learns from some images what it then applies to others."""
-
-    only_applied: ClassVar[frozenset[str]] = frozenset()
-    """Names of the settings that :meth:`fit` does not read: changing them learns nothing anew."""
-
-    @abstractmethod
-    def learn(
-        self,
-        oracle: Oracle,
-        x: torch.Tensor,
-        y: torch.Tensor,
-        target: torch.Tensor | None,
-        rng: Random,
-    ) -> Fit:
-        """Learn from all images of ``x`` at once."""
-
-    def fit(
-        self,
-        model: torch.nn.Module,
-        x: torch.Tensor,
-        y: torch.Tensor,
-        target: torch.Tensor | None = None,
-        *,
-        rng: Random | int = 0,
-    ) -> Fit:
-        """Learn from the images ``x``; arguments and errors as for a call."""
-        rng, x = rng if isinstance(rng, Random) else Random(rng), x.detach()
-        with undisturbed(model, x.device):
-            logits = _checks.check_arguments(model, x, y, target)
-            oracle = Oracle(model, len(x))
-            fit = self.learn(oracle, x, y, target, rng)
-        softmax = _checks.looks_like_softmax(logits)
-        found = _checks.warnings_of(softmax, oracle.differentiated, oracle.zero)
-        _checks.report(type(self).__name__, found)
-        return fit
-
-    def __call__(self, model, x, y, target=None, *, fit: Fit, rng=0, memory=MEMORY) -> Result:
-        """Attack with what :meth:`fit` has learned; see :meth:`Attack.__call__`."""
-        return self._run(partial(self.perturb, fit=fit), model, x, y, target, rng, memory)
-
-
 def _succeeds(logits, y, target):
     prediction = logits.argmax(1)
     return prediction != y if target is None else prediction == target
 
 
-def _join(chunks: list[Result], found: tuple[str, ...]) -> Result:
+def _join(x_adv: torch.Tensor, chunks: list[Result]) -> Result:
     def cat(name):
         return torch.cat([getattr(chunk, name) for chunk in chunks])
 
@@ -302,4 +279,4 @@ def _join(chunks: list[Result], found: tuple[str, ...]) -> Result:
         )
         for name, like in names.items()
     }
-    return Result(*map(cat, ("x", "success", "distance", "queries", "steps")), trace, found)
+    return Result(x_adv, *map(cat, ("success", "distance", "queries", "steps")), trace)

@@ -16,11 +16,13 @@ class Oracle:
 
     ``rows`` names the images of the chunk that a batch holds; none means all, in order. Of each
     image's first gradient it is noted whether it is exactly 0 (``zero``), once there is one
-    (``differentiated``); both are bool of shape N.
+    (``differentiated``); both are bool of shape N. Of more images than a chunk has, when an attack
+    learns, ``at_once`` fit into memory.
     """
 
-    def __init__(self, model: torch.nn.Module, count: int) -> None:
+    def __init__(self, model: torch.nn.Module, count: int, at_once: int | None = None) -> None:
         self.model = model
+        self.at_once = count if at_once is None else at_once
         self.queries = torch.zeros(count, dtype=torch.int64)
         self.differentiated = torch.zeros(count, dtype=torch.bool)
         self.zero = torch.zeros(count, dtype=torch.bool)
@@ -80,6 +82,10 @@ class Oracle:
         """Logits N x K, and their gradients in ``x``, N x K x C x H x W."""
         logits, gradients = self.gradients(x, lambda z: list(z.unbind(1)), rows)
         return logits, torch.stack(gradients, dim=1)
+
+    def zero_gradient(self) -> torch.Tensor:
+        """Whether the first gradient of each image was exactly 0, bool of shape N."""
+        return self.zero[self._rows]
 
     def _count(self, rows, passes) -> torch.Tensor:
         chosen = self._rows if rows is None else self._rows[rows.cpu()]

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from advsparse.attacks._base import Candidate, Fit
+from advsparse.attacks._base import Candidate
+from advsparse.attacks._fitting import Fit
 from advsparse.attacks._losses import cross_entropy, direction
 from advsparse.attacks.deepfool import nearest_boundary
 from advsparse.lazy import torch

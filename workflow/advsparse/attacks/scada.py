@@ -12,7 +12,8 @@ from advsparse.attacks._adversarial_dictionary import (
     learn,
     project_atoms,
 )
-from advsparse.attacks._base import Candidate, Fit, PenaltyAttack, UniversalAttack
+from advsparse.attacks._base import Candidate, PenaltyAttack
+from advsparse.attacks._fitting import Fit, UniversalAttack
 from advsparse.attacks._losses import margin
 from advsparse.lazy import torch
 from advsparse.settings import (
