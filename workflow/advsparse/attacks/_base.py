@@ -125,24 +125,18 @@ class Attack(ABC):
         return self._run(self.perturb, model, x, y, target, rng, memory)
 
     def _run(self, perturb: Perturb, model, x, y, target, rng, memory) -> Result:
-        chunks, flags = [], []
         with self._prepared(model, x, y, target, rng, memory) as (x, rng, _, size):
-            x_adv = torch.empty_like(x, memory_format=torch.contiguous_format)
+            whole = _Whole(x)
             for start in range(0, len(x), size):
                 part = slice(start, start + size)
                 goal = None if target is None else target[part]
-                chunk, seen = self._chunk(perturb, model, x[part], y[part], goal, rng)
-                x_adv[part] = chunk.x
-                chunks.append(replace(chunk, x=x_adv[part]))
-                flags.append(seen)
+                whole.put(part, *self._chunk(perturb, model, x[part], y[part], goal, rng))
                 done = min(start + size, len(x))
-                fooled = sum(int(chunk.success.sum()) for chunk in chunks)
+                fooled = int(whole.result.success[:done].sum())
                 logger.info("%d of %d images attacked, %d fooled", done, len(x), fooled)
-        result = _join(x_adv, chunks)
-        found = _checks.warnings_of(*map(torch.cat, zip(*flags, strict=True)))
-        found += self._suspicions(result)
+        found = _checks.warnings_of(*whole.flags) + self._suspicions(whole.result)
         _checks.report(type(self).__name__, found)
-        return replace(result, warnings=found)
+        return replace(whole.result, warnings=found)
 
     @contextmanager
     def _prepared(self, model, x, y, target, rng, memory) -> Iterator[Prepared]:
@@ -264,19 +258,34 @@ def _succeeds(logits, y, target):
     return prediction != y if target is None else prediction == target
 
 
-def _join(x_adv: torch.Tensor, chunks: list[Result]) -> Result:
-    def cat(name):
-        return torch.cat([getattr(chunk, name) for chunk in chunks])
+class _Whole:
+    """The result for all images, into which those of chunks are put.
 
-    # A chunk none of whose images needed an attack has no trace: zeros stand for it.
-    names = {name: values for chunk in chunks for name, values in chunk.trace.items()}
-    trace = {
-        name: torch.cat(
-            [
-                chunk.trace.get(name, like.new_zeros(len(chunk.x), *like.shape[1:]))
-                for chunk in chunks
-            ]
+    All of it is there before the first chunk: what a chunk leaves behind would lie between the
+    large blocks that it frees, which the allocator then cannot give to the next one.
+    """
+
+    def __init__(self, x: torch.Tensor) -> None:
+        def empty(dtype):
+            return torch.empty(len(x), dtype=dtype, device=x.device)
+
+        self.result = Result(
+            torch.empty_like(x, memory_format=torch.contiguous_format),
+            empty(torch.bool),
+            empty(torch.float64),
+            torch.empty(len(x), dtype=torch.int64),
+            empty(torch.int64),
         )
-        for name, like in names.items()
-    }
-    return Result(x_adv, *map(cat, ("success", "distance", "queries", "steps")), trace)
+        self.flags = torch.empty((3, len(x)), dtype=torch.bool)
+
+    def put(self, part: slice, chunk: Result, flags: tuple[torch.Tensor, ...]) -> None:
+        for name in ("x", "success", "distance", "queries", "steps"):
+            getattr(self.result, name)[part] = getattr(chunk, name)
+        for row, values in zip(self.flags, flags, strict=True):
+            row[part] = values
+        for name, values in chunk.trace.items():
+            if name not in self.result.trace:
+                # Zeros stand for chunks none of whose images needed an attack: they have no trace.
+                shape = (len(self.result.x), *values.shape[1:])
+                self.result.trace[name] = values.new_zeros(shape)
+            self.result.trace[name][part] = values
