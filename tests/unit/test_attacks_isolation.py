@@ -52,7 +52,7 @@ def test_images_do_not_feel_their_batch(kind, norm):
 def test_memory_bounds_the_batch_and_nothing_else(kind, norm):
     model, x, _ = setting(torch.float64)
     with undisturbed(model, x.device):
-        need = 4 * bytes_per_image(model, x[:1])
+        need = build(kind, norm).bytes_per_image(model, x[:1], CLASSES)
     together = attacked(kind, norm)
     for memory, largest in ((1, 1), (2 * need + 1, 2), (3 * need, 3)):
         with batch_sizes(model) as seen:

@@ -26,7 +26,8 @@ from advsparse.threat import Norm, Threat
 logger = logging.getLogger(__name__)
 
 MEMORY = 2 * 2**30
-"""Bytes that an attack may take for activations and working copies, unless told otherwise."""
+"""Bytes that an attack may take for activations and working copies, unless told otherwise: neither
+its input nor what it returns is among them, and one image at a time is the least it can do."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,8 @@ class Attack(ABC):
 
         x: N x C x H x W in [0, 1], float32 or float64; y: N labels, int64, which an untargeted
         attack leads away from (the model's own predictions, to measure a fooling rate);
-        target: N labels to be reached instead; rng: a seed; memory: bytes for activations.
+        target: N labels to be reached instead; rng: a seed; memory: bytes that it may take besides
+        its input and its result, unless a single image needs more.
 
         An image that is adversarial already comes back as it is, at distance 0.
 
@@ -144,8 +146,24 @@ class Attack(ABC):
         rng, x = rng if isinstance(rng, Random) else Random(rng), x.detach()
         with undisturbed(model, x.device):
             logits = _checks.check_arguments(model, x, y, target)
-            size = max(1, memory // (4 * bytes_per_image(model, x[:1])))
-            yield Prepared(x, rng, logits, size)
+            at_once = max(1, memory // self.bytes_per_image(model, x[:1], logits.shape[1]))
+            yield Prepared(x, rng, logits, at_once)
+
+    def bytes_per_image(self, model: torch.nn.Module, x: torch.Tensor, classes: int) -> int:
+        """Bytes that the attack takes for each image like the single one of ``x``.
+
+        That is four times what the network keeps for a backward pass, which also covers what comes
+        and goes within the passes, and the attack's own copies of the image.
+        """
+        return 4 * bytes_per_image(model, x) + self._copies(classes, x.numel()) * x.nbytes
+
+    def _copies(self, classes: int, size: int) -> int:
+        """Copies of an image with ``size`` entries that the attack works with at once.
+
+        Measured as the growth of the process, and so with what the allocator holds back; copies in
+        float64 count twice.
+        """
+        return 28
 
     def _suspicions(self, result: Result) -> tuple[str, ...]:
         """Sentences of this attack alone on why ``result`` is not to be trusted."""

@@ -71,6 +71,9 @@ class AutoAttack(BudgetAttack):
         )
         return dict(zip(STAGES, attacks, strict=True))
 
+    def _copies(self, classes, size):
+        return max(attack._copies(classes, size) for attack in self.stages().values())
+
     def perturb(self, oracle, x, y, target, rng) -> Candidate:
         trace = self._check(oracle, x, y, target)
         best = x.clone()
