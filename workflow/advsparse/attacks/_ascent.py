@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from advsparse.attacks._base import BudgetAttack, Candidate
+from advsparse.attacks._confirm import fooled
 from advsparse.attacks._losses import cross_entropy, direction, margin
 from advsparse.attacks._oracle import undisturbed
 from advsparse.lazy import torch
@@ -43,17 +44,22 @@ def ascend(
     """
     x_adv = (x if start is None else start).detach().clone()
     project = _projection(x.detach(), threat)
+    if isinstance(step, torch.Tensor) and step.min() == step.max():
+        step = float(step.max())  # with one number for all images no array is read for it
     for _ in range(steps):
         point = x_adv.detach().requires_grad_()
         with torch.enable_grad():
             total = objective(point).sum()
         (gradient,) = torch.autograd.grad(total, point)
-        x_adv = project(x_adv.addcmul_(direction(gradient, threat.norm), _tensor(step, x)))
+        x_adv = project(_move(x_adv, direction(gradient, threat.norm), step))
     return x_adv
 
 
-def _tensor(step, x):
-    return step if isinstance(step, torch.Tensor) else x.new_tensor(step)
+def _move(x, unit, step):
+    """x + step * unit, in place."""
+    if isinstance(step, torch.Tensor):
+        return x.addcmul_(unit, step)
+    return x.add_(unit, alpha=step)
 
 
 def _projection(x, threat):
@@ -102,20 +108,23 @@ class AscentAttack(BudgetAttack):
         steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         stand = torch.arange(len(x), device=x.device)
         for run in range(self._runs):
-            ours, goal = y[stand], None if target is None else target[stand]
-            seen = oracle.restrict(stand)
-            best[stand] = self._ascend(
-                lambda z, seen=seen, ours=ours, goal=goal: self._loss(
-                    seen.differentiable(z), ours, goal
-                ),
-                x[stand],
-                rng,
-                run,
-            )
+            # Runs are of one length for all images: a block of them stays in the cache throughout.
+            for rows in stand.split(oracle.block):
+                ours, goal = y[rows], None if target is None else target[rows]
+                seen = oracle.restrict(rows)
+                best[rows] = self._ascend(
+                    lambda z, seen=seen, ours=ours, goal=goal: self._loss(
+                        seen.differentiable(z), ours, goal
+                    ),
+                    x[rows],
+                    rng,
+                    run,
+                )
             steps[stand] += self._count
             if run + 1 < self._runs:
-                label = seen.logits(self.threat.settle(best[stand], x[stand])).argmax(1)
-                stand = stand[label == ours if goal is None else label != goal]
+                settled = self.threat.settle(best[stand], x[stand])
+                goal = None if target is None else target[stand]
+                stand = stand[~fooled(oracle.logits(settled, stand), y[stand], goal)]
                 if not len(stand):
                     break
         return Candidate(best, steps)

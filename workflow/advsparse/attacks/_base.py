@@ -17,7 +17,7 @@ from functools import partial
 from typing import ClassVar
 
 from advsparse.attacks import _checks
-from advsparse.attacks._oracle import Oracle, bytes_per_image, undisturbed
+from advsparse.attacks._oracle import Oracle, bytes_per_image, favoured_block, undisturbed
 from advsparse.lazy import torch
 from advsparse.seeding import Random
 from advsparse.settings import NonNegativeFloat, settings
@@ -116,12 +116,14 @@ class Attack(ABC):
         rng, x = rng if isinstance(rng, Random) else Random(rng), x.detach()
         with undisturbed(model, x.device):
             _checks.check_arguments(model, x, y, target)
-            size = max(1, memory // (4 * bytes_per_image(model, x[:1])))
+            per_image = bytes_per_image(model, x[:1])
+            size = max(1, memory // (4 * per_image))
+            block = favoured_block(x.device, per_image)
             chunks, flags = [], []
             for start in range(0, len(x), size):
                 part = slice(start, start + size)
                 goal = None if target is None else target[part]
-                chunk, seen = self._chunk(perturb, model, x[part], y[part], goal, rng)
+                chunk, seen = self._chunk(perturb, model, x[part], y[part], goal, rng, block)
                 chunks.append(chunk)
                 flags.append(seen)
                 done = min(start + size, len(x))
@@ -131,9 +133,9 @@ class Attack(ABC):
         _checks.report(type(self).__name__, found)
         return _join(chunks, found)
 
-    def _chunk(self, perturb: Perturb, model, x, y, target, rng):
+    def _chunk(self, perturb: Perturb, model, x, y, target, rng, block):
         """The result for some images, and what :func:`_checks.warnings_of` asks about them."""
-        oracle = Oracle(model, len(x))
+        oracle = Oracle(model, len(x), block)
         everyone = torch.arange(len(x), device=x.device)
         clean = oracle.logits(x, everyone)
         adversarial = _succeeds(clean, y, target)
