@@ -41,13 +41,27 @@ def ascend(
     ``threat`` around ``x``, then into its box. ``step`` is in pixel units, one for all images or
     N x 1 x 1 x 1; the ascent begins at ``start``, or else at ``x``. Cost: ``steps`` gradients.
     """
+    return _follow(_slope_of(objective), x, threat, steps, step, start)
+
+
+def _slope_of(objective: Objective) -> Objective:
+    """From images to the gradient of ``objective``, N x C x H x W."""
+
+    def slope(x):
+        point = x.detach().requires_grad_()
+        with torch.enable_grad():
+            total = objective(point).sum()
+        return torch.autograd.grad(total, point)[0]
+
+    return slope
+
+
+def _follow(slope, x, threat, steps, step, start):
+    """:func:`ascend`, given the gradient itself: that of the oracle may be a mean over draws."""
     x_adv = (x if start is None else start).detach().clone()
     project = _projection(x.detach(), threat)
     for _ in range(steps):
-        point = x_adv.detach().requires_grad_()
-        with torch.enable_grad():
-            total = objective(point).sum()
-        (gradient,) = torch.autograd.grad(total, point)
+        gradient = slope(x_adv)
         x_adv = project(x_adv.addcmul_(direction(gradient, threat.norm), _tensor(step, x)))
     return x_adv
 
@@ -104,14 +118,14 @@ class AscentAttack(BudgetAttack):
         for run in range(self._runs):
             ours, goal = y[stand], None if target is None else target[stand]
             seen = oracle.restrict(stand)
-            best[stand] = self._ascend(
-                lambda z, seen=seen, ours=ours, goal=goal: self._loss(
-                    seen.differentiable(z), ours, goal
-                ),
-                x[stand],
-                rng,
-                run,
-            )
+
+            def loss(logits, ours=ours, goal=goal):
+                return self._loss(logits, ours, goal)
+
+            def slope(point, seen=seen, loss=loss):
+                return seen.gradient(point, loss)[2]
+
+            best[stand] = self._ascend(slope, x[stand], rng, run)
             steps[stand] += self._count
             if run + 1 < self._runs:
                 label = seen.logits(self.threat.settle(best[stand], x[stand])).argmax(1)
@@ -138,7 +152,8 @@ class AscentAttack(BudgetAttack):
         best, largest = x, x.new_full((len(x),), -torch.inf)
         with undisturbed(module, x.device):
             for run in range(self._runs):
-                x_adv = self.threat.settle(self._ascend(objective, x, rng, run), x)
+                x_adv = self._ascend(_slope_of(objective), x, rng, run)
+                x_adv = self.threat.settle(x_adv, x)
                 with torch.no_grad():
                     value = objective(x_adv)
                 better = value > largest
@@ -146,15 +161,9 @@ class AscentAttack(BudgetAttack):
                 largest = torch.where(better, value, largest)
         return best
 
-    def _ascend(self, objective, x, rng, run):
-        return ascend(
-            objective,
-            x,
-            self.threat,
-            steps=self._count,
-            step=self._size(x),
-            start=self._start(x, rng, run),
-        )
+    def _ascend(self, slope, x, rng, run):
+        start = self._start(x, rng, run)
+        return _follow(slope, x, self.threat, self._count, self._size(x), start)
 
     def _loss(self, logits, y, target):
         if self.loss == "margin":
