@@ -132,7 +132,7 @@ def _mistake(entry: dict, key: Key, value: Any, tree: Tree) -> Mistake:
             return Mistake(key, f"expected {entry['ctx']['expected']}, got {short(value)}{hint}")
         case "value_error":
             return Mistake(key, str(entry["ctx"]["error"]))
-        case "dataclass_type" | "dict_type" | "model_type":
+        case "dataclass_type" | "dict_type" | "model_type" | "model_attributes_type":
             return Mistake(key, f"expected a mapping of keys to values, got {short(value)}")
         case _:
             text = entry["msg"][0].lower() + entry["msg"][1:]
