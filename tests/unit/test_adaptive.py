@@ -286,6 +286,32 @@ def test_random_numbers_are_its_own_and_told_by_seed(kind):
     assert torch.equal(one.success, predictions(defended, one.x) != y)
 
 
+def test_gradients_that_are_zero_for_every_draw_are_warned_of():
+    model, x, _ = setting(torch.float32)
+    defended = NoisyRounding().wrap(model)
+    y = predictions(defended, x)
+    attack = adaptive("fgsm", "linf")
+    with pytest.warns(AttackWarning, match=r"exactly 0 for 7 of 7 images"):
+        Adaptive(attack=attack.attack, backward="exact")(defended, x, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", AttackWarning)
+        attack(defended, x, y)
+
+    class Blinking(torch.nn.Module):
+        """Blind to the image in about half of the draws."""
+
+        def forward(self, x, rng):
+            return torch.where(rng.uniform(x) < 0.5, x, x.detach())
+
+    blinking = Defended(model, Blinking(), stochastic=True)
+    y = predictions(blinking, x)
+    with pytest.warns(AttackWarning, match=r"exactly 0 for \d of 7"):
+        attack.attack(blinking, x, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", AttackWarning)
+        adaptive("fgsm", "linf", samples=30)(blinking, x, y)
+
+
 @quiet
 def test_every_draw_is_a_query():
     model, x, y = setting(torch.float64)
