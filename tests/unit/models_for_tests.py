@@ -33,8 +33,13 @@ CHEAP = {
 }
 
 
+WRAPPED = {"adaptive": "pgd"}
+"""What the attacks that wrap another one wrap here."""
+
+
 def norms_of(kind: str) -> tuple[str, ...]:
-    """The norms that an attack declares."""
+    """The norms that an attack declares, or the one that it wraps."""
+    kind = WRAPPED.get(kind, kind)
     return get_args(registry.load("attacks", kind).__pydantic_fields__["norm"].annotation)
 
 
@@ -48,6 +53,8 @@ def is_a(kind: str, base: type) -> bool:
 
 def build(kind: str, norm: str, **settings):
     """An attack in its cheap setting; one with a budget gets that of EPS unless told otherwise."""
+    if kind in WRAPPED:
+        return registry.load("attacks", kind)(attack=build(WRAPPED[kind], norm, **settings))
     if is_a(kind, BudgetAttack):
         settings.setdefault("eps", EPS[norm])
     return registry.load("attacks", kind)(norm=norm, **CHEAP.get(kind, {}) | settings)

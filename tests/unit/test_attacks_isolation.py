@@ -29,7 +29,17 @@ from models_for_tests import (
 
 from advsparse.attacks._oracle import bytes_per_image, undisturbed
 
-RANDOM = ("apgd", "autoattack", "noise", "pgd", "scada", "square", "targeted_uap", "uap")
+RANDOM = (
+    "adaptive",
+    "apgd",
+    "autoattack",
+    "noise",
+    "pgd",
+    "scada",
+    "square",
+    "targeted_uap",
+    "uap",
+)
 """The attacks that draw random numbers, some of them while they learn."""
 
 each_attack = pytest.mark.parametrize(("kind", "norm"), CASES)

@@ -70,7 +70,7 @@ class Threat:
             return x.clone()
         centre = x.double()
         exact = self.project(x_adv.double(), centre)
-        rounded = exact.to(x.dtype)
+        rounded = exact.to(x.dtype, copy=True)
         outside = rounded.double().sub_(centre).abs_() > exact.sub_(centre).abs_()
         return torch.where(outside, torch.nextafter(rounded, x), rounded)
 

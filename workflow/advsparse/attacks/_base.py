@@ -17,6 +17,7 @@ from functools import partial
 from typing import ClassVar
 
 from advsparse.attacks import _checks
+from advsparse.attacks._eot import as_attacked
 from advsparse.attacks._oracle import Oracle, bytes_per_image, favoured_block, undisturbed
 from advsparse.lazy import torch
 from advsparse.seeding import Random
@@ -66,9 +67,6 @@ Perturb = Callable[..., Candidate]
 @settings
 class Attack(ABC):
     """Hyper-parameters of an attack, and the attack itself."""
-
-    norm: Norm = "l2"
-    """The norm in which the perturbation is bounded or measured."""
 
     @property
     @abstractmethod
@@ -147,7 +145,7 @@ class Attack(ABC):
         trace = {}
         if len(stand):
             goal = None if target is None else target[stand]
-            seen = oracle.restrict(stand)
+            seen = as_attacked(oracle.restrict(stand), x[stand], rng)
             candidate = perturb(seen, x[stand].contiguous(), y[stand], goal, rng)
             x_adv[stand] = self._settle(candidate.x.detach(), x[stand])
             steps[stand] = candidate.steps.to(steps.device)
@@ -175,7 +173,15 @@ class Attack(ABC):
 
 
 @settings
-class BudgetAttack(Attack):
+class _NormAttack(Attack):
+    """An attack with a norm of its own, which one that wraps another has not."""
+
+    norm: Norm = "l2"
+    """The norm in which the perturbation is bounded or measured."""
+
+
+@settings
+class BudgetAttack(_NormAttack):
     """An attack that does its worst within a ball of given radius."""
 
     eps: NonNegativeFloat
@@ -187,7 +193,7 @@ class BudgetAttack(Attack):
 
 
 @settings
-class MinimumNormAttack(Attack):
+class MinimumNormAttack(_NormAttack):
     """An attack that looks for the nearest adversarial image.
 
     Where it finds none, the clean image comes back, at distance infinity; with a cutoff, the best
@@ -224,7 +230,7 @@ class MinimumNormAttack(Attack):
 
 
 @settings
-class PenaltyAttack(Attack):
+class PenaltyAttack(_NormAttack):
     """An attack that weighs the size of the perturbation against the loss.
 
     Whether it fools or not, its perturbed image is what comes back.

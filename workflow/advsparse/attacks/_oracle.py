@@ -49,9 +49,7 @@ class Oracle:
 
     def differentiable(self, x: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
         """Logits with the graph that leads back to ``x``; the backward pass is counted too."""
-        chosen = self._count(rows, 2)
-        if x.requires_grad and not self.differentiated[chosen].all():
-            x.register_hook(lambda gradient: self._note(chosen, gradient.flatten(1)))
+        self._watch(x, self._count(rows, 2))
         return self.model(x)
 
     def gradient(
@@ -79,8 +77,7 @@ class Oracle:
             torch.autograd.grad(value.sum(), x, retain_graph=i < len(values) - 1)[0]
             for i, value in enumerate(values)
         ]
-        if not self.differentiated[chosen].all():
-            self._note(chosen, torch.stack(found, dim=1).flatten(1))
+        self._note(chosen, *found)
         return logits.detach(), found
 
     def jacobian(
@@ -95,10 +92,17 @@ class Oracle:
         self.queries[chosen] += passes
         return chosen
 
-    def _note(self, chosen, gradients) -> None:
+    def _watch(self, x, chosen) -> None:
+        """Note the gradient that a backward pass is going to bring to ``x``."""
+        if x.requires_grad and not self.differentiated[chosen].all():
+            x.register_hook(lambda gradient: self._note(chosen, gradient))
+
+    def _note(self, chosen, *gradients) -> None:
         first = ~self.differentiated[chosen]
-        self.zero[chosen[first]] = ~gradients.detach().any(1).cpu()[first]
-        self.differentiated[chosen] = True
+        if first.any():
+            moving = torch.stack([gradient.detach().flatten(1).any(1) for gradient in gradients])
+            self.zero[chosen[first]] = ~moving.any(0).cpu()[first]
+            self.differentiated[chosen] = True
 
 
 @contextmanager
