@@ -70,8 +70,8 @@ class Threat:
             return x.clone()
         centre = x.double()
         exact = self.project(x_adv.double(), centre)
-        rounded = exact.to(x.dtype, copy=True)
-        outside = rounded.double().sub_(centre).abs_() > exact.sub_(centre).abs_()
+        rounded = exact.to(x.dtype)
+        outside = (rounded - centre).abs_() > (exact - centre).abs_()
         return torch.where(outside, torch.nextafter(rounded, x), rounded)
 
     def random_start(self, x: torch.Tensor, rng: Random, stream: int = 0) -> torch.Tensor:
