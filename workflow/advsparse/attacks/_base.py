@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import ClassVar
 
@@ -246,6 +246,8 @@ class Fit:
     """What a universal attack has learned: named arrays, its learning history among them."""
 
     arrays: Mapping[str, torch.Tensor]
+    warnings: tuple[str, ...] = ()
+    """Signs that learning cannot be trusted with this model, a sentence each."""
 
 
 class UniversalAttack(ABC):
@@ -283,7 +285,7 @@ class UniversalAttack(ABC):
         softmax = _checks.looks_like_softmax(logits)
         found = _checks.warnings_of(softmax, oracle.differentiated, oracle.zero)
         _checks.report(type(self).__name__, found)
-        return fit
+        return replace(fit, warnings=found)
 
     def __call__(self, model, x, y, target=None, *, fit: Fit, rng=0, memory=MEMORY) -> Result:
         """Attack with what :meth:`fit` has learned; see :meth:`Attack.__call__`."""

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from advsparse.attacks._progress import Progress
 from advsparse.lazy import torch
 
 Objective = Callable[["torch.Tensor"], "torch.Tensor"]
@@ -34,6 +35,7 @@ class Oracle:
         self.differentiated = torch.zeros(count, dtype=torch.bool)
         self.zero = torch.zeros(count, dtype=torch.bool)
         self._rows = torch.arange(count)
+        self._progress = Progress()
 
     def restrict(self, rows: torch.Tensor) -> Oracle:
         """The same oracle for some of the images; the passes are counted in common."""
@@ -90,6 +92,7 @@ class Oracle:
     def _count(self, rows, passes) -> torch.Tensor:
         chosen = self._rows if rows is None else self._rows[rows.cpu()]
         self.queries[chosen] += passes
+        self._progress.note(self.queries, len(chosen))
         return chosen
 
     def _watch(self, x, chosen) -> None:

@@ -64,6 +64,10 @@ class Plan:
         """The job of an attack by its id."""
         return self._attacks[paper][id]
 
+    def attack_ids(self, paper: str) -> list[str]:
+        """The ids of all attacks of a paper, whether an experiment has them or not."""
+        return list(self._attacks[paper])
+
     def attacks(self, paper: str, name: str) -> list[AttackJob]:
         """The jobs of an attack by its name: the points of its grid."""
         entry = self.paper(paper).attacks[name]
