@@ -21,6 +21,10 @@ for key in plan.configuration.papers:
     include: f"workflow/papers/{key}/rules.smk"
 
 
+onerror:
+    failures.draw_gaps(workflow, all_failures())
+
+
 localrules:
     all,
 
@@ -29,4 +33,5 @@ rule all:
     default_target: True
     input:
         [products for paper in PRODUCTS.values() for products in paper],
+        [table for paper in plan.configuration.papers for table in warnings_files(paper)],
         f"{plan.results}/provenance.html",

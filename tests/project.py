@@ -49,7 +49,7 @@ class Project:
                 # What is fitted is named by a digest of its settings.
                 name = re.sub(r"-[0-9a-f]{16}$", "", name)
                 found.discard(rule)
-                found.add(f"{rule} {name}")
+                found.add(f"{rule} {name}".strip())
         return found - {"all"}
 
     def edit(self, name: str, old: str, new: str) -> None:

@@ -11,6 +11,7 @@ import torch
 from advsparse import registry
 from advsparse.attacks._base import BudgetAttack
 from advsparse.attacks._fitting import UniversalAttack
+from advsparse.attacks._oracle import bytes_per_image, undisturbed
 
 SHAPE, CLASSES = (3, 8, 8), 4
 """What the small networks take and tell apart."""
@@ -34,8 +35,13 @@ CHEAP = {
 }
 
 
+WRAPPED = {"adaptive": "pgd"}
+"""What the attacks that wrap another one wrap here."""
+
+
 def norms_of(kind: str) -> tuple[str, ...]:
-    """The norms that an attack declares."""
+    """The norms that an attack declares, or the one that it wraps."""
+    kind = WRAPPED.get(kind, kind)
     return get_args(registry.load("attacks", kind).__pydantic_fields__["norm"].annotation)
 
 
@@ -49,6 +55,8 @@ def is_a(kind: str, base: type) -> bool:
 
 def build(kind: str, norm: str, **settings):
     """An attack in its cheap setting; one with a budget gets that of EPS unless told otherwise."""
+    if kind in WRAPPED:
+        return registry.load("attacks", kind)(attack=build(WRAPPED[kind], norm, **settings))
     if is_a(kind, BudgetAttack):
         settings.setdefault("eps", EPS[norm])
     return registry.load("attacks", kind)(norm=norm, **CHEAP.get(kind, {}) | settings)
@@ -61,6 +69,12 @@ def run(attack, model, x, y, target=None, *, fit=None, rng=0, **options):
             fit = attack.fit(model, x, y, target, rng=rng)
         options["fit"] = fit
     return attack(model, x, y, target, rng=rng, **options)
+
+
+def need(attack, model, x) -> int:
+    """Bytes that an attack on ``model`` takes for each image of ``x``, for CLASSES classes."""
+    with undisturbed(model, x.device):
+        return attack._need(bytes_per_image(model, x[:1]), x[:1], CLASSES)
 
 
 def affine(weights: torch.Tensor, bias: torch.Tensor) -> torch.nn.Module:

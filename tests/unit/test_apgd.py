@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from models_for_tests import affine, predictions
+from models_for_tests import ROUNDING, affine, assert_same, predictions, setting, small_network
 
 from advsparse.attacks._dlr import dlr
 from advsparse.attacks.apgd import APGD, checkpoints, leading_classes
@@ -161,3 +161,15 @@ def test_restarts_attack_what_still_stands(lenet):
     assert torch.equal(often.x[once.success], once.x[once.success])
     assert torch.equal(often.steps[~often.success].unique(), torch.tensor([30]))
     assert math.isfinite(float(often.trace["loss"].max()))
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_step_sizes_do_not_feel_that_another_image_has_been_found(seed):
+    _, x, _ = setting(torch.float64)
+    model = small_network(x, seed)
+    attack, y = APGD(eps=0.04, steps=12), predictions(model, x)
+    together = attack(model, x, y)
+    assert together.success.any() and not together.success.all()
+    for i in (~together.success).nonzero().flatten().tolist():
+        alone = attack(model, x[i : i + 1], y[i : i + 1])
+        assert_same(alone, together, slice(i, i + 1), **ROUNDING)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from models_for_tests import build, predictions, small_images, small_network
+from models_for_tests import build, need, predictions, small_images, small_network
 
-BUDGET = 48 * 2**20
+BUDGET = 64 * 2**20
 IMAGES = 10_000
 
 SCRIPT = """
@@ -110,14 +110,14 @@ def test_memory_makes_no_difference_to_what_is_learned(name):
     model = small_network(x)
     y = predictions(model, x)
     attack = build(name if name != "sadil" else "scada", "l2", **LEARNERS[name])
-    need = attack.bytes_per_image(model, x[:1], 4)
+    one = need(attack, model, x)
     whole = attack.fit(model, x, y)
     assert whole.arrays.keys()
-    for memory in (1, 3 * need):
+    for memory in (1, 3 * one):
         seen = []
         handle = model.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(given[0]))
         parts = attack.fit(model, x, y, memory=memory)
         handle.remove()
-        assert max(map(len, seen)) == max(1, memory // need)
+        assert max(map(len, seen)) == max(1, memory // one)
         for key, values in whole.arrays.items():
             torch.testing.assert_close(parts.arrays[key], values, rtol=1e-7, atol=1e-9)

@@ -1,8 +1,10 @@
 """The configuration: its three descriptions in step, its merging, and what it says of mistakes."""
 
 import copy
+import json
 import random
 import re
+import shutil
 import subprocess
 import sys
 from collections import OrderedDict
@@ -12,8 +14,12 @@ import jsonschema
 import pytest
 import yaml
 
+from advsparse import registry
+from advsparse.attacks.pgd import PGD as PGDAttack
+from advsparse.codedigest import code_digest
 from advsparse.config.docs import COMMAND, PAGE, SCHEMA, configuration_page
 from advsparse.config.loading import WORKFLOW, load
+from advsparse.config.plan import Plan
 from advsparse.config.schema import json_schema, schema_text, subschema
 from advsparse.config.sources import Place, Tree, read_yaml
 from advsparse.errors import ConfigError
@@ -304,6 +310,56 @@ def test_another_kind_forgets_the_papers_keys(write):
     assert method.norm == "l2"
 
 
+def test_another_kind_of_an_attack_in_an_attack_forgets_the_keys_of_the_former(write):
+    first = write(WRAP % "kind: pgd, eps: 1, steps: 3", "1.yaml")
+    second = write(IN % "own: {method: {attack: {eps: 2}}}", "2.yaml")
+    third = write(IN % "own: {method: {attack: {kind: fgsm, eps: 3}}}", "3.yaml")
+    inner = attack(load([first, second]), "own").method.attack
+    assert (type(inner).__name__, inner.eps, inner.steps) == ("PGD", 2, 3)
+    inner = attack(load([first, third]), "own").method.attack
+    assert (type(inner).__name__, inner.eps) == ("FGSM", 3)
+
+
+def test_job_of_an_attack_in_an_attack_is_told_everything_about_it(write):
+    plan = Plan(load([write(WRAP % "kind: pgd, eps: 1")]))
+    told = plan.attack_settings("frecon2021", "own")["method"]
+    assert told["attack"] == registry.spec_of(PGDAttack(eps=1.0))
+    assert registry.from_spec("attacks", json.loads(json.dumps(told))).attack.eps == 1
+    modules = set(plan.attack_modules("frecon2021", "own"))
+    kinds = {"advsparse.attacks.adaptive", "advsparse.attacks.pgd"}
+    assert modules == {*kinds, "advsparse.models.lenet"}
+    assert plan.described()["settings"]["frecon2021"]["attacks"]["own"]["method"] == told
+
+
+def test_grid_over_settings_beside_an_attack_in_an_attack(write):
+    entry = OWN.replace("}, model", "}, grid: {samples: [1, 5]}, model")
+    plan = Plan(load([write(IN % ("own: " + entry % "attack: {kind: pgd, eps: 1}"))]))
+    one, five = plan.attacks("frecon2021", "own")
+    assert (one.id, one.method.samples, five.method.samples) == ("own/samples=1", 1, 5)
+    assert five.method.attack == PGDAttack(eps=1.0)
+
+
+def test_digest_of_an_attack_in_an_attack_changes_with_both(write, tmp_path):
+    plan = Plan(load([write(WRAP % "kind: pgd, eps: 1")]))
+    modules = list(plan.attack_modules("frecon2021", "own"))
+    copied = tmp_path / "workflow"
+    shutil.copytree(WORKFLOW, copied, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def digest():
+        return code_digest(copied / "scripts" / "run_attack.py", *modules, root=copied)
+
+    before = digest()
+    for name in ("attacks/adaptive", "attacks/pgd", "attacks/_eot", "defenses/_defended"):
+        path = copied / "advsparse" / f"{name}.py"
+        text = path.read_text()
+        path.write_text(text + "\nchanged = 1\n")
+        assert digest() != before, name
+        path.write_text(text)
+    other = copied / "advsparse" / "attacks" / "deepfool.py"
+    other.write_text(other.read_text() + "\nchanged = 1\n")
+    assert digest() == before
+
+
 def test_no_papers_are_all_papers(write):
     every = [path.parent.name for path in PAPERS]
     for text in ("", "papers:", "papers: []"):
@@ -378,6 +434,8 @@ ATTACK = "settings.frecon2021.attacks"
 MODEL = "settings.frecon2021.models.lenet"
 IN = "settings: {frecon2021: {attacks: {%s}}}"
 OF = "settings: {frecon2021: {models: {lenet: {%s}}}}"
+OWN = "{method: {kind: adaptive, %s}, model: lenet, images: unseen}"
+WRAP = IN % ("own: " + OWN % "attack: {%s}")
 NPZ = "datasets: {mine: {kind: npz, path: %s}}"
 
 MISTAKES = [
@@ -447,6 +505,21 @@ MISTAKES = [
     (IN % "deepfool: {learn_from: learning}", 1, f"{ATTACK}.deepfool.learn_from", "no images"),
     (IN % "uap: {learn_from: unseen}", 1, f"{ATTACK}.uap.learn_from", "shares images"),
     (IN % "bad name!: {model: lenet}", 1, f"{ATTACK}.bad name!", "begins with a letter"),
+    # an attack in an attack
+    (WRAP % "kind: pgd, eps: 1, epz: 1", 1, f"{ATTACK}.own.method.attack.epz", "mean 'eps'?"),
+    (WRAP % "kind: pgd", 1, f"{ATTACK}.own.method.attack", "the key 'eps' is missing"),
+    (WRAP % "kind: pgd, eps: -1", 1, f"{ATTACK}.own.method.attack.eps", "got -1"),
+    (WRAP % "kind: pdg, eps: 1", 1, f"{ATTACK}.own.method.attack.kind", "did you mean 'pgd'?"),
+    (WRAP % "kind: adaptive", 1, f"{ATTACK}.own.method.attack.kind", "unknown kind 'adaptive'"),
+    (WRAP % "kind: uap, eps: 1", 1, f"{ATTACK}.own.method.attack", "uap learns from many images"),
+    (WRAP % "kind: fgsm, eps: 1, norm: l1", 1, f"{ATTACK}.own.method.attack.norm", "mean 'l2'?"),
+    (IN % f"own: {OWN % 'attack: pgd'}", 1, f"{ATTACK}.own.method.attack", "a mapping"),
+    (
+        IN % f"own: {OWN % 'attack: {kind: fgsm, eps: 1}, sample: 3'}",
+        1,
+        f"{ATTACK}.own.method.sample",
+        "mean 'samples'?",
+    ),
     (OF % "dataset: cifra10", 1, f"{MODEL}.dataset", "did you mean 'cifar10'?"),
     (OF % "dataset: imagenet", 1, f"{MODEL}.dataset", "workflow/presets/demo.yaml"),
     (OF % "training: {epoch: 3}", 1, f"{MODEL}.training.epoch", "did you mean 'epochs'?"),

@@ -28,6 +28,7 @@ def point(kind, rate, rmse, name=None, dead=None, spread=0.05, **settings):
         "active_atoms": settings.get("active", 3.0),
         "active_atoms_low": settings.get("active", 3.0) - 0.3,
         "active_atoms_high": settings.get("active", 3.0) + 0.3,
+        "failed": None,
         "dead_start": dead if dead is not None else (0.0 if kind == "scada" else None),
     }
 
@@ -120,6 +121,19 @@ def test_more_atoms_must_fool_more_and_be_nearer():
     assert judged("atoms", AS_CLAIMED, [many, one, worse]).verdict == "does not hold"
 
 
+def test_a_claim_is_not_judged_where_an_attack_that_it_needs_has_failed():
+    failed = point("fgsm", float("nan"), float("nan")) | {"failed": "RuntimeError: no luck"}
+    table = [*AS_CLAIMED, failed, *OTHERS[1:]]
+    sweep = [point("scada", 0.5, 0.03, atoms=1), point("scada", 0.9, 0.01, atoms=32)]
+    evidence = Evidence(pd.DataFrame(table), pd.DataFrame(sweep), table[0]["id"])
+    verdicts = {name: found.verdict for name, _, found in findings(evidence)}
+    lost = {"specific", "universal", "tradeoff_specific"}
+    assert {name for name in verdicts if verdicts[name].startswith("not judged")} == lost
+    assert verdicts["specific"] == "not judged: fgsm/nan-nan failed"
+    (found,) = [found for name, _, found in findings(evidence) if name == "specific"]
+    assert found.text == "RuntimeError: no luck"
+
+
 def test_half_of_the_atoms_is_half_of_those_learned():
     many = [point("scada", 0.9, 0.01, lambda1=0.1, lambda2=0.1, atoms=32, active=12.0)]
     assert judged("sparse_codes", many).verdict == "holds"
@@ -136,6 +150,7 @@ def test_experiment_table_reads_rows_of_several_models():
             "value": value,
             "ci_low": 0.0,
             "ci_high": 1.0,
+            "note": "",
         }
 
     rows = pd.DataFrame(

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from advsparse import failures
 from advsparse.artifacts import Metadata, make_metadata
 from advsparse.errors import UserError
 
@@ -62,22 +63,34 @@ def job(snakemake: Any, stage: str) -> Iterator[Job]:
     """Run a job: log to its log file, and end with one clear message where the user can act.
 
     Everything else that goes wrong leaves its traceback in the log, and its last line on the
-    terminal.
+    terminal. A job with a parameter ``failure`` keeps a record there of why it has failed.
     """
     log = Path(snakemake.log[0])
+    if not failures.may_run(stage):
+        # Before the log is opened, which says why.
+        sys.exit(f"{stage}: failed earlier in this run; see {log}")
+    record = getattr(snakemake.params, "failure", None)
     logging.basicConfig(
         filename=log, filemode="w", level=logging.INFO, format="%(asctime)s %(message)s", force=True
     )
     logging.captureWarnings(True)
+    failures.begin(record, log)
     try:
         this = Job(snakemake, stage)
         yield this
         logger.info("done in %.1f s", time.monotonic() - this._started)
     except UserError as error:
+        failures.end(record, str(error))
         _give_up(stage, str(error))
     except Exception as error:
         logger.error(traceback.format_exc())
-        _give_up(stage, f"{type(error).__name__}: {error} (traceback in {log})")
+        said = f"{type(error).__name__}: {error}"
+        failures.end(record, said)
+        _give_up(stage, f"{said} (traceback in {log})")
+    except KeyboardInterrupt:
+        failures.end(record)
+        raise
+    failures.end(record)
 
 
 def _give_up(stage: str, message: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 
 from advsparse.lazy import torch
 
@@ -53,11 +54,55 @@ class Random:
         return self._per_image(x, stream, torch.rand, shape)
 
     def _per_image(self, x, stream, draw, shape=None):
-        images = x.detach().to("cpu", torch.float32).contiguous().numpy()
         shape = tuple(x.shape[1:]) if shape is None else shape
         key = f"{self.seed}:{stream}:".encode()
         drawn = torch.empty((len(x), *shape), dtype=torch.float32)
-        for i, image in enumerate(images):
-            generator = torch.Generator().manual_seed(_digest(key + image.tobytes()))
+        for i, image in enumerate(self._identities(x)):
+            generator = torch.Generator().manual_seed(_digest(key + image))
             drawn[i] = draw(shape, generator=generator, dtype=torch.float32)
         return drawn.to(x.device, x.dtype)
+
+    def _identities(self, x) -> Iterable[bytes]:
+        """What tells each image from others."""
+        return map(_pixels, x.detach().to("cpu", torch.float32).contiguous().numpy())
+
+
+class Draws:
+    """Fresh random numbers for the same images again and again, as an attack's iterates need them.
+
+    The n-th draw for an image is a function of ``seed``, of the pixels that the image had at first
+    and of n. An iterate may therefore differ in its last bit, as batches of other sizes round
+    differently, and still be given the same numbers.
+    """
+
+    def __init__(self, seed: int, x: torch.Tensor) -> None:
+        self.seed = int(seed)
+        self._images = [
+            hashlib.blake2b(image, digest_size=8).digest() for image in Random()._identities(x)
+        ]
+        self._counts = [0] * len(x)
+
+    def next(self, rows: Iterable[int]) -> Random:
+        """The next draw for the images ``rows``: for a batch that holds them in this order."""
+        rows = list(rows)
+        names = [self._images[row] + str(self._counts[row]).encode() for row in rows]
+        for row in set(rows):
+            self._counts[row] += 1
+        return _Draw(self.seed, names)
+
+
+class _Draw(Random):
+    """Random numbers for images that are told by name, whatever their pixels."""
+
+    def __init__(self, seed: int, names: list[bytes]) -> None:
+        super().__init__(seed)
+        self._names = names
+
+    def _identities(self, x):
+        if len(x) != len(self._names):
+            raise ValueError(f"a draw for {len(self._names)} images was used for {len(x)}")
+        return self._names
+
+
+def _pixels(image) -> bytes:
+    return image.tobytes()

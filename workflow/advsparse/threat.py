@@ -68,9 +68,10 @@ class Threat:
         """
         if self.eps == 0:
             return x.clone()
-        exact = self.project(x_adv.double(), x.double())
+        centre = x.double()
+        exact = self.project(x_adv.double(), centre)
         rounded = exact.to(x.dtype)
-        outside = (rounded.double() - x.double()).abs() > (exact - x.double()).abs()
+        outside = (rounded - centre).abs_() > (exact - centre).abs_()
         return torch.where(outside, torch.nextafter(rounded, x), rounded)
 
     def random_start(self, x: torch.Tensor, rng: Random, stream: int = 0) -> torch.Tensor:

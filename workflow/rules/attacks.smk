@@ -19,6 +19,8 @@ rule run_attack:
         runtime=120,
     params:
         settings=lambda w: plan.attack_settings(w.paper, w.attack),
+        # Not an output: it is what is left when there is none.
+        failure=lambda w: failure_file(w.paper, "attacks", w.attack),
         code=lambda w: code("run_attack.py", *plan.attack_modules(w.paper, w.attack)),
     script:
         "../scripts/run_attack.py"

@@ -9,6 +9,7 @@ WORKFLOW = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(WORKFLOW))
 from snakemake.exceptions import WorkflowError
 
+from advsparse import failures
 from advsparse.codedigest import code_digest
 from advsparse.config.loading import load
 from advsparse.config.plan import Plan
@@ -17,6 +18,7 @@ from advsparse.checkout import date_back, hand_down
 
 hand_down(WORKFLOW)
 date_back(WORKFLOW / "scripts")
+failures.hand_down(workflow)
 
 # Read here and not by `configfile:`, which knows no lines; `config` holds what --config says.
 try:
@@ -77,6 +79,55 @@ def attack_file(paper, id):
 
 def rows_file(paper, experiment):
     return f"{RESULTS}/{paper}/rows/{experiment}.csv"
+
+
+def failure_file(paper, stage, name):
+    """The record that a job of a stage leaves behind if it fails."""
+    return f"{RESULTS}/{paper}/failures/{stage}/{name}.txt"
+
+
+def failure_record(paper, id, stages=("fit", "attack")):
+    """The record of why an attack, or what it learns, has failed; none if it has not."""
+    tried = []
+    if "fit" in stages and plan.attack(paper, id).entry.learn_from:
+        tried.append(failure_file(paper, "dictionaries", plan.fit_of(paper, id)))
+    if "attack" in stages:
+        tried.append(failure_file(paper, "attacks", id))
+    return next((record for record in tried if Path(record).exists()), None)
+
+
+def failure_of(paper, id, stages=("fit", "attack")):
+    """The record that is read in the place of an attack: only in the second pass of a run."""
+    return failure_record(paper, id, stages) if failures.second_pass() else None
+
+
+def failures_of(paper, experiment):
+    """The records that are read in the place of an experiment's attacks, by the attacks' ids."""
+    records = {job.id: failure_of(paper, job.id) for job in plan.experiment(paper, experiment)}
+    return {id: record for id, record in records.items() if record}
+
+
+def outcome(paper, id, *stages):
+    """What a figure or table of a single attack reads: its ``fit``, its ``attack``, or both."""
+    if record := failure_of(paper, id, ("fit",) if stages == ("fit",) else ("fit", "attack")):
+        return {"failure": record}
+    files = {"fit": fit_file, "attack": attack_file}
+    return {stage: files[stage](paper, id) for stage in stages}
+
+
+def all_failures():
+    """All attacks that have failed and their records, by paper and id."""
+    records = {
+        f"{paper} {id}": failure_record(paper, id)
+        for paper in plan.configuration.papers
+        for id in plan.attack_ids(paper)
+    }
+    return {name: record for name, record in records.items() if record}
+
+
+def warnings_files(paper):
+    """The table of a paper's attacks that failed or warned."""
+    return [f"{RESULTS}/{paper}/tables/warnings.{suffix}" for suffix in ("csv", "md", "html")]
 
 
 def attacked_files(paper, id):

@@ -4,8 +4,11 @@
 rule evaluate_attacks:
     input:
         attacks=lambda w: [
-            attack_file(w.paper, job.id) for job in plan.experiment(w.paper, w.experiment)
+            attack_file(w.paper, job.id)
+            for job in plan.experiment(w.paper, w.experiment)
+            if not failure_of(w.paper, job.id)
         ],
+        failures=lambda w: sorted(set(failures_of(w.paper, w.experiment).values())),
         classifiers=lambda w: [
             classifier_file(w.paper, model) for model in plan.models_of(w.paper, w.experiment)
         ],
@@ -27,6 +30,7 @@ rule evaluate_attacks:
         mem_mb=2000,
         runtime=30,
     params:
+        failures=lambda w: failures_of(w.paper, w.experiment),
         settings=lambda w: plan.experiment_settings(w.paper, w.experiment),
         code=lambda w: code(
             "evaluate_attacks.py",

@@ -1,4 +1,31 @@
-# The record of the run.
+# What went wrong, and the record of the run.
+
+
+rule warn_of_attacks:
+    input:
+        rows=lambda w: [rows_file(w.paper, name) for name in plan.paper(w.paper).experiments],
+    output:
+        html=report(
+            f"{RESULTS}/{{paper}}/tables/warnings.html",
+            caption="../report/warnings.rst",
+            category="{paper}",
+            subcategory="Tables",
+            labels={"what": "Attacks that failed or warned", "format": "table"},
+        ),
+        md=f"{RESULTS}/{{paper}}/tables/warnings.md",
+        csv=f"{RESULTS}/{{paper}}/tables/warnings.csv",
+    log:
+        f"{RESULTS}/logs/{{paper}}/tables/warnings.log",
+    conda:
+        "../../envs/advsparse.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        **calling("make_table.py", "advsparse.evaluate.outcomes.warnings_table"),
+        settings=lambda w: {"paper": w.paper},
+    script:
+        "../scripts/make_table.py"
 
 
 rule write_provenance:

@@ -1,9 +1,11 @@
-"""Draw one figure of a paper."""
+"""Draw one figure of a paper, or the gap where its attack has failed."""
 
+from advsparse.figures.gaps import draw_gap
 from advsparse.figures.rendering import paper_function, save_figure
 from advsparse.jobs import job
 
 with job(snakemake, "figure") as this:
-    draw = paper_function(snakemake.params.function)
-    figure, numbers = draw(dict(snakemake.input.items()), this.settings)
+    inputs = dict(snakemake.input.items())
+    draw = draw_gap if "failure" in inputs else paper_function(snakemake.params.function)
+    figure, numbers = draw(inputs, this.settings)
     save_figure(figure, numbers, snakemake.output)

@@ -13,6 +13,7 @@ with job(snakemake, "rows") as this:
         attacks=snakemake.input.attacks,
         classifiers=snakemake.input.classifiers,
         datasets=snakemake.input.datasets,
+        failures=snakemake.params.failures,
         device=this.device,
     )
     write_rows(snakemake.output.rows, frame, this.metadata())

@@ -1,8 +1,10 @@
-"""Make one table of a paper."""
+"""Make one table of a paper, or the gap where its attack has failed."""
 
+from advsparse.figures.gaps import make_gap
 from advsparse.figures.rendering import paper_function, save_table
 from advsparse.jobs import job
 
 with job(snakemake, "table") as this:
-    make = paper_function(snakemake.params.function)
-    save_table(make(dict(snakemake.input.items()), this.settings), snakemake.output)
+    inputs = dict(snakemake.input.items())
+    make = make_gap if "failure" in inputs else paper_function(snakemake.params.function)
+    save_table(make(inputs, this.settings), snakemake.output)

@@ -7,5 +7,5 @@ from advsparse.jobs import job
 with job(snakemake, "attack") as this:
     this.prepare_torch()
     stage = AttackStage(this, snakemake.input.dataset, snakemake.input.classifier)
-    arrays, seconds = stage.attack(snakemake.input.get("fit"))
-    write_arrays(snakemake.output[0], arrays, this.metadata(seconds=seconds))
+    arrays, noted = stage.attack(snakemake.input.get("fit"))
+    write_arrays(snakemake.output[0], arrays, this.metadata(**noted))

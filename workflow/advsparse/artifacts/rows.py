@@ -37,8 +37,13 @@ ROW_COLUMNS = (
     "ci_low",
     "ci_high",
     "seed",
+    "note",
 )
-"""One row is one metric of one attack on one defended model."""
+"""One row is one metric of one attack on one defended model.
+
+Two metrics tell of the attack itself, in words under ``note``: ``warnings`` counts the signs that
+it cannot be trusted, and ``failed``, the only one of an attack that has no result, says why.
+"""
 
 
 def sidecar_path(path: str | Path) -> Path:

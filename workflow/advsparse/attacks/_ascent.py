@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from advsparse.attacks._base import BudgetAttack, Candidate
+from advsparse.attacks._confirm import fooled
 from advsparse.attacks._losses import cross_entropy, direction, margin
 from advsparse.attacks._oracle import undisturbed
 from advsparse.lazy import torch
@@ -41,19 +42,42 @@ def ascend(
     ``threat`` around ``x``, then into its box. ``step`` is in pixel units, one for all images or
     N x 1 x 1 x 1; the ascent begins at ``start``, or else at ``x``. Cost: ``steps`` gradients.
     """
-    x_adv = (x if start is None else start).detach().clone()
-    project = _projection(x.detach(), threat)
-    for _ in range(steps):
-        point = x_adv.detach().requires_grad_()
+    return _follow(_slope_of(objective), x, threat, steps, step, start)
+
+
+def _slope_of(objective: Objective) -> Objective:
+    """From images to the gradient of ``objective``, N x C x H x W."""
+
+    def slope(x):
+        point = x.detach().requires_grad_()
         with torch.enable_grad():
             total = objective(point).sum()
-        (gradient,) = torch.autograd.grad(total, point)
-        x_adv = project(x_adv.addcmul_(direction(gradient, threat.norm), _tensor(step, x)))
+        return torch.autograd.grad(total, point)[0]
+
+    return slope
+
+
+def _follow(slope, x, threat, steps, step, start):
+    """:func:`ascend`, given the gradient itself: that of the oracle may be a mean over draws."""
+    x_adv = (x if start is None else start).detach().clone()
+    project = _projection(x.detach(), threat)
+    if isinstance(step, torch.Tensor) and step.min() == step.max():
+        step = float(step.max())  # with one number for all images no array is read for it
+    for _ in range(steps):
+        gradient = slope(x_adv)
+        x_adv = project(_move(x_adv, direction(gradient, threat.norm), step))
     return x_adv
 
 
-def _tensor(step, x):
-    return step if isinstance(step, torch.Tensor) else x.new_tensor(step)
+def _of(target, rows):
+    return None if target is None else target[rows]
+
+
+def _move(x, unit, step):
+    """x + step * unit, in place."""
+    if isinstance(step, torch.Tensor):
+        return x.addcmul_(unit, step)
+    return x.add_(unit, alpha=step)
 
 
 def _projection(x, threat):
@@ -102,23 +126,22 @@ class AscentAttack(BudgetAttack):
         steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         stand = torch.arange(len(x), device=x.device)
         for run in range(self._runs):
-            ours, goal = y[stand], None if target is None else target[stand]
-            seen = oracle.restrict(stand)
-            best[stand] = self._ascend(
-                lambda z, seen=seen, ours=ours, goal=goal: self._loss(
-                    seen.differentiable(z), ours, goal
-                ),
-                x[stand],
-                rng,
-                run,
-            )
+            # Runs are of one length for all images: a block of them stays in the cache throughout.
+            for rows in stand.split(oracle.block):
+                slope = self._slope(oracle.restrict(rows), y[rows], _of(target, rows))
+                best[rows] = self._ascend(slope, x[rows], rng, run)
             steps[stand] += self._count
             if run + 1 < self._runs:
-                label = seen.logits(self.threat.settle(best[stand], x[stand])).argmax(1)
-                stand = stand[label == ours if goal is None else label != goal]
+                settled = self.threat.settle(best[stand], x[stand])
+                logits = oracle.logits(settled, stand)
+                stand = stand[~fooled(logits, y[stand], _of(target, stand))]
                 if not len(stand):
                     break
         return Candidate(best, steps)
+
+    def _slope(self, oracle, y, target) -> Objective:
+        """From images to the gradient of the loss, which may be a mean over draws."""
+        return lambda x: oracle.gradient(x, lambda z: self._loss(z, y, target))[2]
 
     def maximise(
         self,
@@ -138,7 +161,8 @@ class AscentAttack(BudgetAttack):
         best, largest = x, x.new_full((len(x),), -torch.inf)
         with undisturbed(module, x.device):
             for run in range(self._runs):
-                x_adv = self.threat.settle(self._ascend(objective, x, rng, run), x)
+                x_adv = self._ascend(_slope_of(objective), x, rng, run)
+                x_adv = self.threat.settle(x_adv, x)
                 with torch.no_grad():
                     value = objective(x_adv)
                 better = value > largest
@@ -146,15 +170,9 @@ class AscentAttack(BudgetAttack):
                 largest = torch.where(better, value, largest)
         return best
 
-    def _ascend(self, objective, x, rng, run):
-        return ascend(
-            objective,
-            x,
-            self.threat,
-            steps=self._count,
-            step=self._size(x),
-            start=self._start(x, rng, run),
-        )
+    def _ascend(self, slope, x, rng, run):
+        start = self._start(x, rng, run)
+        return _follow(slope, x, self.threat, self._count, self._size(x), start)
 
     def _loss(self, logits, y, target):
         if self.loss == "margin":

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from advsparse.attacks import _checks
-from advsparse.attacks._oracle import Oracle, bytes_per_image, undisturbed
+from advsparse.attacks._eot import as_attacked
+from advsparse.attacks._oracle import Oracle, bytes_per_image, favoured_block, undisturbed
 from advsparse.lazy import torch
 from advsparse.seeding import Random
 from advsparse.settings import NonNegativeFloat, settings
@@ -74,14 +75,13 @@ class Prepared(NamedTuple):
     """Of the first image, 1 x K."""
     at_once: int
     """How many images fit into memory at once."""
+    block: int
+    """How many images passes are best made of."""
 
 
 @settings
 class Attack(ABC):
     """Hyper-parameters of an attack, and the attack itself."""
-
-    norm: Norm = "l2"
-    """The norm in which the perturbation is bounded or measured."""
 
     @property
     @abstractmethod
@@ -127,12 +127,14 @@ class Attack(ABC):
         return self._run(self.perturb, model, x, y, target, rng, memory)
 
     def _run(self, perturb: Perturb, model, x, y, target, rng, memory) -> Result:
-        with self._prepared(model, x, y, target, rng, memory) as (x, rng, _, size):
+        with self._prepared(model, x, y, target, rng, memory) as ready:
+            x, rng, size = ready.x, ready.rng, ready.at_once
             whole = _Whole(x)
             for start in range(0, len(x), size):
                 part = slice(start, start + size)
                 goal = None if target is None else target[part]
-                whole.put(part, *self._chunk(perturb, model, x[part], y[part], goal, rng))
+                found = self._chunk(perturb, model, x[part], y[part], goal, rng, ready.block)
+                whole.put(part, *found)
                 done = min(start + size, len(x))
                 fooled = int(whole.result.success[:done].sum())
                 logger.info("%d of %d images attacked, %d fooled", done, len(x), fooled)
@@ -146,16 +148,17 @@ class Attack(ABC):
         rng, x = rng if isinstance(rng, Random) else Random(rng), x.detach()
         with undisturbed(model, x.device):
             logits = _checks.check_arguments(model, x, y, target)
-            at_once = max(1, memory // self.bytes_per_image(model, x[:1], logits.shape[1]))
-            yield Prepared(x, rng, logits, at_once)
+            kept = bytes_per_image(model, x[:1])
+            at_once = max(1, memory // self._need(kept, x[:1], logits.shape[1]))
+            yield Prepared(x, rng, logits, at_once, favoured_block(x.device, kept))
 
-    def bytes_per_image(self, model: torch.nn.Module, x: torch.Tensor, classes: int) -> int:
+    def _need(self, kept: int, x: torch.Tensor, classes: int) -> int:
         """Bytes that the attack takes for each image like the single one of ``x``.
 
         That is four times what the network keeps for a backward pass, which also covers what comes
         and goes within the passes, and the attack's own copies of the image.
         """
-        return 4 * bytes_per_image(model, x) + self._copies(classes, x.numel()) * x.nbytes
+        return 4 * kept + self._copies(classes, x.numel()) * x.nbytes
 
     def _copies(self, classes: int, size: int) -> int:
         """Copies of an image with ``size`` entries that the attack works with at once.
@@ -169,9 +172,9 @@ class Attack(ABC):
         """Sentences of this attack alone on why ``result`` is not to be trusted."""
         return ()
 
-    def _chunk(self, perturb: Perturb, model, x, y, target, rng):
+    def _chunk(self, perturb: Perturb, model, x, y, target, rng, block):
         """The result for some images, and what :func:`_checks.warnings_of` asks about them."""
-        oracle = Oracle(model, len(x))
+        oracle = Oracle(model, len(x), block)
         everyone = torch.arange(len(x), device=x.device)
         clean = oracle.logits(x, everyone)
         adversarial = _succeeds(clean, y, target)
@@ -183,7 +186,7 @@ class Attack(ABC):
         trace = {}
         if len(stand):
             goal = None if target is None else target[stand]
-            seen = oracle.restrict(stand)
+            seen = as_attacked(oracle.restrict(stand), x[stand], rng)
             candidate = perturb(seen, x[stand].contiguous(), y[stand], goal, rng)
             x_adv[stand] = self._settle(candidate.x.detach(), x[stand])
             steps[stand] = candidate.steps.to(steps.device)
@@ -211,7 +214,15 @@ class Attack(ABC):
 
 
 @settings
-class BudgetAttack(Attack):
+class _NormAttack(Attack):
+    """An attack with a norm of its own, which one that wraps another has not."""
+
+    norm: Norm = "l2"
+    """The norm in which the perturbation is bounded or measured."""
+
+
+@settings
+class BudgetAttack(_NormAttack):
     """An attack that does its worst within a ball of given radius."""
 
     eps: NonNegativeFloat
@@ -223,7 +234,7 @@ class BudgetAttack(Attack):
 
 
 @settings
-class MinimumNormAttack(Attack):
+class MinimumNormAttack(_NormAttack):
     """An attack that looks for the nearest adversarial image.
 
     Where it finds none, the clean image comes back, at distance infinity; with a cutoff, the best
@@ -260,7 +271,7 @@ class MinimumNormAttack(Attack):
 
 
 @settings
-class PenaltyAttack(Attack):
+class PenaltyAttack(_NormAttack):
     """An attack that weighs the size of the perturbation against the loss.
 
     Whether it fools or not, its perturbed image is what comes back.

@@ -53,10 +53,10 @@ class UniversalAttack(ABC):
         memory: int = MEMORY,
     ) -> Fit:
         """Learn from the images ``x``; arguments and errors as for a call."""
-        with self._prepared(model, x, y, target, rng, memory) as (x, rng, logits, at_once):
-            oracle = Oracle(model, len(x), at_once)
-            fit = self.learn(oracle, x, y, target, rng)
-        softmax = _checks.looks_like_softmax(logits)
+        with self._prepared(model, x, y, target, rng, memory) as ready:
+            oracle = Oracle(model, len(x), at_once=ready.at_once)
+            fit = self.learn(oracle, ready.x, y, target, ready.rng)
+        softmax = _checks.looks_like_softmax(ready.logits)
         found = _checks.warnings_of(softmax, oracle.differentiated, oracle.zero)
         _checks.report(type(self).__name__, found)
         return replace(fit, warnings=(*fit.warnings, *found))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,35 +44,39 @@ class AttackStage:
         self.method = registry.from_spec("attacks", settings["method"])
         logger.info("%s, %d images", self.method, len(self.x))
 
-    def fit(self) -> tuple[dict[str, np.ndarray], float]:
-        """What the attack learns, with the indices of its images; and the seconds it took."""
+    def fit(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """What the attack learns, with the indices of its images; and what to note of it."""
         started = time.monotonic()
         fit = self.method.fit(self.model, self.x, self.y, rng=self.seed)
-        seconds = time.monotonic() - started
+        noted = {"seconds": time.monotonic() - started, "warnings": fit.warnings}
         arrays = {name: value.cpu().numpy() for name, value in fit.arrays.items()}
-        return arrays | {"index": self.index}, seconds
+        return arrays | {"index": self.index}, noted
 
-    def attack(self, fit: str | Path | None) -> tuple[dict[str, np.ndarray], float]:
-        """The attack's result, with indices, labels and clean predictions; and its seconds."""
-        options = {}
+    def attack(self, fit: str | Path | None) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """The attack's result, with indices, labels and clean predictions; and what to note of it.
+
+        Noted are the ``seconds`` it took and its ``warnings``, those of its fit among them.
+        """
+        options, warned = {}, []
         arrays = {
             "index": self.index,
             "label": self.label.cpu().numpy(),
             "clean_prediction": self.clean_prediction.cpu().numpy(),
         }
         if isinstance(self.method, UniversalAttack):
-            learned, _ = read_arrays(fit, stage="fit")
+            learned, metadata = read_arrays(fit, stage="fit")
             tensors = {name: torch.from_numpy(value) for name, value in learned.items()}
             options["fit"] = Fit(tensors)
+            warned = [f"while learning: {sentence}" for sentence in metadata.extra["warnings"]]
             if "dead_start" in learned:
                 arrays["dead_start"] = learned["dead_start"]
         started = time.monotonic()
         result = self.method(self.model, self.x, self.y, rng=self.seed, **options)
-        seconds = time.monotonic() - started
+        noted = {"seconds": time.monotonic() - started, "warnings": [*warned, *result.warnings]}
         arrays["x_adv"] = result.x.cpu().numpy()
         arrays["prediction"] = predict(self.model, result.x).cpu().numpy()
         for name in ("success", "distance", "queries", "steps"):
             arrays[name] = getattr(result, name).cpu().numpy()
         for name, values in result.trace.items():
             arrays[f"trace.{name}"] = values.cpu().numpy()
-        return arrays, seconds
+        return arrays, noted

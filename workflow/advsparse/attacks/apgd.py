@@ -127,7 +127,7 @@ class _Climb:
         rows = torch.arange(len(self.x), device=self.x.device)
         point = previous = self.best.clone()
         eta = 2 * self.threat.radius(self.x)
-        before, last_top = self.top, self.top
+        before, last_top = self.top, self.top.clone()  # which _note changes in place
         rises = torch.zeros_like(self.steps)
         halved = torch.zeros_like(self.found)
         for k in range(self.attack.steps + 1):

@@ -25,6 +25,7 @@ _GROUPS = {
     "data": ("Datasets", "a dataset"),
     "models": ("Architectures", "a network"),
     "attacks": ("Attacks", "an attack"),
+    "defenses": ("Defences", "a defence"),
 }
 _NAME = "^[A-Za-z][A-Za-z0-9_-]*$"
 
@@ -138,8 +139,9 @@ def _placeholder(schema: dict) -> str:
 def _group(schema: dict) -> str | None:
     """The group of plugins that ``schema`` lets one choose from."""
     variants = [_resolved(variant).get("properties", {}) for variant in schema.get("oneOf", [])]
-    kinds = tuple(sorted(properties["kind"]["const"] for properties in variants))
-    return next((g for g in registry.GROUPS if kinds and registry.kinds(g) == kinds), None)
+    kinds = {properties["kind"]["const"] for properties in variants}
+    # A plugin that holds others of its group may hold all but its own kind.
+    return next((g for g in registry.GROUPS if kinds and kinds <= set(registry.kinds(g))), None)
 
 
 def _title(group: str) -> str:

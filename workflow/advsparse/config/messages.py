@@ -130,7 +130,9 @@ def _mistake(entry: dict, key: Key, value: Any, tree: Tree) -> Mistake:
             near = difflib.get_close_matches(str(value), known, n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             return Mistake(key, f"expected {entry['ctx']['expected']}, got {short(value)}{hint}")
-        case "dataclass_type" | "dict_type" | "model_type":
+        case "value_error":
+            return Mistake(key, str(entry["ctx"]["error"]))
+        case "dataclass_type" | "dict_type" | "model_type" | "model_attributes_type":
             return Mistake(key, f"expected a mapping of keys to values, got {short(value)}")
         case _:
             text = entry["msg"][0].lower() + entry["msg"][1:]

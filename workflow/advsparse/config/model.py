@@ -6,47 +6,15 @@ import itertools
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic_core import core_schema
+from pydantic import Field
 
-from advsparse import registry
 from advsparse.models._training import Training
+from advsparse.registry import Plugin
 from advsparse.settings import NonNegativeInt, PositiveInt, settings
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 Role = Literal["mnist", "cifar10", "tiny_imagenet", "imagenet10", "imagenet"]
 Scalar = bool | int | float | str
-
-
-class Plugin:
-    """Annotation of a field that holds a plugin: a mapping with its ``kind`` and its settings."""
-
-    def __init__(self, group: str) -> None:
-        self.group = group
-
-    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler):
-        def without_kind(value):
-            return {name: entry for name, entry in value.items() if name != "kind"}
-
-        return core_schema.tagged_union_schema(
-            {
-                kind: core_schema.no_info_before_validator_function(
-                    without_kind, handler.generate_schema(registry.load(self.group, kind))
-                )
-                for kind in registry.kinds(self.group)
-            },
-            discriminator="kind",
-        )
-
-    def __get_pydantic_json_schema__(self, schema: Any, handler: GetJsonSchemaHandler):
-        variants = []
-        for kind, choice in schema["choices"].items():
-            reference = handler(choice)
-            variant = handler.resolve_ref_schema(reference)
-            variant["properties"] = {"kind": {"const": kind}} | variant.get("properties", {})
-            variant["required"] = ["kind", *variant.get("required", [])]
-            variants.append(reference)
-        return {"oneOf": variants, "discriminator": {"propertyName": "kind"}}
 
 
 @settings

@@ -64,6 +64,10 @@ class Plan:
         """The job of an attack by its id."""
         return self._attacks[paper][id]
 
+    def attack_ids(self, paper: str) -> list[str]:
+        """The ids of all attacks of a paper, whether an experiment has them or not."""
+        return list(self._attacks[paper])
+
     def attacks(self, paper: str, name: str) -> list[AttackJob]:
         """The jobs of an attack by its name: the points of its grid."""
         entry = self.paper(paper).attacks[name]
@@ -195,18 +199,15 @@ class Plan:
         described["datasets"] = {
             name: registry.spec_of(source) for name, source in configuration.datasets.items()
         }
-        described["settings"] = {key: _described(self.paper(key)) for key in configuration.papers}
+        described["settings"] = {
+            key: registry.plain(self.paper(key)) for key in configuration.papers
+        }
         return described
 
     def points(self, paper: str, experiment: str) -> list[dict[str, Any]]:
         """The attacks of an experiment, for figures and tables to tell one from another."""
         return [
-            {
-                "id": job.id,
-                "name": job.name,
-                "kind": job.kind,
-                "settings": registry.settings_of(job.method),
-            }
+            {"id": job.id, "name": job.name, "kind": job.kind, "settings": _all_settings(job)}
             for job in self.experiment(paper, experiment)
         ]
 
@@ -236,21 +237,17 @@ class Plan:
 
     def attack_modules(self, paper: str, id: str) -> Iterator[str]:
         job = self.attack(paper, id)
-        yield registry.module_name("attacks", registry.kind_of(job.method))
+        for attack in registry.with_nested(job.method):
+            yield registry.module_name("attacks", registry.kind_of(attack))
         yield from self.classifier_modules(paper, job.entry.model)
 
     def dataset_module(self, name: str) -> str:
         return registry.module_name("data", registry.kind_of(self.configuration.datasets[name]))
 
 
-def _described(value: Any) -> Any:
-    """Settings as plain values, plugins with their kind."""
-    if dataclasses.is_dataclass(value):
-        fields = {
-            field.name: _described(getattr(value, field.name))
-            for field in dataclasses.fields(value)
-        }
-        return {"kind": registry.kind_of(value)} | fields if registry.is_plugin(value) else fields
-    if isinstance(value, dict):
-        return {name: _described(entry) for name, entry in value.items()}
-    return [_described(entry) for entry in value] if isinstance(value, list) else value
+def _all_settings(job: AttackJob) -> dict[str, Any]:
+    """The settings of an attack and of the attack that it wraps, whose norm and eps are its own."""
+    settings: dict[str, Any] = {}
+    for attack in registry.with_nested(job.method):
+        settings = registry.settings_of(attack) | settings
+    return settings

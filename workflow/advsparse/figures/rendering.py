@@ -65,7 +65,9 @@ def save_table(table: Mapping[str, Any], output: Any) -> None:
             frame.to_json(path, orient="records", indent=2)
     text = frame.map(_readable)
     with atomic_path(output.md) as path:
-        markdown = text.to_markdown(index=False, disable_numparse=True)
+        markdown = text.map(lambda cell: cell.replace("|", r"\|")).to_markdown(
+            index=False, disable_numparse=True
+        )
         path.write_text(f"# {title}\n\n{note}\n\n{markdown}\n", encoding="utf-8")
     with atomic_path(output.html) as path:
         html = text.to_html(index=False, border=0)

@@ -45,7 +45,8 @@ class Look:
     marker: str
 
 
-# The palette of Okabe and Ito, which colour-blind readers can tell apart.
+# The palette of Okabe and Ito, then the muted one of Tol: colour-blind readers can tell each apart,
+# and with its marker one from the other.
 LOOKS = {
     "scada": Look("SCADA", "#D55E00", "o"),
     "noise": Look("noise", "#7F7F7F", "x"),
@@ -54,6 +55,15 @@ LOOKS = {
     "deepfool": Look("DeepFool", "#009E73", "D"),
     "cw": Look("CW", "#CC79A7", "P"),
     "uap": Look("UAP", "#E69F00", "^"),
+    "targeted_uap": Look("targeted UAP", "#B8860B", "H"),
+    "bim": Look("BIM", "#332288", ">"),
+    "apgd": Look("APGD", "#44AA99", "h"),
+    "fab": Look("FAB", "#117733", "d"),
+    "square": Look("Square", "#000000", "X"),
+    "autoattack": Look("AutoAttack", "#661100", "*"),
+    "lbfgs": Look("L-BFGS", "#882255", "p"),
+    "jsma": Look("JSMA", "#999933", "<"),
+    "adaptive": Look("adaptive", "#CC6677", "8"),
 }
 
 

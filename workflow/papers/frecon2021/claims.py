@@ -1,7 +1,8 @@
 """The verdicts on the paper's claims: a criterion for each, and its judge.
 
 Every comparison is of 95 % intervals: it speaks for the claim, against it, or is within the noise.
-Dead starts of SCADA are no evidence for anything and are left out.
+Dead starts of SCADA are no evidence for anything and are left out. A claim is not judged where an
+attack that its criterion speaks of has failed.
 """
 
 from __future__ import annotations
@@ -24,9 +25,12 @@ class Finding:
 
     text: str
     comparisons: tuple[int, ...] = ()
+    failed: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> str:
+        if self.failed:
+            return f"not judged: {', '.join(self.failed)} failed"
         pro, against = self.comparisons.count(1), self.comparisons.count(-1)
         noise = self.comparisons.count(0)
         if not self.comparisons:
@@ -50,15 +54,31 @@ class Evidence:
     @property
     def grid(self) -> pd.DataFrame:
         """The live points of SCADA's grid."""
-        return live(self.table[self.table["name"] == "scada"])
+        return live(self._all("grid"))
 
     @property
     def specific(self) -> pd.DataFrame:
-        return self.table[self.table["kind"].isin(SPECIFIC)]
+        return self._all("specific")
 
     @property
     def universal(self) -> pd.DataFrame:
-        return self.table[self.table["kind"] == "uap"]
+        return self._all("universal")
+
+    def _all(self, group: str) -> pd.DataFrame:
+        """All points of a group, those of attacks that failed among them."""
+        table = self.table
+        return {
+            "grid": table[table["name"] == "scada"],
+            "specific": table[table["kind"].isin(SPECIFIC)],
+            "universal": table[table["kind"] == "uap"],
+            "shown": table[table["id"] == self.shown],
+            "sweep": self.sweep,
+        }[group]
+
+    def failed(self, groups: Iterable[str]) -> dict[str, str]:
+        """The attacks of some groups that failed, and why."""
+        points = pd.concat([self._all(group)[["id", "failed"]] for group in groups])
+        return points[points["failed"].notna()].set_index("id")["failed"].to_dict()
 
     @property
     def compromise(self) -> pd.Series | None:
@@ -201,38 +221,61 @@ def atoms(evidence: Evidence) -> Finding:
     return Finding(text, (higher(last, first, "fooling_rate"), higher(first, last, "rmse")))
 
 
-JUDGES: dict[str, tuple[str, Callable[[Evidence], Finding]]] = {
-    "sparse_codes": ("at most half of the atoms are active on average", sparse_codes),
+JUDGES: dict[str, tuple[str, Callable[[Evidence], Finding], tuple[str, ...]]] = {
+    "sparse_codes": (
+        "at most half of the atoms are active on average",
+        sparse_codes,
+        ("shown",),
+    ),
     "lambda2": (
         "for each lambda1, both are higher at the smallest lambda2 than at the largest",
         weight("lambda2", "lambda1", rising=False),
+        ("grid",),
     ),
     "lambda1": (
         "for each lambda2, both are higher at the largest lambda1 than at the smallest",
         weight("lambda1", "lambda2", rising=True),
+        ("grid",),
     ),
-    "compromise": ("no other point fools as often at a smaller rMSE", compromise),
+    "compromise": (
+        "no other point fools as often at a smaller rMSE",
+        compromise,
+        ("grid",),
+    ),
     "specific": (
         "each, at its strongest with a smaller rMSE than SCADA's compromise, fools less often",
         specific,
+        ("grid", "specific"),
     ),
     "universal": (
         "at their strongest, UAP fools more often than each and is further away",
         universal,
+        ("specific", "universal"),
     ),
     "tradeoff_universal": (
         "at no larger rMSE, SCADA's best fools more often than each UAP",
         tradeoff(lambda evidence: evidence.universal),
+        ("grid", "universal"),
     ),
     "tradeoff_specific": (
         "at no larger rMSE, SCADA's best fools more often than each specific attack",
         tradeoff(lambda evidence: evidence.specific),
+        ("grid", "specific"),
     ),
-    "atoms": ("with the most atoms SCADA fools more often and is nearer than with one", atoms),
+    "atoms": (
+        "with the most atoms SCADA fools more often and is nearer than with one",
+        atoms,
+        ("sweep",),
+    ),
 }
+"""For each claim its criterion, its judge, and the groups of attacks that it needs."""
 
 
 def findings(evidence: Evidence) -> Iterable[tuple[str, str, Finding]]:
     """Each claim's name, its criterion, and what was found."""
-    for name, (criterion, judge) in JUDGES.items():
-        yield name, criterion, judge(evidence)
+    for name, (criterion, judge, needs) in JUDGES.items():
+        if failed := evidence.failed(needs):
+            reasons = "; ".join(dict.fromkeys(failed.values()))
+            yield name, criterion, Finding(reasons, failed=tuple(failed))
+        else:
+            yield name, criterion, judge(evidence)

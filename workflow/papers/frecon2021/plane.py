@@ -7,9 +7,10 @@ import pandas as pd
 from matplotlib.ticker import FuncFormatter
 
 from advsparse.artifacts import read_rows
+from advsparse.figures.gaps import COLOUR, note_failures
 from advsparse.figures.origin import stamp
 from advsparse.figures.style import WIDTH, look, plt
-from papers.frecon2021.points import experiment_table, live
+from papers.frecon2021.points import done, experiment_table, live
 
 _NORMS = {"linf": r"$\ell_\infty$", "l2": r"$\ell_2$", "relative_l2": r"relative $\ell_2$"}
 _LEGEND = {"loc": "upper center", "fontsize": 7.5, "handlelength": 1.4, "columnspacing": 0.9}
@@ -18,7 +19,8 @@ _LEGEND = {"loc": "upper center", "fontsize": 7.5, "handlelength": 1.4, "columns
 def draw_tradeoff(inputs, settings):
     """Figure 3, right: fooling rate against rMSE for the grid and for the competitors."""
     rows, _ = read_rows(inputs["rows"], stage="rows")
-    table = experiment_table(rows, settings["points"])
+    points = experiment_table(rows, settings["points"])
+    table = done(points)
     grid = table[table["name"] == "scada"]
     alive, dead = live(grid), grid[grid["dead_start"] == 1]
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 4.4))
@@ -29,6 +31,7 @@ def draw_tradeoff(inputs, settings):
         _points(left, alive, edge, style.marker, color=style.colour, label="SCADA, grid")
     if len(dead):
         _points(left, dead, edge, "X", color=style.colour, label="SCADA, dead start")
+    _mark_gaps(left, points)
     _finish_plane(left, "all attacks")
     if len(alive):
         _draw_grid(right, alive)
@@ -38,17 +41,20 @@ def draw_tradeoff(inputs, settings):
     left.legend(bbox_to_anchor=(0.5, -0.17), ncols=3, **_LEGEND)
     if len(alive):
         right.legend(bbox_to_anchor=(0.5, -0.17), ncols=2, **_LEGEND)
+    note_failures(figure, points)
     stamp(figure, settings["origin"])
-    return figure, table
+    return figure, points
 
 
 def draw_number_of_atoms(inputs, settings):
     """Beyond the paper: the same plane for several numbers of atoms M."""
     rows, _ = read_rows(inputs["rows"], stage="rows")
     others, _ = read_rows(inputs["tradeoff"], stage="rows")
-    table = experiment_table(rows, settings["points"]).sort_values("atoms")
-    around = experiment_table(others, settings["tradeoff"])
-    around = around[around["kind"] != "scada"]
+    points = experiment_table(rows, settings["points"]).sort_values("atoms")
+    table = done(points)
+    behind = experiment_table(others, settings["tradeoff"])
+    behind = behind[behind["kind"] != "scada"]
+    around = done(behind)
     alive, dead = live(table), table[table["dead_start"] == 1]
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.9))
     edge = _edge(pd.concat([table, around]))
@@ -59,9 +65,11 @@ def draw_number_of_atoms(inputs, settings):
     sizes = 18 + 14 * np.log2(alive["atoms"].to_numpy(float))
     shown = alive["rmse"].clip(lower=edge), alive["fooling_rate"]
     left.plot(*shown, "-", color=style.colour)
-    left.scatter(*shown, s=sizes, color=style.colour, zorder=3, label="SCADA")
+    if len(alive):
+        left.scatter(*shown, s=sizes, color=style.colour, zorder=3, label="SCADA")
     if len(dead):
         _points(left, dead, edge, "X", color=style.colour, label="SCADA, dead start")
+    _mark_gaps(left, pd.concat([behind, points]))
     _finish_plane(left, "larger dots: more atoms")
     left.legend(bbox_to_anchor=(0.5, -0.18), ncols=3, **_LEGEND)
     right.errorbar(
@@ -74,7 +82,12 @@ def draw_number_of_atoms(inputs, settings):
     )
     right.plot(dead["atoms"], dead["fooling_rate"], "X", color=style.colour)
     right.set(xscale="log", xlabel="number of atoms $M$", ylim=(-0.03, 1.03))
-    right.set_xticks(table["atoms"], [str(m) for m in table["atoms"]])
+    right.set_xticks(points["atoms"], [str(m) for m in points["atoms"]])
+    for m in points.loc[points["failed"].notna(), "atoms"]:
+        right.axvline(m, color=COLOUR, linestyle=":")
+        plain = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+        where = {"rotation": 90, "ha": "center", "va": "center"}
+        right.text(m, 0.5, "failed", color=COLOUR, bbox=plain, **where)
     right.minorticks_off()
     right.set_ylabel("fooling rate", color=style.colour)
     second = right.twinx()
@@ -83,8 +96,9 @@ def draw_number_of_atoms(inputs, settings):
     second.plot(alive["atoms"], alive["rmse"], "--s", color="0.35", markersize=4)
     second.set(ylabel="rMSE (dashed)", ylim=(0, None))
     right.set_title("from universal ($M = 1$) to specific")
+    note_failures(figure, pd.concat([behind, points]))
     stamp(figure, settings["origin"])
-    return figure, table
+    return figure, points
 
 
 def _edge(table) -> float:
@@ -96,6 +110,18 @@ def _edge(table) -> float:
 def _points(ax, table, edge, marker, **look) -> None:
     x = table["rmse"].clip(lower=edge)
     ax.plot(x, table["fooling_rate"], marker, linestyle="none", clip_on=False, **look)
+
+
+def _mark_gaps(ax, points) -> None:
+    """A legend entry for each attack of which something has failed."""
+    for _, group in points.groupby("name", sort=False):
+        failed = int(group["failed"].notna().sum())
+        if failed:
+            style = look(group.iloc[0]["kind"])
+            count = f"{failed} of {len(group)} " if len(group) > 1 else ""
+            entries = points[points["kind"] == group.iloc[0]["kind"]]
+            label = f"{_label(style.label, group.iloc[0], entries)}: {count}failed"
+            ax.plot([], [], style.marker, color=style.colour, alpha=0.4, label=label)
 
 
 def _finish_plane(ax, title) -> None:

@@ -21,9 +21,10 @@ def experiment_table(rows: pd.DataFrame, points: list[dict]) -> pd.DataFrame:
     """One line for each of ``points`` (id, name, kind, settings): its settings and its metrics.
 
     What an attack doesn't have is missing. ``<metric>_low`` and ``<metric>_high`` bound the 95 %
-    interval of a metric.
+    interval of a metric. Of an attack that failed, ``failed`` says why, and no metric is there.
     """
     rows = rows[rows["attack"] != "none"]
+    failed = rows[rows["metric"] == "failed"].set_index("attack")["note"].to_dict()
     values, low, high = (
         rows.pivot(index="attack", columns="metric", values=column)
         for column in ("value", "ci_low", "ci_high")
@@ -38,8 +39,14 @@ def experiment_table(rows: pd.DataFrame, points: list[dict]) -> pd.DataFrame:
             known = metric in values
             record[f"{metric}_low"] = low.at[point["id"], metric] if known else None
             record[f"{metric}_high"] = high.at[point["id"], metric] if known else None
+        record["failed"] = failed.get(point["id"])
         records.append(record)
     return pd.DataFrame(records)
+
+
+def done(table: pd.DataFrame) -> pd.DataFrame:
+    """The lines of attacks that did not fail."""
+    return table[table["failed"].isna()]
 
 
 def live(table: pd.DataFrame) -> pd.DataFrame:

@@ -19,6 +19,7 @@ PRODUCTS[FRECON] = [
         f"{RESULTS}/{FRECON}/tables/{table}"
         for table in ("claims.csv", "claims.md", "claims.html", "cost.json", "cost.md", "cost.html")
     ),
+    *warnings_files(FRECON),
     f"{RESULTS}/datasets/{FRECON_ORIGIN['dataset']}.png",
 ]
 
@@ -34,7 +35,7 @@ rule frecon2021:
 
 rule frecon2021_atoms:
     input:
-        fit=fit_file(FRECON, FRECON_SHOWN.id),
+        **outcome(FRECON, FRECON_SHOWN.id, "fit"),
     output:
         **figure_files(FRECON, "atoms", "Figure 1: atoms"),
     log:
@@ -53,8 +54,8 @@ rule frecon2021_atoms:
 
 rule frecon2021_examples:
     input:
+        **outcome(FRECON, FRECON_SHOWN.id, "attack"),
         dataset=dataset_file(FRECON, FRECON_SHOWN.entry.model),
-        attack=attack_file(FRECON, FRECON_SHOWN.id),
     output:
         **figure_files(FRECON, "examples", "Figure 2: two attacked images"),
     log:
@@ -73,7 +74,7 @@ rule frecon2021_examples:
 
 rule frecon2021_loss:
     input:
-        fit=fit_file(FRECON, FRECON_SHOWN.id),
+        **outcome(FRECON, FRECON_SHOWN.id, "fit"),
     output:
         **figure_files(FRECON, "loss", "Figure 3, left: training loss"),
     log:
@@ -140,8 +141,7 @@ rule frecon2021_number_of_atoms:
 
 rule frecon2021_cost:
     input:
-        fit=fit_file(FRECON, FRECON_SHOWN.id),
-        attack=attack_file(FRECON, FRECON_SHOWN.id),
+        **outcome(FRECON, FRECON_SHOWN.id, "fit", "attack"),
         values=f"{PAPERS}/{FRECON}/reference/values.csv",
     output:
         **table_files(FRECON, "cost", "Cost of learning and attacking", numbers="json"),

@@ -1,0 +1,95 @@
+"""Time, and what it was spent on."""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import time
+import warnings
+from dataclasses import asdict, dataclass
+
+import torch
+from benchmarks.attacks import OURS, Comparison
+from benchmarks.subject import Subject
+
+from advsparse.threat import Threat
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One contender."""
+
+    library: str
+    seconds: float
+    """Median over the runs."""
+    runs: int
+    robust: float
+    """Share of the images still classified correctly."""
+    median_norm: float
+    """Of the perturbations that fooled."""
+    note: str
+
+
+def measure(comparison: Comparison, on: Subject) -> list[Measured]:
+    """Every contender, in turns, so that what slows the machine meanwhile slows all of them."""
+    made = {name: make() for name, make in comparison.contenders.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in made}
+    found = {}
+    for run in range(comparison.runs):
+        for name, attack in made.items():
+            if run and name in comparison.once:
+                continue
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                if not run and name not in comparison.once:
+                    _warm_up(comparison, attack)
+                started = time.perf_counter()
+                found[name] = attack()
+                seconds[name].append(time.perf_counter() - started)
+            logger.info("%s, %s: %.2f s", comparison.title, name, seconds[name][-1])
+    return [
+        Measured(
+            name,
+            statistics.median(taken),
+            len(taken),
+            *_strength(on, found[name].detach(), comparison.norm),
+            comparison.notes.get(name, ""),
+        )
+        for name, taken in seconds.items()
+    ]
+
+
+def _warm_up(comparison, attack) -> None:
+    """A first call loads code; only where calls are short does that show."""
+    if comparison.runs >= 5:
+        attack()
+
+
+def _strength(on: Subject, attacked: torch.Tensor, norm: str) -> tuple[float, float]:
+    robust = on.robust(attacked)
+    distance = Threat(norm=norm).distance(attacked.to(on.x), on.x)[~robust]
+    return robust.double().mean().item(), distance.median().item() if len(distance) else 0.0
+
+
+def ratio(measured: list[Measured], comparison: Comparison) -> tuple[float, str]:
+    """Our time to the fastest peer's, and which one that is."""
+    ours = next(one for one in measured if one.library == OURS)
+    peers = [one for one in measured if one.library not in (OURS, *comparison.notes)]
+    fastest = min(peers, key=lambda one: one.seconds)
+    return ours.seconds / fastest.seconds, fastest.library
+
+
+def as_data(comparison: Comparison, measured: list[Measured]) -> dict:
+    """What the page is made from."""
+    value, peer = ratio(measured, comparison)
+    return {
+        "title": comparison.title,
+        "norm": comparison.norm,
+        "settings": comparison.settings,
+        "goal": comparison.goal,
+        "ratio": value,
+        "peer": peer,
+        "contenders": [asdict(one) for one in measured],
+    }

@@ -1,0 +1,159 @@
+"""A defended module: what it declares, what it differentiates, and where its randomness is from."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from defenses_for_tests import Masking, Noise, NoisyRounding, Rounding, Sine
+from models_for_tests import setting, small_images, small_network
+
+from advsparse.attacks._oracle import bytes_per_image
+from advsparse.defenses._base import Defense
+from advsparse.defenses._defended import Defended
+from advsparse.seeding import Draws, Random
+
+ALL = (Rounding(), Noise(), NoisyRounding(), Masking(), Sine())
+
+each_defence = pytest.mark.parametrize("defence", ALL, ids=lambda d: type(d).__name__)
+
+
+def wrapped(defence: Defense, **options) -> Defended:
+    model, x, y = setting(torch.float64)
+    return defence.wrap(model, defence.fit(x, y), **options).eval()
+
+
+def gradient(function, x, weights):
+    x = x.clone().requires_grad_()
+    return torch.autograd.grad((weights * function(x)).sum(), x)[0]
+
+
+@each_defence
+def test_declarations_reach_the_module(defence):
+    module = wrapped(defence)
+    assert module.stochastic == defence.stochastic
+    assert module.backward == defence.backward or callable(module.backward)
+
+
+@each_defence
+def test_logits_are_the_models_at_the_transformed_image_whatever_is_differentiated(defence):
+    _, x, _ = setting(torch.float64)
+    module = wrapped(defence)
+    expected = module.model(module.transform(x))
+    assert not torch.equal(module.transform(x), x)
+    for backward in ("declared", "exact", "identity"):
+        adapted = module.adapted(backward, samples=7)
+        for given in (x, x.clone().requires_grad_()):
+            assert torch.equal(adapted(given), expected)
+    assert module.samples == 1 and module.adapted("declared", 7).samples in (1, 7)
+
+
+@pytest.mark.parametrize("defence", [Rounding(), NoisyRounding()], ids=["plain", "stochastic"])
+def test_identity_gives_the_models_gradient_at_the_transformed_image_exactly(defence):
+    _, x, _ = setting(torch.float64)
+    module = wrapped(defence)
+    weights = torch.randn(module(x).shape, dtype=x.dtype, generator=torch.manual_seed(0))
+    at = module.transform(x)
+    found = gradient(module.adapted("declared", 1), x, weights)
+    assert torch.equal(found, gradient(module.model, at, weights)) and found.any()
+    assert not gradient(module, x, weights).any(), "by itself it has none"
+    assert not gradient(module.adapted("exact", 1), x, weights).any()
+
+
+def test_approximation_gives_its_derivative_at_the_image():
+    _, x, y = setting(torch.float64)
+    defence = Sine()
+    strength = defence.fit(x, y)["strength"]
+    module = wrapped(defence)
+    weights = torch.randn(module(x).shape, dtype=x.dtype, generator=torch.manual_seed(0))
+    slope = 1 + 3 * strength * torch.cos(3 * x)
+    expected = slope * gradient(module.model, module.transform(x), weights)
+    found = gradient(module.adapted("declared", 1), x, weights)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-14)
+    assert not torch.equal(found, gradient(module.adapted("identity", 1), x, weights))
+
+
+def test_transformation_outside_autograd_has_derivative_zero_and_can_be_approximated():
+    model, x, _ = setting(torch.float64)
+    module = Defended(model, lambda x: torch.from_numpy(x.detach().numpy() ** 2)).eval()
+    assert torch.equal(module(x.clone().requires_grad_()), model(x**2))
+    weights = torch.ones(len(x), 4, dtype=x.dtype)
+    assert not gradient(module, x, weights).any()
+    assert gradient(module.adapted("identity", 1), x, weights).any()
+
+
+def test_what_can_not_be_defended_is_refused():
+    model, x, _ = setting(torch.float64)
+    with pytest.raises(TypeError, match="compose the transformations"):
+        Noise().wrap(Noise().wrap(model))
+    with pytest.raises(ValueError, match=r"backward: .*got 'straight'"):
+        Defended(model, lambda x: x, backward="straight")
+    smaller = Defended(torch.nn.Flatten(), lambda x: x[..., 1:], backward="identity")
+    with pytest.raises(ValueError, match=r"gives \(7, 3, 8, 7\), its approximation \(7, 3, 8, 8\)"):
+        smaller.adapted("declared", 1)(x.clone().requires_grad_())
+
+    class Forgetful(Noise):
+        backward = "approximation"
+
+    with pytest.raises(NotImplementedError, match="Forgetful"):
+        Forgetful().wrap(model)
+
+
+@each_defence
+def test_evaluation_is_a_function_of_seed_and_image(defence):
+    _, x, _ = setting(torch.float64)
+    module, again, other = wrapped(defence, seed=1), wrapped(defence, seed=1), wrapped(defence)
+    state = torch.get_rng_state()
+    t = module.transform(x)
+    assert torch.equal(t, again.transform(x)) and torch.equal(t, module.transform(x))
+    assert torch.equal(t, other.transform(x)) != defence.stochastic
+    order = torch.tensor([3, 0, 6, 5, 1, 2, 4])
+    assert torch.equal(module.transform(x[order]), t[order])
+    assert torch.equal(torch.cat([module.transform(one) for one in x.split(1)]), t)
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_adapted_module_shares_weights_and_leaves_the_other_alone():
+    x = small_images(4)
+    module = NoisyRounding().wrap(small_network(x), seed=3)
+    adapted = module.adapted("identity", 5)
+    assert adapted.samples == 5 and module.samples == 1
+    assert [*map(id, adapted.parameters())] == [*map(id, module.parameters())]
+    before = [part.training for part in module.modules()]
+    copy.copy(adapted).train(False)
+    assert module.training == before[0]
+
+
+def test_memory_of_the_approximation_counts():
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 4))
+    x = torch.rand(1, 3, 8, 8)
+    module = Defended(model, torch.round, backward=lambda x: x.sin().sin().sin())
+    plain = bytes_per_image(module, x)
+    assert bytes_per_image(module.adapted("declared", 1), x) == plain + 3 * x.nbytes
+
+
+def test_draws_are_told_by_image_and_number_and_not_by_place_or_last_bit():
+    x = torch.rand(4, 3, 4, 4)
+    draws = Draws(7, x)
+    one, two = draws.next([0, 1, 2, 3]).normal_like(x), draws.next([0, 1, 2, 3]).normal_like(x)
+    assert not torch.isclose(one, two).all()
+    order = [2, 0, 3, 1]
+    shuffled = Draws(7, x[order])
+    moved = torch.nextafter(x[order], torch.ones(()))
+    assert torch.equal(shuffled.next([0, 1, 2, 3]).normal_like(moved), one[order])
+    # An image that is left alone for a while goes on with its own numbers.
+    assert torch.equal(shuffled.next([2]).normal_like(x[[3]]), two[[3]])
+    assert torch.equal(shuffled.next([0, 2]).normal_like(x[[2, 3]])[0], two[2])
+    assert not torch.equal(Draws(8, x).next([0, 1, 2, 3]).normal_like(x), one)
+    with pytest.raises(ValueError, match="a draw for 2 images was used for 4"):
+        draws.next([0, 1]).normal_like(x)
+
+
+def test_draws_are_random():
+    x = torch.rand(20, 3, 8, 8)
+    draws = Draws(0, x)
+    z = torch.stack([draws.next(range(20)).normal_like(x) for _ in range(30)]).flatten(1)
+    assert z.mean().abs() < 0.01 and (z.std() - 1).abs() < 0.01
+    assert (torch.corrcoef(z) - torch.eye(30)).abs().max() < 0.08
+    assert torch.equal(Random(3).normal_like(x), Random(3).normal_like(x))
