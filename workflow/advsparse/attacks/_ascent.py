@@ -97,6 +97,8 @@ class AscentAttack(BudgetAttack):
     A subclass says how many steps there are and of what size, and where they start.
     """
 
+    family = "gradient"
+
     norm: Literal["linf", "l2", "relative_l2"] = "linf"
     loss: Literal["cross_entropy", "margin"] = "cross_entropy"
     """What is ascended: the cross-entropy H, or minus the margin between the label and the best

@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from advsparse.attacks import _checks
 from advsparse.attacks._eot import as_attacked
@@ -81,7 +81,19 @@ class Prepared(NamedTuple):
 
 @settings
 class Attack(ABC):
-    """Hyper-parameters of an attack, and the attack itself."""
+    """Hyper-parameters of an attack, and the attack itself.
+
+    The documentation of an attack is its docstring: a summary, the problem that it solves as a
+    formula, and paragraphs that begin with ``Source:`` and ``Cost:``, with ``Trace:`` where
+    it leaves one and ``Learns:`` where it is universal.
+    """
+
+    family: ClassVar[str] = "other"
+    """What kind of attack it is, for the documentation."""
+    randomness: ClassVar[str] = ""
+    """What it draws at random; nothing means that the seed makes no difference."""
+    aims: ClassVar[bool] = True
+    """Whether it heads for the targets that it is given, not just counts them."""
 
     @property
     @abstractmethod
@@ -240,6 +252,8 @@ class MinimumNormAttack(_NormAttack):
     Where it finds none, the clean image comes back, at distance infinity; with a cutoff, the best
     effort within it, at the distance that it has.
     """
+
+    family = "minimum norm"
 
     cutoff: NonNegativeFloat | None = None
     """Largest ||x' - x||_2 / ||x||_2 (sun2019, section 4): a longer perturbation is shortened to

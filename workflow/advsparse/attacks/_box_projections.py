@@ -17,7 +17,7 @@ def step_to_hyperplane(
     .. math:: \min_d \|d\|_p \quad \text{subject to} \quad \langle w, d \rangle = gap,\;
               low \le x + d \le high
 
-    for linf and l2 (Croce and Hein 2020b, problem 4 and appendix A). Where the hyperplane misses
+    for linf and l2 (the projections of Croce and Hein 2020b). Where the hyperplane misses
     the box, the step to the corner of the box that comes nearest to it.
 
     x, w: N x P, x within the bounds; gap: N. Returns d, N x P.

@@ -17,9 +17,9 @@ def dlr(logits: torch.Tensor, y: torch.Tensor, target: torch.Tensor | None) -> t
     .. math:: -\frac{z_y - \max_{k \ne y} z_k}{z_{\pi_1} - z_{\pi_3}}, \qquad
               -\frac{\max_{k \ne t} z_k - z_t}{z_{\pi_1} - (z_{\pi_3} + z_{\pi_4}) / 2}
 
-    untargeted and with a target t (Croce and Hein 2020a, equations 6 and 7). Neither a shift nor a
-    positive scale of the logits changes them. Equation 7 has z_y for the maximum: the same thing as
-    long as the image is classified as y, and defined where there is a target and no label.
+    untargeted and with a target t (Croce and Hein 2020a). Neither a shift nor a positive scale of
+    the logits changes them. They write z_y for the maximum of the targeted form: the same as long
+    as the image is classified as y, and defined where there is a target and no label.
 
     logits: N x K; y, target: N. Raises ValueError for fewer than 3 classes, or 4 with a target.
     """

@@ -27,6 +27,7 @@ class Fit:
 class UniversalAttack(ABC):
     """Mixin of an :class:`~advsparse.attacks._base.Attack` that has to learn first."""
 
+    family = "universal"
     only_applied: ClassVar[frozenset[str]] = frozenset()
     """Names of the settings that :meth:`fit` does not read: changing them learns nothing anew."""
 

@@ -30,7 +30,7 @@ def window_side(share: float, pixels: int, largest: int, *, odd: bool = False) -
 
 
 def bump(height: int, width: int) -> torch.Tensor:
-    r"""A pyramid-like pattern of unit l2 norm, ``height`` x ``width`` (equation 2).
+    r"""A pyramid-like pattern of unit l2 norm, ``height`` x ``width``.
 
     .. math:: \eta_{r,s} = \sum_{k=0}^{M(r,s)} \frac{1}{(n + 1 - k)^2}, \qquad
               M(r,s) = n - \max(|r - n_1 - 1|, |s - n_2 - 1|)
@@ -48,7 +48,7 @@ def bump(height: int, width: int) -> torch.Tensor:
 
 
 def two_bumps(side: int) -> torch.Tensor:
-    """A positive bump above a negative one, ``side`` x ``side``, of unit l2 norm (section 4.2)."""
+    """A positive bump above a negative one, ``side`` x ``side``, of unit l2 norm."""
     if side == 1:
         return torch.ones(1, 1, dtype=torch.float64)
     upper = side // 2

@@ -1,7 +1,7 @@
 """The passes over the images that learn one perturbation for all of them, and an image's own step.
 
-Both UAP and its targeted form do this (Moosavi-Dezfooli et al. 2017, algorithm 1; Hirano and
-Takemoto 2020, algorithm 1); they differ in the step that an image contributes.
+Both UAP and its targeted form do this (Moosavi-Dezfooli et al. 2017; Hirano and Takemoto 2020);
+they differ in the step that an image contributes.
 """
 
 from __future__ import annotations

@@ -34,18 +34,25 @@ class Adaptive(Attack):
 
     .. math:: \nabla_x \approx J_g(x)^T v, \qquad v = \nabla_z\, l(f(z)) \big|_{z = t(x)},
 
-    the forward pass being exact (backward pass differentiable approximation, BPDA: Athalye, Carlini
-    and Wagner 2018, section 4.1). Where it declares that t is random, values, gradients and logits
-    are means over draws of t, so that the attack's objective l becomes (expectation over
-    transformations, EOT: section 4.2)
+    the forward pass being exact (backward pass differentiable approximation, BPDA). Where it
+    declares that t is random, values, gradients and logits are means over draws of t, so that the
+    attack's objective l becomes (expectation over transformations, EOT)
 
     .. math:: E_t[l(f(t(x)))] \approx \frac{1}{T} \sum_{i=1}^{T} l(f(t_i(x))).
 
     What is returned is measured on the defence itself, with random numbers that the attack has not
     seen. On a model without a defence, or with one that is deterministic and differentiable, it is
-    the other attack bit for bit. Norm and budget are the other attack's. Cost: ``samples`` times
-    its gradients and passes on a random defence, else just those.
+    the other attack bit for bit. Norm and budget are the other attack's.
+
+    Source: Athalye, Carlini and Wagner 2018 (BPDA and EOT).
+
+    Cost: the other attack's, times ``samples`` on a random defence.
+
+    Trace: that of the other attack.
     """
+
+    family = "adaptive"
+    randomness = "what the defence and the other attack draw"
 
     attack: Annotated[
         Any, Plugin("attacks", without=("adaptive",)), AfterValidator(_of_single_images)

@@ -13,7 +13,7 @@ from advsparse.lazy import torch
 from advsparse.settings import PositiveInt, Share, settings
 
 _MOMENTUM = 0.75
-"""alpha, the weight of the new step against the last move (Croce and Hein 2020a, section 3)."""
+"""alpha, the weight of the new step against the last move (Croce and Hein 2020a, "Auto-PGD")."""
 
 
 @settings
@@ -24,19 +24,24 @@ class APGD(BudgetAttack):
               x_{k+1} = P(x_k + \alpha (z_{k+1} - x_k) + (1 - \alpha)(x_k - x_{k-1}))
 
     with eta = 2 eps at first, alpha = 0.75, P the projection onto the ball and into [0, 1], u(g)
-    the sign of g for linf and g / ||g||_2 for l2 (Croce and Hein 2020a, algorithm 1). At a
-    checkpoint w_j, an image's eta is halved and the image goes back to its best point if the loss
-    rose in fewer than rho (w_j - w_{j-1}) of the steps since the last one, or if neither eta nor
-    the best loss has changed since then.
+    the sign of g for linf and g / ||g||_2 for l2. At a checkpoint w_j, an image's eta is halved and
+    the image goes back to its best point if the loss rose in fewer than rho (w_j - w_{j-1}) of the
+    steps since the last one, or if neither eta nor the best loss has changed since then.
 
     ``loss`` is the cross-entropy, the DLR loss, or its targeted form, which makes one run for each
     of the classes with the largest logits on the clean image. An image leaves once it is
-    adversarial, and that point is returned; else the one of largest loss in the last run. Cost: at
-    most ``steps`` gradients and one forward pass per image, restart and target class.
+    adversarial, and that point is returned; else the one of largest loss in the last run.
 
-    The trace has ``loss`` (N), the largest loss of the last run, and ``halvings`` (N), how often
-    that run halved eta.
+    Source: Croce and Hein 2020a, "Auto-PGD" and the loss DLR; weitzner2023, supplement.
+
+    Cost: at most ``steps`` gradients and one forward pass per restart and target class.
+
+    Trace: ``loss`` (N), the largest loss of the last run, and ``halvings`` (N), how often that run
+    halved eta.
     """
+
+    family = "gradient"
+    randomness = "the starting points"
 
     norm: Literal["linf", "l2"] = "linf"
     loss: Literal["ce", "dlr", "targeted_dlr"] = "ce"
@@ -94,7 +99,7 @@ def checkpoints(steps: int) -> list[int]:
     """The iterations w_0 = 0, w_1, ... at which step sizes are reviewed, at most ``steps``.
 
     w_j = ceil(p_j steps), p_0 = 0, p_1 = 0.22, p_{j+1} = p_j + max(p_j - p_{j-1} - 0.03, 0.06)
-    (Croce and Hein 2020a, section 3.2).
+    (Croce and Hein 2020a, "Auto-PGD").
     """
     shares = [0.0, 0.22]
     while shares[-1] < 1:

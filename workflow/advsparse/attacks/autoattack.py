@@ -40,16 +40,24 @@ class AutoAttack(BudgetAttack):
     .. math:: \exists\, x': \|x' - x\|_p \le \epsilon,\; x' \in [0, 1]^P,\; C_f(x') \ne y
 
     Each stage attacks the images that still stand after those before it; an image is robust only if
-    it withstands all four (Croce and Hein 2020a, section 5). The DLR loss of the second stage needs
-    at least 4 classes. Cost: at most (1 + targets) x steps gradients of APGD, about as many of FAB
-    and half as many again, and ``queries`` forward passes.
+    it withstands all four. The DLR loss of the second stage needs at least 4 classes.
 
     Four self-checks say, image by image, when the evaluation is not to be trusted; they are among
-    the warnings and stand in the trace (each N, bool): ``randomised``, two passes differ;
+    the warnings.
+
+    Source: Croce and Hein 2020a; weitzner2023, supplement.
+
+    Cost: at most (1 + targets) x steps gradients of APGD, 2 x targets x steps of FAB, and
+    ``queries`` forward passes.
+
+    Trace: the self-checks (each N, bool): ``randomised``, two passes differ;
     ``softmax_output``, the outputs are non-negative and sum to 1; ``zero_gradient``, the
     cross-entropy has no gradient at the clean image; ``black_box_won``, only Square fooled.
     ``broken_by`` (N) is the number of the stage that fooled, from 1, and 0 where none did.
     """
+
+    family = "ensemble"
+    randomness = "the starting points of APGD, and Square"
 
     norm: Literal["linf", "l2"] = "linf"
     steps: PositiveInt = 100

@@ -20,11 +20,13 @@ class CW(MinimumNormAttack):
     .. math:: \min_{x' \in [0,1]^P} \|x' - x\|_2^2 + c\, \max(m(x') + \kappa, 0)
 
     where m(x') = z_y - max_{k != y} z_k (untargeted) or max_{k != t} z_k - z_t (targeted), and c is
-    searched by bisection for each image: lowered after a success, raised after a failure (Carlini
-    and Wagner 2017, section V; frecon2021, section 4). The descent is Adam's, each image with its
-    own. The nearest adversarial iterate of all searches is returned; where there is none, the last
-    iterate, which matters to an attack that is cut off. Cost: at most search_steps x iterations
-    gradients.
+    searched by bisection for each image: lowered after a success, raised after a failure. The
+    descent is Adam's, each image with its own. The nearest adversarial iterate of all searches is
+    returned; where there is none, the last iterate, which matters to an attack that is cut off.
+
+    Source: Carlini and Wagner 2017; frecon2021, section 4; sun2019, section 4.
+
+    Cost: at most search_steps x iterations gradients.
     """
 
     norm: Literal["l2"] = "l2"

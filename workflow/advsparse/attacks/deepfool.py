@@ -27,12 +27,15 @@ class DeepFool(MinimumNormAttack):
     .. math:: r_i = \frac{|m_l|}{\|w_l\|_2^2} w_l, \qquad l = \arg\min_{k \ne y}
               \frac{|m_k|}{\|w_k\|_2},
 
-    and for linf r_i = |m_l| / ||w_l||_1 sign(w_l) with the l1 norm in the choice of l
-    (Moosavi-Dezfooli et al. 2016, algorithm 2; frecon2021, section 4). Each step is made 1e-4
-    longer than that, as in their code. The steps end where x + (1 + overshoot) sum r_i is
-    adversarial, which is the image returned: on an affine classifier away from the box it lies at
-    (1 + overshoot) (d + 1e-4), where d is the distance of the boundary. A targeted attack goes to
-    the boundary with the target alone. Cost: one gradient a class and step.
+    and for linf r_i = |m_l| / ||w_l||_1 sign(w_l) with the l1 norm in the choice of l. Each step is
+    made 1e-4 longer than that, as in the authors' code. The steps end where x + (1 + overshoot) sum
+    r_i is adversarial, which is the image returned: on an affine classifier away from the box it
+    lies at (1 + overshoot) (d + 1e-4), where d is the distance of the boundary. A targeted attack
+    goes to the boundary with the target alone.
+
+    Source: Moosavi-Dezfooli et al. 2016, algorithm 2; frecon2021, section 4; sun2019, section 4.
+
+    Cost: at most ``steps`` x K gradients, one for each of the K classes a step.
     """
 
     norm: Literal["l2", "linf"] = "l2"

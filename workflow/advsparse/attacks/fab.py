@@ -29,13 +29,18 @@ class FAB(MinimumNormAttack):
                         + \alpha\, (x + \eta\, d(x))\big), \qquad
               \alpha = \min\Big(\frac{\|d(x_i)\|_p}{\|d(x_i)\|_p + \|d(x)\|_p}, \alpha_{max}\Big)
 
-    (Croce and Hein 2020b, algorithm 1; FAB-T of Croce and Hein 2020a, section 4). An adversarial
-    x_{i+1} is kept if it is the nearest so far, and drawn back to x + beta (x_{i+1} - x). Classes
-    with the largest logits on the clean image are targets in turn; later restarts begin at random
-    in half the ball up to the nearest adversarial image. At the end, secant steps bring that one
-    closer to the boundary. With a target that is to be reached, f is its margin. Cost: one gradient
-    a step, two after a step that fooled.
+    An adversarial x_{i+1} is kept if it is the nearest so far, and drawn back to x + beta (x_{i+1}
+    - x). Classes with the largest logits on the clean image are targets in turn; later restarts
+    begin at random in half the ball up to the nearest adversarial image. At the end, secant steps
+    bring that one closer to the boundary. With a target that is to be reached, f is its margin.
+
+    Source: Croce and Hein 2020b; towards target classes (FAB-T) Croce and Hein 2020a; weitzner2023,
+    supplement.
+
+    Cost: at most targets x restarts x steps gradients, and as many again after steps that fooled.
     """
+
+    randomness = "the starting points of all restarts but the first"
 
     norm: Literal["l2", "linf"] = "l2"
     steps: PositiveInt = 100

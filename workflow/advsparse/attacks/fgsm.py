@@ -12,8 +12,11 @@ class FGSM(AscentAttack):
 
     .. math:: x' = x + \epsilon\, \mathrm{sign}\, \nabla_x H(f(x), y)
 
-    and with the gradient divided by its l2 norm in place of its sign for l2 (Goodfellow et al.
-    2015; frecon2021, section 4). Cost: one gradient.
+    and with the gradient divided by its l2 norm in place of its sign for l2.
+
+    Source: Goodfellow et al. 2015; frecon2021, section 4; mitro2018; sun2019, section 4.
+
+    Cost: one gradient.
     """
 
     @property

@@ -30,19 +30,26 @@ class JSMA(BudgetAttack):
               \alpha_{pq} = \sum_{i \in \{p, q\}} \frac{\partial f_t}{\partial x_i}, \quad
               \beta_{pq} = \sum_{i \in \{p, q\}} \sum_{k \ne t} \frac{\partial f_k}{\partial x_i}
 
-    among those with alpha > 0 > beta, or alpha < 0 < beta where theta is negative (Papernot et al.
-    2016, algorithms 2 and 3, equations 8 to 10; mitro2018). A feature is one entry of the array,
-    whatever its channel. The maximum is over all pairs, exactly, of equal ones the first. A feature
-    that theta would not move any more, as it is 0 or 1, leaves the search. The steps end with the
-    first success, with an empty map (no pair qualifies; ``trace["empty_map"]``), or with the budget
-    of m = floor(gamma P) of P features, at most floor(eps).
+    among those with alpha > 0 > beta, or alpha < 0 < beta where theta is negative. A feature is one
+    entry of the array, whatever its channel. The maximum is over all pairs, exactly, of equal ones
+    the first. A feature that theta would not move any more, as it is 0 or 1, leaves the search. The
+    steps end with the first success, with an empty map (no pair qualifies), or with the budget of m
+    = floor(gamma P) of P features, at most floor(eps).
 
     Untargeted, t runs through the ``targets`` most probable wrong classes of the clean image, one
     after the other; each run ends as soon as the prediction is wrong, whichever class it is. The
     adversarial image with the fewest changed features is returned, of equal ones that of the more
-    probable class; without any, the run towards the most probable class is. Cost: one forward and
-    two backward passes a step (one for probabilities).
+    probable class; without any, the run towards the most probable class is.
+
+    Source: Papernot et al. 2016, algorithms 2 and 3; mitro2018.
+
+    Cost: two gradients a step (one for probabilities), at most m/2 x targets steps, more where
+    ``limit`` is features.
+
+    Trace: ``empty_map`` (N, bool), whether an empty map ended the run.
     """
+
+    family = "sparse"
 
     norm: Literal["l0"] = "l0"
     eps: NonNegativeFloat | None = None

@@ -20,13 +20,16 @@ class LBFGS(MinimumNormAttack):
     .. math:: \min_{x' \in [0, 1]^P} c\, \|x' - x\|_2^2 + H(f(x'), t)
 
     and the largest c whose minimiser is adversarial, searched for each image: times or over 10
-    until c is bracketed, then by bisection of its logarithm (Szegedy et al. 2014, section 4.1,
-    where "the minimum c" must mean the least that the perturbation costs). The length is squared,
-    which changes the path that the minimisers take as c varies, not the boundary at its end. An
-    untargeted attack goes towards the runner-up on the clean image (as the targets of frecon2021),
-    and another class met on the way counts. The nearest adversarial image evaluated is returned;
-    where there is none, the last minimiser, which matters to an attack that is cut off. Cost: at
-    most search_steps x iterations gradients.
+    until c is bracketed, then by bisection of its logarithm (where Szegedy et al. say "the minimum
+    c", they must mean the least that the perturbation costs). The length is squared, which changes
+    the path that the minimisers take as c varies, not the boundary at its end. An untargeted attack
+    goes towards the runner-up on the clean image (as the targets of frecon2021), and another class
+    met on the way counts. The nearest adversarial image evaluated is returned; where there is none,
+    the last minimiser, which matters to an attack that is cut off.
+
+    Source: Szegedy et al. 2014, "Formal description".
+
+    Cost: at most search_steps x iterations gradients.
     """
 
     norm: Literal["l2"] = "l2"

@@ -12,11 +12,20 @@ from advsparse.settings import settings
 
 @settings
 class Noise(BudgetAttack):
-    r"""A perturbation drawn blindly and scaled to the budget: x' = x + eps n / ||n||_p.
+    r"""A perturbation drawn blindly and scaled to the budget.
 
-    Before the clamp to [0, 1] its norm is exactly eps; clamping can only shorten it. Cost: no
-    gradient.
+    .. math:: x' = x + \epsilon\, n / \|n\|_p
+
+    Before the clamp to [0, 1] its norm is exactly eps; clamping can only shorten it.
+
+    Source: the control of weitzner2023, section 4.
+
+    Cost: no gradient.
     """
+
+    family = "control"
+    randomness = "the perturbation"
+    aims = False
 
     norm: Literal["linf", "l2", "relative_l2"] = "l2"
     law: Literal["gaussian", "uniform", "sign"] = "gaussian"

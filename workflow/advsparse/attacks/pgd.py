@@ -13,10 +13,15 @@ class PGD(IteratedAttack):
     .. math:: x_{k+1} = \mathrm{Proj}(x_k + \alpha\, u(\nabla_x H(f(x_k), y)))
 
     where Proj leads into the ball around the clean image and into [0, 1], and u(g) is sign(g) for
-    linf and g / ||g||_2 for l2 (Madry et al. 2018; frecon2021, section 4). The last iterate is
-    returned. Where no step size is given it is 2.5 eps / steps, as by Madry et al. Cost: ``steps``
-    gradients per image and restart.
+    linf and g / ||g||_2 for l2. The last iterate is returned. Where no step size is given it is
+    2.5 eps / steps, as by Madry et al.
+
+    Source: Madry et al. 2018; frecon2021, section 4; weitzner2023.
+
+    Cost: ``steps`` gradients a restart, and a forward pass between two of them.
     """
+
+    randomness = "the starting points, unless ``random_start`` is false"
 
     steps: PositiveInt = 40
     """Number of gradient steps."""

@@ -36,22 +36,28 @@ class SCADA(UniversalAttack, PenaltyAttack):
               + H(f(x_i + D v_i), t_i) \quad \text{subject to} \quad \|d_m\|_2 \le 1
 
     where H is the cross-entropy and t_i the second most probable class on the clean image, unless
-    targets are given (frecon2021, problem 2.1, algorithm 1). A new image keeps D and learns v
-    alone; the image returned is Proj(x + Dv) onto [0, 1]. Success is counted as for any attack:
-    untargeted, unless targets are given. Learning costs about one gradient of all images an
-    iteration, an attack at most ``coding_iterations`` gradients, and backtracks on top.
+    targets are given. A new image keeps D and learns v alone; the image returned is Proj(x + Dv)
+    onto [0, 1]. Success is counted as for any attack: untargeted, unless targets are given.
 
-    The stochastic scheme is SADiL (canu2021): D and V in turn, on mini-batches, two gradients of
-    all images an iteration. Unsupervised coding learns no code for a new image: of ``draws`` codes
-    from a Laplace law fitted to V it takes the one that fools with the smallest ||Dv||_2, or where
-    none fools the smallest, as in the authors' code, at the cost of one forward pass a draw.
+    The stochastic scheme is SADiL: D and V in turn, on mini-batches. Unsupervised coding learns no
+    code for a new image: of ``draws`` codes from a Laplace law fitted to V it takes the one that
+    fools with the smallest ||Dv||_2, or where none fools the smallest, as in the authors' code.
 
-    ``fit`` gives the arrays ``atoms`` (M x C x H x W), ``codes`` (N x M), ``target`` and
-    ``predicted``, the class of the clean image (N), the history ``loss``, ``step`` and
-    ``backtracks``, and ``dead_start``: with lambda1 above every entry of the first gradient, V = 0
-    is stationary and nothing is learned. The attack's trace has ``code`` (N x M), ``target`` and
-    ``unclipped_l2``, ||Dv||_2 before the projection.
+    Source: frecon2021, problem 2.1 and algorithm 1; the stochastic scheme canu2021, "SADiL".
+
+    Cost: at most ``coding_iterations`` gradients to attack, and backtracks on top; with
+    unsupervised coding at most ``draws`` forward passes. To learn, about one gradient of all images
+    an iteration, two in the stochastic scheme.
+
+    Learns: ``atoms`` (M x C x H x W), ``codes`` (N x M), ``target`` and ``predicted``, the class of
+    the clean image (N), the history ``loss``, ``step`` and ``backtracks``, and ``dead_start``: with
+    lambda1 above every entry of the first gradient, V = 0 is stationary and nothing is learned.
+
+    Trace: ``code`` (N x M), ``target`` (N) and ``unclipped_l2`` (N), ||Dv||_2 before the
+    projection.
     """
+
+    randomness = "the first dictionary, mini-batches, and the codes of unsupervised coding"
 
     only_applied = frozenset(
         {"coding_iterations", "coding_tolerance", "shorten", "coding", "laplace", "draws"}

@@ -34,15 +34,22 @@ class Square(BudgetAttack):
               x' \in [0, 1]^P
 
     where m is the margin of the logits. A proposal that lowers it is kept, and all the others are
-    forgotten (Andriushchenko et al. 2020, algorithms 1 to 3). The share p of the pixels in a window
+    forgotten. The share p of the pixels in a window
     starts at ``first_share`` and is halved on their schedule. linf: the window takes one of the
     colours x -+ eps, a sign for each channel; the start is vertical stripes. l2: the window gets
     the norm of a second window, which goes back to 0, and what the budget has left over, in the
     form of a positive and a negative bump; the start is a grid of bumps. An image leaves once it is
-    adversarial. Cost: at most ``queries`` forward passes, no gradient.
+    adversarial.
 
-    The trace has ``margin`` (N), the smallest margin.
+    Source: Andriushchenko et al. 2020; weitzner2023, supplement.
+
+    Cost: no gradient, at most ``queries`` forward passes.
+
+    Trace: ``margin`` (N), the smallest margin.
     """
+
+    family = "black box"
+    randomness = "the windows and their colours"
 
     norm: Literal["linf", "l2"] = "linf"
     queries: PositiveInt = 5000
@@ -89,7 +96,7 @@ class Square(BudgetAttack):
         return Candidate(best, steps, {"margin": lowest})
 
     def _recolour(self, now, x, side, draw):
-        """A window of each image set to x -+ eps, a sign for each channel (algorithm 2)."""
+        """A window of each image set to x -+ eps, a sign for each channel."""
         channels, height, width = now.shape[1:]
         pixels = window_indices(_corner(draw, height, width, side), side, width)
         pixels = pixels[:, None].expand(-1, channels, -1)
@@ -99,7 +106,7 @@ class Square(BudgetAttack):
         return now.flatten(2).scatter(2, pixels, colour).reshape(now.shape)
 
     def _move_mass(self, now, x, side, draw):
-        """The norm of one window moved into another, in the form of bumps (algorithm 3)."""
+        """The norm of one window moved into another, in the form of bumps."""
         channels, height, width = now.shape[1:]
         d = (now - x).flatten(2)
         spare = (self.eps**2 - d.square().sum((1, 2))).clamp(min=0)

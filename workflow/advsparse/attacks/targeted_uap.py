@@ -25,16 +25,23 @@ class TargetedUAP(UniversalAttack, BudgetAttack):
     .. math:: v \leftarrow \mathrm{Proj}_{\|v\|_p \le \epsilon}(v - \alpha\,
               u(\nabla_x H(f(x + v), t)))
 
-    with the cross-entropy H, u(g) = sign(g) for linf and g / ||g||_2 for l2 (Hirano and Takemoto
-    2020, algorithm 1; weitzner2023 compares with it). The v of the pass that reached t most often
-    is kept.
+    with the cross-entropy H, u(g) = sign(g) for linf and g / ||g||_2 for l2. The v of the pass that
+    reached t most often is kept.
 
     Learns towards ``target_class`` unless targets are given, image by image. Success is counted as
-    for any attack: untargeted, unless targets are given to the attack too. ``fit`` gives
-    ``perturbation`` (1 x C x H x W), ``target`` (N) and ``success_rate``, the share of the images
-    with C_f(clip(x + v)) = t after each pass. Cost of learning: at most passes x images gradients;
-    of the attack: none.
+    for any attack: untargeted, unless targets are given to the attack too.
+
+    Source: Hirano and Takemoto 2020; weitzner2023, which compares with it.
+
+    Cost: no gradient to attack. To learn, at most passes x images gradients.
+
+    Learns: ``perturbation`` (1 x C x H x W), ``target`` (N) and ``success_rate``, the share of the
+    images with C_f(clip(x + v)) = t after each pass.
+
+    Trace: ``unclipped_l2`` (N), ||v||_2, the same for all images.
     """
+
+    randomness = "the order of the images that it learns from"
 
     norm: Literal["l2", "linf"] = "l2"
     target_class: NonNegativeInt = 0

@@ -23,15 +23,23 @@ class UAP(UniversalAttack, BudgetAttack):
     .. math:: v \leftarrow \mathrm{Proj}_{\|v\|_p \le \epsilon}(v + \Delta v_i), \qquad
               \Delta v_i = \arg\min_r \|r\|_p \text{ such that } C_f(x_i + v + r) \ne C_f(x_i),
 
-    for which any attack may stand in (Moosavi-Dezfooli et al. 2017, algorithm 1, with DeepFool;
-    frecon2021, section 4; weitzner2023 takes PGD). As in the authors' code, an image whose DeepFool
-    ran out of linearisations is skipped in that pass, its step going nowhere in particular; so is
-    one that FGSM or PGD did not fool. The v of the pass that fooled most is kept.
+    for which any attack may stand in: DeepFool as published, PGD in weitzner2023. As in the
+    authors' code, an image whose DeepFool ran out of linearisations is skipped in that pass, its
+    step going nowhere in particular; so is one that FGSM or PGD did not fool. The v of the pass
+    that fooled most is kept.
 
-    ``fit`` gives ``perturbation`` (1 x C x H x W) and ``fooling_rate``, the share of the images
-    that clip(x + v) fools after each pass. Cost of learning: at most passes x images inner attacks,
-    one of DeepFool's steps being a gradient a class; of the attack: none.
+    Source: Moosavi-Dezfooli et al. 2017; frecon2021, section 4; sun2019, section 4; weitzner2023.
+
+    Cost: no gradient to attack. To learn, at most passes x images inner attacks, one of DeepFool's
+    steps being a gradient a class.
+
+    Learns: ``perturbation`` (1 x C x H x W) and ``fooling_rate``, the share of the images that
+    clip(x + v) fools after each pass.
+
+    Trace: ``unclipped_l2`` (N), ||v||_2, the same for all images.
     """
+
+    randomness = "the order of the images that it learns from"
 
     norm: Literal["l2", "linf"] = "l2"
     fooling_rate: Share = 0.8

@@ -1,6 +1,6 @@
 """The configuration page of the documentation, generated from the JSON schema.
 
-``python -m advsparse.config.docs`` rewrites it and the schema file.
+``python -m advsparse.config.docs`` rewrites it, the page on the attacks and the schema file.
 """
 
 from __future__ import annotations
@@ -263,8 +263,15 @@ def _code(value: Any) -> str:
 
 
 def main() -> None:
-    """Write the page and the schema."""
-    for path, text in ((PAGE, configuration_page()), (SCHEMA, schema_text())):
+    """Write the pages and the schema."""
+    from advsparse.config import attack_docs
+
+    texts = {
+        PAGE: configuration_page(),
+        attack_docs.PAGE: attack_docs.attacks_page(),
+        SCHEMA: schema_text(),
+    }
+    for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
 

@@ -1,0 +1,159 @@
+"""The page on the attacks, generated from their docstrings; ``advsparse.config.docs`` writes it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import get_args
+
+from advsparse import registry
+from advsparse.attacks._fitting import UniversalAttack
+from advsparse.config import docs
+
+PAGE = Path(__file__).parents[3] / "docs" / "attacks.md"
+
+FAMILIES = (
+    *("gradient", "minimum norm", "sparse", "universal", "black box"),
+    *("ensemble", "adaptive", "control"),
+)
+"""The families, in the order of the page; others come last."""
+
+SECTIONS = ("Source", "Cost", "Learns", "Trace")
+"""The paragraphs of a docstring that begin with such a word and a colon."""
+
+_INTRODUCTION = f"""\
+<!-- Generated from the docstrings of the attacks by: {docs.COMMAND} -->
+
+# Attacks
+
+{{table}}
+## What holds for all of them
+
+- **Images** are N x C x H x W in [0, 1], labels integers, and a model returns logits. What an
+  attack proposes is projected into its ball and into [0, 1]; success and distance are measured on
+  what is returned, the distance in float64.
+- **Goal.** An untargeted attack leads away from the labels that it is given: the true ones, or the
+  model's own predictions for a fooling rate. With targets, success is to reach them. An image that
+  is adversarial from the start comes back as it is, at distance 0.
+- **Norms.** `relative_l2` is ‖x' − x‖₂ / ‖x‖₂ (sun2019, section 4); `l0` counts changed entries.
+- **Failure.** An attack within a budget returns its best effort. One that minimises the norm
+  returns the clean image at distance infinity, or with a `cutoff` its best effort within that.
+- **Batches.** No image's result depends on another's, on the batch size or on the order, beyond
+  rounding. Random numbers of an image follow from the seed and its pixels.
+- **Memory.** `memory` is a budget in bytes, 2 GiB unless told otherwise, for activations and
+  working copies; it decides how many images are attacked at once. Learning keeps to it too:
+  gradients over all images are summed over chunks. The input and the result, N x C x H x W each,
+  are not part of it, and a single image is the least an attack works on. On the CPU the budget is
+  kept by the process; on a GPU it is an estimate, and workspaces of its libraries come on top.
+- **Warnings** say that what is reported may say little of the model: it ends in a softmax, or the
+  first gradient was exactly 0. They are logged, raised as `AttackWarning`, and kept in the result,
+  in the results' metadata and in the report.
+- **Cost** is counted in gradients of an image, a forward and a backward pass each; the few forward
+  passes before and after the attack are left out. `queries` of a result counts all passes.
+- **The trace** holds arrays of N entries that one attack alone has to tell. It is empty where no
+  image needed an attack; zeros stand for single images that needed none.
+"""
+
+
+def attacks_page(kinds: tuple[str, ...] | None = None) -> str:
+    """The page as docs/attacks.md holds it."""
+    classes = {kind: registry.load("attacks", kind) for kind in kinds or registry.kinds("attacks")}
+    order = sorted(classes, key=lambda kind: (_rank(classes[kind].family), kind))
+    rows = [("Kind", "Family", "Norms", "Cost"), ("---",) * 4]
+    for kind in order:
+        cost = docs._prose(sections(classes[kind])[1].get("Cost", "")).rstrip(".")
+        cells = (f"[`{kind}`](#{kind})", classes[kind].family, _norms(classes[kind]), cost)
+        rows.append(cells)
+    table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    parts = [_INTRODUCTION.format(table=table)]
+    tables = _tables()
+    for kind in order:
+        parts += [f"## `{kind}`\n", _attack(classes[kind]), tables[kind]]
+    return "\n".join(parts)
+
+
+def sections(cls: type) -> tuple[str, dict[str, str]]:
+    """A docstring without the paragraphs of :data:`SECTIONS`, and those by their first word."""
+    rest, found = [], {}
+    for block in inspect.cleandoc(cls.__doc__ or "").split("\n\n"):
+        name, colon, text = block.partition(":")
+        if colon and name in SECTIONS:
+            found[name] = " ".join(text.split())
+        else:
+            rest.append(block)
+    return "\n\n".join(rest), found
+
+
+def norms_of(cls: type) -> tuple[str, ...]:
+    """The norms that an attack declares; none for one that leaves them to another."""
+    field = cls.__pydantic_fields__.get("norm")
+    return get_args(field.annotation) if field else ()
+
+
+def markdown(text: str) -> str:
+    """A docstring in GitHub's Markdown: formulas between dollars, literals and roles as code."""
+    blocks = []
+    for block in text.split("\n\n"):
+        if block.startswith(".. math::"):
+            # In one line: one that began with a plus would begin a list.
+            blocks.append(f"$$\n{' '.join(block.removeprefix('.. math::').split())}\n$$")
+        else:
+            blocks.append(_with_formulas(block))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _with_formulas(text: str) -> str:
+    parts = re.split(r":math:`(.+?)`", text, flags=re.DOTALL)
+    prose = [f"${part}$" if i % 2 else _prose(part) for i, part in enumerate(parts)]
+    return " ".join(part for part in prose if part).replace("$ .", "$.").replace("$ ,", "$,")
+
+
+def _prose(text: str) -> str:
+    # The last name alone of :class:`~package.module.Name`.
+    text = re.sub(r":[\w:]+:`~[\w.]*?(\w+)`", r"``\1``", text)
+    text = re.sub(r":[\w:]+:`([^`]+)`", r"``\1``", text)
+    return docs._prose(text)
+
+
+def _attack(cls: type) -> str:
+    text, found = sections(cls)
+    universal = issubclass(cls, UniversalAttack)
+    facts: Mapping[str, str] = {
+        "Source": found.get("Source", ""),
+        "Family": cls.family,
+        "Targets": "heads for them where they are given"
+        if cls.aims
+        else "ignores them; they only decide what counts as success",
+        "Universal": "yes: it learns from some images what it applies to others"
+        if universal
+        else "no",
+        "Random": cls.randomness or "nothing",
+        "Cost": found.get("Cost", ""),
+        "Learns": found.get("Learns", ""),
+        "Trace": found.get("Trace", "nothing."),
+    }
+    lines = [f"- **{name}:** {_with_formulas(value)}" for name, value in facts.items() if value]
+    lines.insert(2, f"- **Norms:** {_norms(cls)}")
+    return markdown(text) + "\n" + "\n".join(lines) + "\n"
+
+
+def _norms(cls: type) -> str:
+    return ", ".join(f"`{norm}`" for norm in norms_of(cls)) or "those of the other attack"
+
+
+def _rank(family: str) -> int:
+    return FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
+
+
+def _tables() -> dict[str, str]:
+    """The settings of each kind, as on the page on configuration, whose links lead there."""
+    variants = next(
+        schema["oneOf"] for _, schema in docs._sections() if docs._group(schema) == "attacks"
+    )
+    found = {}
+    for variant in map(docs._resolved, variants):
+        table = docs._table(variant).replace("](#", "](configuration.md#")
+        found[variant["properties"]["kind"]["const"]] = table
+    return found
