@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import get_args
 
+import pytest
 import torch
 
 from advsparse import registry
@@ -26,7 +27,7 @@ CHEAP = {
     "autoattack": {"steps": 4, "targets": 2, "queries": 8},
     "deepfool": {"steps": 10},
     "lbfgs": {"search_steps": 5, "iterations": 15},
-    "fab": {"steps": 6, "targets": 2},
+    "fab": {"steps": 6, "targets": 2, "restarts": 2},
     "pgd": {"steps": 4, "restarts": 2},
     "square": {"queries": 15},
     "scada": {"atoms": 3, "iterations": 15, "coding_iterations": 15},
@@ -168,29 +169,41 @@ ALREADY = 3
 ROUNDING = {"rtol": 0, "atol": 1e-9}
 
 
-@cache
-def setting(dtype):
+DEVICES = [
+    "cpu",
+    pytest.param(
+        "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+    ),
+]
+
+
+def setting(dtype, device="cpu"):
     """The small network, seven images and their labels, of which one is wrong."""
+    return _setting(dtype, device)  # the same objects, however it is called
+
+
+@cache
+def _setting(dtype, device):
     x = small_images(7, dtype)
     model = small_network(x)
     y = predictions(model, x)
     y[ALREADY] = (y[ALREADY] + 1) % CLASSES
-    return model, x, y
+    return model.to(device), x.to(device), y.to(device)
 
 
 @cache
-def fitted(kind, norm, dtype):
+def fitted(kind, norm, dtype, device="cpu"):
     """What a universal attack learns from those images, once for all tests; else nothing."""
     attack = build(kind, norm)
-    model, x, y = setting(dtype)
+    model, x, y = setting(dtype, device)
     return attack.fit(model, x, y) if hasattr(attack, "fit") else None
 
 
-def attacked(kind, norm, dtype=torch.float64, *, x=None, y=None, **options):
+def attacked(kind, norm, dtype=torch.float64, device="cpu", *, x=None, y=None, **options):
     """The cheap attack at ``setting``, with what it learned there, unless told otherwise."""
-    model, images, labels = setting(dtype)
+    model, images, labels = setting(dtype, device)
     x, y = images if x is None else x, labels if y is None else y
-    return run(build(kind, norm), model, x, y, fit=fitted(kind, norm, dtype), **options)
+    return run(build(kind, norm), model, x, y, fit=fitted(kind, norm, dtype, device), **options)
 
 
 def assert_same(one, other, order=slice(None), **tolerance):
