@@ -9,7 +9,9 @@ from typing import get_args
 import torch
 
 from advsparse import registry
-from advsparse.attacks._base import BudgetAttack, UniversalAttack
+from advsparse.attacks._base import BudgetAttack
+from advsparse.attacks._fitting import UniversalAttack
+from advsparse.attacks._oracle import bytes_per_image, undisturbed
 
 SHAPE, CLASSES = (3, 8, 8), 4
 """What the small networks take and tell apart."""
@@ -67,6 +69,12 @@ def run(attack, model, x, y, target=None, *, fit=None, rng=0, **options):
             fit = attack.fit(model, x, y, target, rng=rng)
         options["fit"] = fit
     return attack(model, x, y, target, rng=rng, **options)
+
+
+def need(attack, model, x) -> int:
+    """Bytes that an attack on ``model`` takes for each image of ``x``, for CLASSES classes."""
+    with undisturbed(model, x.device):
+        return attack._need(bytes_per_image(model, x[:1]), x[:1], CLASSES)
 
 
 def affine(weights: torch.Tensor, bias: torch.Tensor) -> torch.nn.Module:
@@ -209,6 +217,31 @@ def affine_setting():
     y = predictions(model, x)
     assert not y.any()
     return model, x, y
+
+
+_DUAL = {"l2": 2, "linf": 1}
+"""Order of the norm dual to that of a perturbation."""
+
+
+def distances_to_boundaries(model, x, norm):
+    """The distance of each image (rows) from its boundary with each class (columns), exact."""
+    with torch.no_grad():
+        gap = model(x)[:, :1] - model(x)
+    weights = model[1].weight.detach()
+    size = torch.linalg.vector_norm(weights[:1] - weights, ord=_DUAL[norm], dim=1)
+    return torch.where(size > 0, gap / size, torch.inf)
+
+
+def distance_to_class(model, image, target, norm):
+    """The distance of an image from the polyhedron where ``target`` wins, by cvxpy."""
+    import cvxpy as cp
+
+    weights, bias = (p.detach().numpy() for p in model[1].parameters())
+    d = cp.Variable(image.numel())
+    logits = weights @ (image.flatten().numpy() + d) + bias
+    length = cp.norm(d, {"l2": 2, "linf": "inf"}[norm])
+    problem = cp.Problem(cp.Minimize(length), [logits[target] >= logits])
+    return problem.solve(solver=cp.CLARABEL)
 
 
 def foolbox(attack, model, x, y, eps=None):

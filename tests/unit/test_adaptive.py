@@ -17,6 +17,7 @@ from models_for_tests import (
     assert_same,
     batch_sizes,
     build,
+    need,
     norms_of,
     predictions,
     setting,
@@ -26,10 +27,10 @@ from models_for_tests import (
 from sklearn.datasets import load_digits
 
 from advsparse import registry
-from advsparse.attacks._base import UniversalAttack
 from advsparse.attacks._checks import AttackWarning
 from advsparse.attacks._eot import Expectation
-from advsparse.attacks._oracle import Oracle, bytes_per_image, undisturbed
+from advsparse.attacks._fitting import UniversalAttack
+from advsparse.attacks._oracle import Oracle, undisturbed
 from advsparse.attacks.adaptive import Adaptive
 from advsparse.attacks.fgsm import FGSM
 from advsparse.attacks.pgd import PGD
@@ -253,8 +254,7 @@ def test_without_a_defence_it_is_the_other_attack_bit_for_bit(kind):
 def test_images_do_not_feel_their_batch(kind, defence):
     model, x, y = setting(torch.float64)
     attack, defended = adaptive(kind), defence.wrap(model)
-    with undisturbed(defended, x.device):
-        need = 4 * bytes_per_image(defended.adapted("declared", 3), x[:1])
+    one = need(attack.attack, defended.adapted("declared", 3), x)
     y = y.clone()
     y[:ALREADY] = predictions(defended, x)[:ALREADY]
     together = attack(defended, x, y)
@@ -262,7 +262,7 @@ def test_images_do_not_feel_their_batch(kind, defence):
     order = torch.tensor([6, 0, 5, 2, 4, ALREADY, 1])
     assert_same(attack(defended, x[order], y[order]), together, order, **ROUNDING)
     with batch_sizes(defended) as seen:
-        parts = attack(defended, x, y, memory=2 * need + 1)
+        parts = attack(defended, x, y, memory=2 * one + 1)
     assert max(seen) == 2, "draws do not add to the batch"
     assert_same(parts, together, **ROUNDING)
     for i in range(len(x)):

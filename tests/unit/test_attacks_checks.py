@@ -18,8 +18,8 @@ from models_for_tests import (
     small_images,
 )
 
-from advsparse.attacks._base import UniversalAttack
 from advsparse.attacks._checks import AttackWarning, looks_like_softmax
+from advsparse.attacks._fitting import UniversalAttack
 
 BLIND = ("noise", "square")
 """Attacks that take no gradient."""
@@ -102,4 +102,5 @@ def test_learning_warns_too():
     dead = affine(torch.zeros(CLASSES, x[0].numel()), torch.arange(4.0))
     y = torch.full((len(x),), 3)
     with pytest.warns(AttackWarning, match=r"^UAP: the first gradient was exactly 0"):
-        build("uap", "l2").fit(dead, x, y)
+        fit = build("uap", "l2").fit(dead, x, y)
+    assert "was exactly 0 for 7 of 7 images" in "".join(fit.warnings)

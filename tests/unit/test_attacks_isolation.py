@@ -20,6 +20,7 @@ from models_for_tests import (
     attacked,
     batch_sizes,
     build,
+    need,
     predictions,
     run,
     setting,
@@ -27,7 +28,7 @@ from models_for_tests import (
     small_network,
 )
 
-from advsparse.attacks._oracle import bytes_per_image, undisturbed
+from advsparse.attacks._oracle import bytes_per_image
 
 RANDOM = (
     "adaptive",
@@ -61,10 +62,9 @@ def test_images_do_not_feel_their_batch(kind, norm):
 @each_attack
 def test_memory_bounds_the_batch_and_nothing_else(kind, norm):
     model, x, _ = setting(torch.float64)
-    with undisturbed(model, x.device):
-        need = 4 * bytes_per_image(model, x[:1])
+    one = need(build(kind, norm), model, x)
     together = attacked(kind, norm)
-    for memory, largest in ((1, 1), (2 * need + 1, 2), (3 * need, 3)):
+    for memory, largest in ((1, 1), (2 * one + 1, 2), (3 * one, 3)):
         with batch_sizes(model) as seen:
             parts = attacked(kind, norm, memory=memory)
         assert max(seen) == largest

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from models_for_tests import affine, affine_setting, predictions
+from models_for_tests import affine, affine_setting, distance_to_class, predictions
 from scipy.optimize import minimize
-from test_attacks_oracles import distance_to_class
 
 from advsparse.attacks._box_lbfgs import minimise
 from advsparse.attacks.lbfgs import LBFGS

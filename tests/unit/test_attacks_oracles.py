@@ -2,38 +2,22 @@
 
 from __future__ import annotations
 
-import cvxpy as cp
 import foolbox as fb
 import pytest
 import torch
-from models_for_tests import affine_setting, foolbox, measured, predictions
+from models_for_tests import (
+    affine_setting,
+    distance_to_class,
+    distances_to_boundaries,
+    foolbox,
+    measured,
+    predictions,
+)
 
 from advsparse.attacks._losses import margin
 from advsparse.attacks.cw import CW
 from advsparse.attacks.deepfool import DeepFool, nearest_boundary
 from advsparse.attacks.fgsm import FGSM
-
-ORDER = {"l2": 2, "linf": 1}
-"""The norm dual to that of a perturbation."""
-
-
-def distances_to_boundaries(model, x, norm):
-    """The distance of each image (rows) from its boundary with each class (columns), exact."""
-    with torch.no_grad():
-        gap = model(x)[:, :1] - model(x)
-    weights = model[1].weight.detach()
-    size = torch.linalg.vector_norm(weights[:1] - weights, ord=ORDER[norm], dim=1)
-    return torch.where(size > 0, gap / size, torch.inf)
-
-
-def distance_to_class(model, image, target, norm):
-    """The distance of an image from the polyhedron where ``target`` wins, by cvxpy."""
-    weights, bias = (p.detach().numpy() for p in model[1].parameters())
-    d = cp.Variable(image.numel())
-    logits = weights @ (image.flatten().numpy() + d) + bias
-    length = cp.norm(d, {"l2": 2, "linf": "inf"}[norm])
-    problem = cp.Problem(cp.Minimize(length), [logits[target] >= logits])
-    return problem.solve(solver=cp.CLARABEL)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

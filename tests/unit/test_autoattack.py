@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import warnings
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,13 @@ from oracles.autoattack_expected import digest, network_and_images
 EXPECTED = json.loads(
     (Path(__file__).parents[1] / "oracles" / "autoattack_expected.json").read_text()
 )
-CHECKS = ("randomised", "softmax_output", "zero_gradient", "black_box_won")
+CHECKS = {
+    "randomised": "the output changes from pass to pass",
+    "softmax_output": "appears to end in softmax",
+    "zero_gradient": "the first gradient was exactly 0",
+    "black_box_won": "where no gradient attack did",
+}
+"""The self-checks, as the trace calls them, and words of the sentence that each warns with."""
 
 
 class Wrapped(torch.nn.Module):
@@ -32,13 +39,17 @@ class Wrapped(torch.nn.Module):
 
 
 def warned(caplog, attack, model, x, y):
-    """The result, and the self-checks that the log warns of."""
+    """The result, and the self-checks that the log and the result warn of."""
     caplog.clear()
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING), warnings.catch_warnings(record=True):
         result = attack(model, x, y)
     messages = [record.getMessage() for record in caplog.records]
-    names = {name for name in CHECKS if any(m.startswith(f"{name}: ") for m in messages)}
-    assert names == {name for name in CHECKS if result.trace[name].any()}
+    assert messages == [f"AutoAttack: {sentence}" for sentence in result.warnings]
+    names = {name for name, words in CHECKS.items() if words in "".join(messages)}
+    assert len(names) == len(messages), "each says what it is about"
+    # Probabilities are a sign where all outputs are.
+    seen = {name for name in CHECKS if result.trace[name].any()}
+    assert names <= seen and seen - names <= {"softmax_output"}
     return result, names
 
 

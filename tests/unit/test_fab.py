@@ -6,8 +6,13 @@ import cvxpy as cp
 import numpy as np
 import pytest
 import torch
-from models_for_tests import affine_setting, measured, predictions
-from test_attacks_oracles import distance_to_class, distances_to_boundaries
+from models_for_tests import (
+    affine_setting,
+    distance_to_class,
+    distances_to_boundaries,
+    measured,
+    predictions,
+)
 
 from advsparse.attacks._box_projections import step_to_hyperplane
 from advsparse.attacks.deepfool import DeepFool

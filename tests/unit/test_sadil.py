@@ -6,7 +6,7 @@ import pytest
 import torch
 from models_for_tests import affine, batch_sizes, small_images, small_network
 
-from advsparse.attacks._adversarial_dictionary import Problem, project_atoms
+from advsparse.attacks._dictionary_problem import Problem, project_atoms
 from advsparse.attacks._stochastic_dictionary import learn
 from advsparse.attacks.scada import SCADA
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from models_for_tests import predictions
 
-from advsparse.attacks._base import Fit
+from advsparse.attacks._fitting import Fit
 from advsparse.attacks.scada import SCADA
 from advsparse.seeding import Random
 

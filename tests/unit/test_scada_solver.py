@@ -8,14 +8,8 @@ import pytest
 import torch
 from models_for_tests import affine, small_images, small_network
 
-from advsparse.attacks._adversarial_dictionary import (
-    Problem,
-    StepRule,
-    encode,
-    learn,
-    project_atoms,
-    soft_threshold,
-)
+from advsparse.attacks._adversarial_dictionary import StepRule, encode, learn
+from advsparse.attacks._dictionary_problem import Problem, project_atoms, soft_threshold
 
 SEARCH = {"shrink": 0.5, "halvings": 30}
 

@@ -9,7 +9,7 @@ import torch
 from models_for_tests import ROUNDING, assert_same, predictions, setting
 
 from advsparse.attacks import _laplace
-from advsparse.attacks._base import Fit
+from advsparse.attacks._fitting import Fit
 from advsparse.attacks.scada import SCADA
 from advsparse.seeding import Random
 

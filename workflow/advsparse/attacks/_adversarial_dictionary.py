@@ -6,57 +6,22 @@ The problem, over a dictionary D (P x M, columns d_m) and codes V (M x N, column
     subject to  ||d_m||_2 <= 1
 
 Here codes are rows, N x M, as images are. F is the smooth part (the last two terms), Omega the
-first term with the constraint. All sums over images are taken in float64.
+first term with the constraint.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from advsparse.attacks._dictionary_problem import Problem, Smooth, project_atoms, soft_threshold
 from advsparse.lazy import torch
 
 logger = logging.getLogger(__name__)
 
-Logits = Callable[..., "torch.Tensor"]
-
 _FEASIBLE = 1e-4
 """How far rounding may take the norm of an atom above 1."""
-
-
-def soft_threshold(v: torch.Tensor, threshold: float | torch.Tensor) -> torch.Tensor:
-    """The proximity operator of threshold ||.||_1: argmin_u ||u - v||^2 / 2 + threshold ||u||_1."""
-    return v.sign() * (v.abs() - threshold).clamp(min=0)
-
-
-def project_atoms(d: torch.Tensor) -> torch.Tensor:
-    """Each column of ``d`` (P x M) moved to the nearest point of the unit l2 ball."""
-    return d / d.norm(dim=0).clamp(min=1)
-
-
-@dataclass(frozen=True)
-class Problem:
-    """The images, targets and weights of the problem, and its smooth part."""
-
-    logits: Logits
-    x: torch.Tensor
-    target: torch.Tensor
-    lambda1: float
-    lambda2: float
-
-    def smooth(self, d: torch.Tensor, v: torch.Tensor, rows: torch.Tensor | None = None):
-        """F image by image (float64, N), with the perturbations it hangs from, to differentiate."""
-        x, target = (self.x, self.target) if rows is None else (self.x[rows], self.target[rows])
-        e = (v @ d.T).requires_grad_()
-        logits = self.logits(x + e.reshape(x.shape), rows)
-        entropy = torch.nn.functional.cross_entropy(logits, target, reduction="none")
-        return self.lambda2 * e.square().sum(1).double() + entropy.double(), e
-
-    def penalty(self, v: torch.Tensor) -> torch.Tensor:
-        """lambda1 ||v_i||_1 of each image, float64."""
-        return self.lambda1 * v.abs().sum(1).double()
 
 
 @dataclass
@@ -117,16 +82,15 @@ def learn(
     end: from V = 0 the gradient in D is 0, and V leaves 0 only where a gradient exceeds lambda1.
     """
     v = problem.x.new_zeros(len(problem.x), d.shape[1])
-    value, e = problem.smooth(d, v)
-    loss = float((value.detach() + problem.penalty(v)).sum())
+    smooth = Smooth(problem, d, v)
+    loss = float((smooth.value + problem.penalty(v)).sum())
     if float(d.norm(dim=0).max()) > 1 + _FEASIBLE:
         loss = math.inf
     history = History(loss=[loss])
     gamma, dead = rule.initial, False
     old = None
     for k in range(iterations):
-        (slope,) = torch.autograd.grad(value.sum(), e)
-        gradients = (slope.T @ v, slope @ d)
+        gradients = smooth.gradients()
         if k == 0 and float(gradients[1].abs().max()) <= problem.lambda1:
             d, dead = project_atoms(d), True
             break
@@ -146,8 +110,8 @@ def learn(
         accepted, s = None, 1.0
         for failures in range(halvings):
             trial = (d + s * moves[0], v + s * moves[1])
-            value, e = problem.smooth(*trial)
-            new = float((value.detach() + problem.penalty(trial[1])).sum())
+            smooth = Smooth(problem, *trial)
+            new = float((smooth.value + problem.penalty(trial[1])).sum())
             if new <= loss + shrink * s * h:
                 accepted, backtracks = trial, failures
                 break

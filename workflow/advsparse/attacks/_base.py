@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
-from typing import ClassVar
+from typing import NamedTuple
 
 from advsparse.attacks import _checks
 from advsparse.attacks._eot import as_attacked
@@ -27,7 +27,8 @@ from advsparse.threat import Norm, Threat
 logger = logging.getLogger(__name__)
 
 MEMORY = 2 * 2**30
-"""Bytes that an attack may take for activations and working copies, unless told otherwise."""
+"""Bytes that an attack may take for activations and working copies, unless told otherwise: neither
+its input nor what it returns is among them, and one image at a time is the least it can do."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,20 @@ class Candidate:
 
 
 Perturb = Callable[..., Candidate]
+
+
+class Prepared(NamedTuple):
+    """What a call and a fit go by, once their arguments have been checked."""
+
+    x: torch.Tensor
+    """The images, without a graph."""
+    rng: Random
+    logits: torch.Tensor
+    """Of the first image, 1 x K."""
+    at_once: int
+    """How many images fit into memory at once."""
+    block: int
+    """How many images passes are best made of."""
 
 
 @settings
@@ -101,7 +116,8 @@ class Attack(ABC):
 
         x: N x C x H x W in [0, 1], float32 or float64; y: N labels, int64, which an untargeted
         attack leads away from (the model's own predictions, to measure a fooling rate);
-        target: N labels to be reached instead; rng: a seed; memory: bytes for activations.
+        target: N labels to be reached instead; rng: a seed; memory: bytes that it may take besides
+        its input and its result, unless a single image needs more.
 
         An image that is adversarial already comes back as it is, at distance 0.
 
@@ -111,25 +127,50 @@ class Attack(ABC):
         return self._run(self.perturb, model, x, y, target, rng, memory)
 
     def _run(self, perturb: Perturb, model, x, y, target, rng, memory) -> Result:
-        rng, x = rng if isinstance(rng, Random) else Random(rng), x.detach()
-        with undisturbed(model, x.device):
-            _checks.check_arguments(model, x, y, target)
-            per_image = bytes_per_image(model, x[:1])
-            size = max(1, memory // (4 * per_image))
-            block = favoured_block(x.device, per_image)
-            chunks, flags = [], []
+        with self._prepared(model, x, y, target, rng, memory) as ready:
+            x, rng, size = ready.x, ready.rng, ready.at_once
+            whole = _Whole(x)
             for start in range(0, len(x), size):
                 part = slice(start, start + size)
                 goal = None if target is None else target[part]
-                chunk, seen = self._chunk(perturb, model, x[part], y[part], goal, rng, block)
-                chunks.append(chunk)
-                flags.append(seen)
+                found = self._chunk(perturb, model, x[part], y[part], goal, rng, ready.block)
+                whole.put(part, *found)
                 done = min(start + size, len(x))
-                fooled = sum(int(chunk.success.sum()) for chunk in chunks)
+                fooled = int(whole.result.success[:done].sum())
                 logger.info("%d of %d images attacked, %d fooled", done, len(x), fooled)
-        found = _checks.warnings_of(*map(torch.cat, zip(*flags, strict=True)))
+        found = _checks.warnings_of(*whole.flags) + self._suspicions(whole.result)
         _checks.report(type(self).__name__, found)
-        return _join(chunks, found)
+        return replace(whole.result, warnings=found)
+
+    @contextmanager
+    def _prepared(self, model, x, y, target, rng, memory) -> Iterator[Prepared]:
+        """Checked arguments, and a model that is as it was afterwards."""
+        rng, x = rng if isinstance(rng, Random) else Random(rng), x.detach()
+        with undisturbed(model, x.device):
+            logits = _checks.check_arguments(model, x, y, target)
+            kept = bytes_per_image(model, x[:1])
+            at_once = max(1, memory // self._need(kept, x[:1], logits.shape[1]))
+            yield Prepared(x, rng, logits, at_once, favoured_block(x.device, kept))
+
+    def _need(self, kept: int, x: torch.Tensor, classes: int) -> int:
+        """Bytes that the attack takes for each image like the single one of ``x``.
+
+        That is four times what the network keeps for a backward pass, which also covers what comes
+        and goes within the passes, and the attack's own copies of the image.
+        """
+        return 4 * kept + self._copies(classes, x.numel()) * x.nbytes
+
+    def _copies(self, classes: int, size: int) -> int:
+        """Copies of an image with ``size`` entries that the attack works with at once.
+
+        Measured as the growth of the process, and so with what the allocator holds back; copies in
+        float64 count twice.
+        """
+        return 28
+
+    def _suspicions(self, result: Result) -> tuple[str, ...]:
+        """Sentences of this attack alone on why ``result`` is not to be trusted."""
+        return ()
 
     def _chunk(self, perturb: Perturb, model, x, y, target, rng, block):
         """The result for some images, and what :func:`_checks.warnings_of` asks about them."""
@@ -241,75 +282,39 @@ class PenaltyAttack(_NormAttack):
         return Threat(norm=self.norm)
 
 
-@dataclass(frozen=True)
-class Fit:
-    """What a universal attack has learned: named arrays, its learning history among them."""
-
-    arrays: Mapping[str, torch.Tensor]
-    warnings: tuple[str, ...] = ()
-    """Signs that learning cannot be trusted with this model, a sentence each."""
-
-
-class UniversalAttack(ABC):
-    """Mixin of an attack that learns from some images what it then applies to others."""
-
-    only_applied: ClassVar[frozenset[str]] = frozenset()
-    """Names of the settings that :meth:`fit` does not read: changing them learns nothing anew."""
-
-    @abstractmethod
-    def learn(
-        self,
-        oracle: Oracle,
-        x: torch.Tensor,
-        y: torch.Tensor,
-        target: torch.Tensor | None,
-        rng: Random,
-    ) -> Fit:
-        """Learn from all images of ``x`` at once."""
-
-    def fit(
-        self,
-        model: torch.nn.Module,
-        x: torch.Tensor,
-        y: torch.Tensor,
-        target: torch.Tensor | None = None,
-        *,
-        rng: Random | int = 0,
-    ) -> Fit:
-        """Learn from the images ``x``; arguments and errors as for a call."""
-        rng, x = rng if isinstance(rng, Random) else Random(rng), x.detach()
-        with undisturbed(model, x.device):
-            logits = _checks.check_arguments(model, x, y, target)
-            oracle = Oracle(model, len(x))
-            fit = self.learn(oracle, x, y, target, rng)
-        softmax = _checks.looks_like_softmax(logits)
-        found = _checks.warnings_of(softmax, oracle.differentiated, oracle.zero)
-        _checks.report(type(self).__name__, found)
-        return replace(fit, warnings=found)
-
-    def __call__(self, model, x, y, target=None, *, fit: Fit, rng=0, memory=MEMORY) -> Result:
-        """Attack with what :meth:`fit` has learned; see :meth:`Attack.__call__`."""
-        return self._run(partial(self.perturb, fit=fit), model, x, y, target, rng, memory)
-
-
 def _succeeds(logits, y, target):
     prediction = logits.argmax(1)
     return prediction != y if target is None else prediction == target
 
 
-def _join(chunks: list[Result], found: tuple[str, ...]) -> Result:
-    def cat(name):
-        return torch.cat([getattr(chunk, name) for chunk in chunks])
+class _Whole:
+    """The result for all images, into which those of chunks are put.
 
-    # A chunk none of whose images needed an attack has no trace: zeros stand for it.
-    names = {name: values for chunk in chunks for name, values in chunk.trace.items()}
-    trace = {
-        name: torch.cat(
-            [
-                chunk.trace.get(name, like.new_zeros(len(chunk.x), *like.shape[1:]))
-                for chunk in chunks
-            ]
+    All of it is there before the first chunk: what a chunk leaves behind would lie between the
+    large blocks that it frees, which the allocator then cannot give to the next one.
+    """
+
+    def __init__(self, x: torch.Tensor) -> None:
+        def empty(dtype):
+            return torch.empty(len(x), dtype=dtype, device=x.device)
+
+        self.result = Result(
+            torch.empty_like(x, memory_format=torch.contiguous_format),
+            empty(torch.bool),
+            empty(torch.float64),
+            torch.empty(len(x), dtype=torch.int64),
+            empty(torch.int64),
         )
-        for name, like in names.items()
-    }
-    return Result(*map(cat, ("x", "success", "distance", "queries", "steps")), trace, found)
+        self.flags = torch.empty((3, len(x)), dtype=torch.bool)
+
+    def put(self, part: slice, chunk: Result, flags: tuple[torch.Tensor, ...]) -> None:
+        for name in ("x", "success", "distance", "queries", "steps"):
+            getattr(self.result, name)[part] = getattr(chunk, name)
+        for row, values in zip(self.flags, flags, strict=True):
+            row[part] = values
+        for name, values in chunk.trace.items():
+            if name not in self.result.trace:
+                # Zeros stand for chunks none of whose images needed an attack: they have no trace.
+                shape = (len(self.result.x), *values.shape[1:])
+                self.result.trace[name] = values.new_zeros(shape)
+            self.result.trace[name][part] = values

@@ -20,7 +20,7 @@ from advsparse.lazy import torch
 Evaluate = Callable[..., "tuple[torch.Tensor, torch.Tensor]"]
 """(z, rows) to values (float64, N) and gradients (N x P): z is N x P, rows the images it holds."""
 
-_PAIRS = 8
+PAIRS = 8
 """Pairs (s, y) that are remembered."""
 
 _ARMIJO = 1e-4
@@ -71,7 +71,7 @@ class _State:
 
     def __init__(self, z, value, gradient, bounds) -> None:
         self.z, self.f, self.g, self.bounds = z, value, gradient, bounds
-        self.s = z.new_zeros((_PAIRS, *z.shape))
+        self.s = z.new_zeros((PAIRS, *z.shape))
         self.y = torch.zeros_like(self.s)
         self.t = z.new_ones(len(z))
         self.halvings = torch.zeros(len(z), dtype=torch.int64, device=z.device)
@@ -112,14 +112,14 @@ class _State:
         usable = sy > 1e-10 * yy
         rho = torch.where(usable, 1 / sy.clamp(min=torch.finfo(sy.dtype).tiny), 0.0)
         scale = _LONGEST / q.norm(dim=1).clamp(min=_LONGEST)
-        for k in range(_PAIRS):  # the last usable pair decides
+        for k in range(PAIRS):  # the last usable pair decides
             scale = torch.where(usable[k], sy[k] / yy[k], scale)
-        alpha = [None] * _PAIRS
-        for k in reversed(range(_PAIRS)):
+        alpha = [None] * PAIRS
+        for k in reversed(range(PAIRS)):
             alpha[k] = rho[k] * (s[k] * q).sum(1)
             q = q - alpha[k][:, None] * y[k]
         q = scale[:, None] * q
-        for k in range(_PAIRS):
+        for k in range(PAIRS):
             beta = rho[k] * (y[k] * q).sum(1)
             q = q + (alpha[k] - beta)[:, None] * s[k]
         return -q * free

@@ -25,12 +25,20 @@ class Oracle:
     ``rows`` names the images of the chunk that a batch holds; none means all, in order. Of each
     image's first gradient it is noted whether it is exactly 0 (``zero``), once there is one
     (``differentiated``); both are bool of shape N. ``block`` is the number of images that passes
-    over all of them are best made of, where that is the attack's to choose.
+    over all of them are best made of, where that is the attack's to choose; of more images than a
+    chunk has, when an attack learns, ``at_once`` fit into memory.
     """
 
-    def __init__(self, model: torch.nn.Module, count: int, block: int | None = None) -> None:
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        count: int,
+        block: int | None = None,
+        at_once: int | None = None,
+    ) -> None:
         self.model = model
         self.block = block or max(count, 1)
+        self.at_once = at_once or max(count, 1)
         self.queries = torch.zeros(count, dtype=torch.int64)
         self.differentiated = torch.zeros(count, dtype=torch.bool)
         self.zero = torch.zeros(count, dtype=torch.bool)
@@ -88,6 +96,10 @@ class Oracle:
         """Logits N x K, and their gradients in ``x``, N x K x C x H x W."""
         logits, gradients = self.gradients(x, lambda z: list(z.unbind(1)), rows)
         return logits, torch.stack(gradients, dim=1)
+
+    def zero_gradient(self) -> torch.Tensor:
+        """Whether the first gradient of each image was exactly 0, bool of shape N."""
+        return self.zero[self._rows]
 
     def _count(self, rows, passes) -> torch.Tensor:
         chosen = self._rows if rows is None else self._rows[rows.cpu()]

@@ -11,7 +11,7 @@ import numpy as np
 
 from advsparse import registry
 from advsparse.artifacts import read_arrays
-from advsparse.attacks._base import Fit, UniversalAttack
+from advsparse.attacks._fitting import Fit, UniversalAttack
 from advsparse.data._io import load_dataset
 from advsparse.data._selection import choose
 from advsparse.jobs import Job

@@ -15,12 +15,8 @@ from __future__ import annotations
 
 import logging
 
-from advsparse.attacks._adversarial_dictionary import (
-    History,
-    Problem,
-    project_atoms,
-    soft_threshold,
-)
+from advsparse.attacks._adversarial_dictionary import History
+from advsparse.attacks._dictionary_problem import Problem, Smooth, project_atoms, soft_threshold
 from advsparse.lazy import torch
 
 logger = logging.getLogger(__name__)
@@ -43,8 +39,8 @@ def learn(
     for each. In pass k the step on V is gamma_k = initial_step / (1 + k)^decay, that on D
     ``dictionary_step`` times as large. No step is searched for: the loss may rise.
 
-    Only a mini-batch of images is ever in the network. Returns also the history, whose entries are
-    those of passes, and whether V = 0 at the end.
+    Only a mini-batch of images is ever in the network, or the part of it that fits into memory.
+    Returns also the history, whose entries are those of passes, and whether V = 0 at the end.
     """
     count = len(problem.x)
     v = problem.x.new_zeros(count, d.shape[1])
@@ -54,10 +50,11 @@ def learn(
         order = torch.randperm(count, generator=generator).to(v.device)
         for rows in order.split(batch_size):
             scale = count / len(rows)
-            slope = scale * _slope(problem, d, v, rows)
-            d = project_atoms(d - gamma * dictionary_step * (slope.T @ v[rows]))
+            in_d, _ = Smooth(problem, d, v[rows], rows).gradients()
+            d = project_atoms(d - gamma * dictionary_step * scale * in_d)
+            _, in_v = Smooth(problem, d, v[rows], rows).gradients()
             moved = v.clone()
-            moved[rows] -= gamma * scale * (_slope(problem, d, v, rows) @ d)
+            moved[rows] -= gamma * scale * in_v
             # The penalty is on all codes, whether their image is in the mini-batch or not.
             v = soft_threshold(moved, gamma * problem.lambda1)
         history.loss.append(_loss(problem, d, v, batch_size))
@@ -68,16 +65,10 @@ def learn(
     return d, v, history, not bool(v.any())
 
 
-def _slope(problem, d, v, rows):
-    """dF_i/d(D v_i) for the images ``rows``, |B| x P."""
-    value, e = problem.smooth(d, v[rows], rows)
-    return torch.autograd.grad(value.sum(), e)[0]
-
-
 def _loss(problem, d, v, batch_size):
     """L(D, V), float64, a mini-batch at a time."""
     total = float(problem.penalty(v).sum())
     with torch.no_grad():
         for rows in torch.arange(len(v), device=v.device).split(batch_size):
-            total += float(problem.smooth(d, v[rows], rows)[0].sum())
+            total += float(Smooth(problem, d, v[rows], rows).value.sum())
     return total

@@ -9,7 +9,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from advsparse.attacks._base import Candidate, Fit
+from advsparse.attacks._base import Candidate
+from advsparse.attacks._fitting import Fit
 from advsparse.attacks._losses import cross_entropy, direction
 from advsparse.attacks.deepfool import nearest_boundary
 from advsparse.lazy import torch
@@ -54,7 +55,7 @@ def learn(oracle, x, y, target, step: Step, *, norm, eps, passes, rate, generato
         v = _one_pass(oracle, x, y, target, step, ball, v, order)
         fooled = [
             adversarial(oracle.logits((x[rows] + v).clamp(0, 1), rows), *_of(rows, y, target))
-            for rows in torch.arange(len(x)).split(_BATCH)
+            for rows in torch.arange(len(x)).split(min(_BATCH, oracle.at_once))
         ]
         rates.append(torch.cat(fooled).float().mean().item())
         logger.info("pass %d of %d: rate %.3f", number, passes, rates[-1])
@@ -68,7 +69,7 @@ def learn(oracle, x, y, target, step: Step, *, norm, eps, passes, rate, generato
 def _one_pass(oracle, x, y, target, step, ball, v, order):
     origin, done = torch.zeros_like(v), 0
     while done < len(order):
-        rows = order[done : done + _AHEAD]
+        rows = order[done : done + min(_AHEAD, oracle.at_once)]
         fooled = adversarial(oracle.logits(x[rows] + v, rows), *_of(rows, y, target))
         for i, is_fooled in zip(rows.split(1), fooled.tolist(), strict=True):
             done += 1
@@ -122,7 +123,7 @@ def _jacobian(oracle, x, classes):
     costs more, as a single image hardly fills a processor.
     """
     gradients = []
-    for part in torch.arange(classes, device=x.device).split(_COPIES):
+    for part in torch.arange(classes, device=x.device).split(min(_COPIES, oracle.at_once)):
         copies = x.detach().repeat(len(part), 1, 1, 1).requires_grad_()
         # All of them are passes for the one image of the oracle.
         z = oracle.differentiable(copies, torch.zeros(len(part), dtype=torch.int64))

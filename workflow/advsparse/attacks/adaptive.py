@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator
 
 from advsparse import registry
-from advsparse.attacks._base import Attack, Candidate, UniversalAttack
+from advsparse.attacks._base import Attack, Candidate
+from advsparse.attacks._fitting import UniversalAttack
 from advsparse.lazy import torch
 from advsparse.registry import Plugin
 from advsparse.settings import PositiveInt, settings

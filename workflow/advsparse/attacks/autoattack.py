@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Literal
 
+from advsparse.attacks import _checks
 from advsparse.attacks._base import BudgetAttack, Candidate
 from advsparse.attacks._confirm import fooled
 from advsparse.attacks._losses import cross_entropy
@@ -23,17 +24,13 @@ STAGES = ("apgd_ce", "apgd_t", "fab_t", "square")
 _SAME = 1e-4
 """Share of the largest logit by which two passes may differ: rounding, not randomness."""
 
-_WARNINGS = {
-    "randomised": "{} of {} images: the output changes from pass to pass. Use expectation over "
-    "transformations (EOT): a randomised defence is stronger here than it is",
-    "softmax_output": "{} of {} images: the outputs are probabilities. A softmax at the end "
-    "hides gradients: give the attack the logits",
-    "zero_gradient": "{} of {} images: the gradient of the cross-entropy is 0. Gradients may be "
-    "masked: use an adaptive attack (BPDA), or a loss that does not saturate",
-    "black_box_won": "{} of {} images: Square, which needs no gradient, fooled where no gradient "
-    "attack did. Gradients may be masked: use an adaptive attack",
+_SUSPICIONS = {
+    "randomised": "the output changes from pass to pass for {} of {} images: a randomised defence "
+    "looks stronger here than it is; use expectation over transformations (EOT)",
+    "black_box_won": "Square, which needs no gradient, fooled {} of {} images where no gradient "
+    "attack did: gradients may be masked; use an adaptive attack (BPDA)",
 }
-"""What each self-check found, as the log says it; the keys are names in the trace."""
+"""What the self-checks of this attack alone say; the keys are names in the trace."""
 
 
 @settings
@@ -47,8 +44,8 @@ class AutoAttack(BudgetAttack):
     at least 4 classes. Cost: at most (1 + targets) x steps gradients of APGD, about as many of FAB
     and half as many again, and ``queries`` forward passes.
 
-    Four self-checks say, image by image, when the evaluation is not to be trusted; they are logged
-    as warnings and stand in the trace (each N, bool): ``randomised``, two passes differ;
+    Four self-checks say, image by image, when the evaluation is not to be trusted; they are among
+    the warnings and stand in the trace (each N, bool): ``randomised``, two passes differ;
     ``softmax_output``, the outputs are non-negative and sum to 1; ``zero_gradient``, the
     cross-entropy has no gradient at the clean image; ``black_box_won``, only Square fooled.
     ``broken_by`` (N) is the number of the stage that fooled, from 1, and 0 where none did.
@@ -74,14 +71,8 @@ class AutoAttack(BudgetAttack):
         )
         return dict(zip(STAGES, attacks, strict=True))
 
-    def __call__(self, model, x, y, target=None, **options):
-        """Attack, then warn of what the self-checks found; see :meth:`Attack.__call__`."""
-        result = super().__call__(model, x, y, target, **options)
-        for name, text in _WARNINGS.items():
-            count = int(result.trace[name].sum()) if name in result.trace else 0
-            if count:
-                logger.warning("%s: %s", name, text.format(count, len(x)))
-        return result
+    def _copies(self, classes, size):
+        return max(attack._copies(classes, size) for attack in self.stages().values())
 
     def perturb(self, oracle, x, y, target, rng) -> Candidate:
         trace = self._check(oracle, x, y, target)
@@ -113,16 +104,24 @@ class AutoAttack(BudgetAttack):
 
     def _check(self, oracle, x, y, target) -> dict[str, torch.Tensor]:
         """The self-checks that need no attack."""
-        _, logits, gradient = oracle.gradient(x, lambda z: cross_entropy(z, y, target))
+        _, logits, _ = oracle.gradient(x, lambda z: cross_entropy(z, y, target))
         if logits.shape[1] < 4:
             raise ValueError(
                 "AutoAttack's targeted DLR loss needs at least 4 classes, and the model has "
                 f"{logits.shape[1]}: run apgd with the cross-entropy, and square, by themselves"
             )
         change = (oracle.logits(x) - logits).abs().amax(1)
-        sums = (logits.sum(1) - 1).abs() <= 1e-4
         return {
             "randomised": change > _SAME * logits.abs().amax(1),
-            "softmax_output": sums & (logits.amin(1) >= 0) & (logits.amax(1) <= 1 + 1e-6),
-            "zero_gradient": ~gradient.flatten(1).any(1),
+            "softmax_output": _checks.looks_like_softmax(logits),
+            "zero_gradient": oracle.zero_gradient().to(x.device),
         }
+
+    def _suspicions(self, result):
+        # The base class warns of softmax and of zero gradients, whatever the attack.
+        counts = {name: int(result.trace.get(name, torch.zeros(1)).sum()) for name in _SUSPICIONS}
+        return tuple(
+            sentence.format(counts[name], len(result.x))
+            for name, sentence in _SUSPICIONS.items()
+            if counts[name]
+        )

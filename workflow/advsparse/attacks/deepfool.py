@@ -41,6 +41,10 @@ class DeepFool(MinimumNormAttack):
     overshoot: NonNegativeFloat = 0.02
     """Share by which the perturbation is lengthened to cross the boundary."""
 
+    def _copies(self, classes, size):
+        # Gradients for each class, their differences, and what the norms of those take.
+        return 28 + 5 * classes
+
     def perturb(self, oracle, x, y, target, rng) -> Candidate:
         bounds = self.threat.bounds
 

@@ -53,6 +53,10 @@ class FAB(MinimumNormAttack):
     final_steps: NonNegativeInt = 3
     """Secant steps between the clean image and the nearest adversarial one."""
 
+    def _copies(self, classes, size):
+        # Both projections of a step, with the room and the rates of each pixel.
+        return 80
+
     def perturb(self, oracle, x, y, target, rng) -> Candidate:
         return self.search(oracle, x, y, target, rng)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from advsparse.attacks._base import Candidate, MinimumNormAttack
-from advsparse.attacks._box_lbfgs import minimise
+from advsparse.attacks._box_lbfgs import PAIRS, minimise
 from advsparse.lazy import torch
 from advsparse.settings import NonNegativeFloat, PositiveFloat, PositiveInt, settings
 
@@ -38,6 +38,10 @@ class LBFGS(MinimumNormAttack):
     """First value of c."""
     tolerance: NonNegativeFloat = 1e-6
     """A descent ends once a step lowers the objective by less than this share of it (or of 1)."""
+
+    def _copies(self, classes, size):
+        # Pairs (s, y), and those on the free pixels.
+        return 30 + 16 * PAIRS
 
     def perturb(self, oracle, x, y, target, rng) -> Candidate:
         goal = target

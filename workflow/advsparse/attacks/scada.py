@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from advsparse.attacks import _laplace, _stochastic_dictionary
-from advsparse.attacks._adversarial_dictionary import (
-    Problem,
-    StepRule,
-    encode,
-    learn,
-    project_atoms,
-)
-from advsparse.attacks._base import Candidate, Fit, PenaltyAttack, UniversalAttack
+from advsparse.attacks._adversarial_dictionary import StepRule, encode, learn
+from advsparse.attacks._base import Candidate, PenaltyAttack
+from advsparse.attacks._dictionary_problem import Problem, project_atoms
+from advsparse.attacks._fitting import Fit, UniversalAttack
 from advsparse.attacks._losses import margin
 from advsparse.lazy import torch
 from advsparse.settings import (
@@ -111,13 +108,15 @@ class SCADA(UniversalAttack, PenaltyAttack):
 
     def learn(self, oracle, x, y, target, rng) -> Fit:
         at_once = self.batch_size if self.scheme == "stochastic" else len(x)
-        batches = torch.arange(len(x), device=x.device).split(at_once)
+        batches = torch.arange(len(x), device=x.device).split(min(at_once, oracle.at_once))
         logits = torch.cat([oracle.logits(x[rows], rows) for rows in batches])
         goal = runner_up(logits) if target is None else target
         start = torch.randn(
             (x[0].numel(), self.atoms), generator=rng.generator("dictionary"), dtype=torch.float32
         ).to(x)
-        problem = Problem(oracle.differentiable, x, goal, self.lambda1, self.lambda2)
+        problem = Problem(
+            oracle.differentiable, x, goal, self.lambda1, self.lambda2, oracle.at_once
+        )
         d, v, history, dead = self._solve(
             problem, project_atoms(start) if self.project_start else start, rng
         )
@@ -155,6 +154,10 @@ class SCADA(UniversalAttack, PenaltyAttack):
             tolerance=self.tolerance,
             **common,
         )
+
+    def _copies(self, classes, size):
+        drawn = self.draws * self.atoms if self.coding == "unsupervised" else 0
+        return super()._copies(classes, size) + math.ceil(16 * drawn / size)
 
     def perturb(self, oracle, x, y, target, rng, fit: Fit) -> Candidate:
         d = fit.arrays["atoms"].to(x).flatten(1).T

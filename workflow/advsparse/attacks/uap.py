@@ -6,7 +6,8 @@ from functools import partial
 from typing import Literal
 
 from advsparse.attacks import _universal as universal
-from advsparse.attacks._base import BudgetAttack, Candidate, Fit, UniversalAttack
+from advsparse.attacks._base import BudgetAttack, Candidate
+from advsparse.attacks._fitting import Fit, UniversalAttack
 from advsparse.seeding import Random
 from advsparse.settings import NonNegativeFloat, PositiveFloat, PositiveInt, Share, settings
 

@@ -171,7 +171,7 @@ def _paper_inconsistencies(
 
 
 def _attack_inconsistencies(entry: AttackEntry, paper: Paper) -> Iterator[Mistake]:
-    from advsparse.attacks._base import UniversalAttack
+    from advsparse.attacks._fitting import UniversalAttack
 
     for field, known in (
         ("model", paper.models),
