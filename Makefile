@@ -1,16 +1,17 @@
 # The two commands of the README, and what surrounds them. Needs Python 3.11 or newer, make and git.
 PYTHON ?= python3
 VENV := .venv
+PEERS := .peers
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint docs install install-test
+.PHONY: help demo test bench lint docs install install-test install-bench
 
 help:
 	@echo "make demo   build every figure and table on small stand-in data, and a report"
 	@echo "make test   run the tests"
-	@echo "make bench  measure speed beside the papers' figures"
+	@echo "make bench  measure speed beside published libraries: docs/benchmarks.md"
 	@echo "make lint   check formatting and style"
 	@echo "make docs   rewrite the generated pages of docs/"
 
@@ -26,8 +27,8 @@ demo: install
 test: install-test
 	@$(BIN)/python -m pytest
 
-bench: install
-	@$(BIN)/python benchmarks/scada.py
+bench: install-bench
+	@PYTHONPATH=.:$(PEERS) $(BIN)/python -m benchmarks
 
 lint: install-test
 	@$(BIN)/ruff check .
@@ -54,4 +55,11 @@ $(VENV)/.installed: envs/requirements.txt pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.installed-test: envs/requirements-test.txt $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/requirements-test.txt
+	@touch $@
+
+install-bench: $(PEERS)/.installed
+
+$(PEERS)/.installed: envs/requirements-bench.txt $(VENV)/.installed
+	@rm -rf $(PEERS)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(PEERS) -r envs/requirements-bench.txt
 	@touch $@

@@ -16,6 +16,12 @@ from advsparse.threat import Threat
 
 logger = logging.getLogger(__name__)
 
+POINT = 0.005
+"""Robust accuracies this close count as equal."""
+
+LONGER = 1.01
+"""And so do median norms of this quotient."""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -73,17 +79,24 @@ def _strength(on: Subject, attacked: torch.Tensor, norm: str) -> tuple[float, fl
     return robust.double().mean().item(), distance.median().item() if len(distance) else 0.0
 
 
-def ratio(measured: list[Measured], comparison: Comparison) -> tuple[float, str]:
-    """Our time to the fastest peer's, and which one that is."""
+def ratio(measured: list[Measured], comparison: Comparison) -> tuple[float, str, bool]:
+    """Our time to the fastest peer's, which one that is, and whether we are as strong as any."""
     ours = next(one for one in measured if one.library == OURS)
     peers = [one for one in measured if one.library not in (OURS, *comparison.notes)]
-    fastest = min(peers, key=lambda one: one.seconds)
-    return ours.seconds / fastest.seconds, fastest.library
+    strongest = min(one.robust for one in peers)
+    rivals = [one for one in peers if one.robust <= strongest + POINT]
+    as_strong = ours.robust <= strongest + POINT
+    if not comparison.within_budget:  # where any norm up to it is as good as another
+        longest = LONGER * min(one.median_norm for one in rivals)
+        rivals = [one for one in rivals if one.median_norm <= longest]
+        as_strong &= ours.median_norm <= longest
+    fastest = min(rivals, key=lambda one: one.seconds)
+    return ours.seconds / fastest.seconds, fastest.library, as_strong
 
 
 def as_data(comparison: Comparison, measured: list[Measured]) -> dict:
     """What the page is made from."""
-    value, peer = ratio(measured, comparison)
+    value, peer, as_strong = ratio(measured, comparison)
     return {
         "title": comparison.title,
         "norm": comparison.norm,
@@ -91,5 +104,6 @@ def as_data(comparison: Comparison, measured: list[Measured]) -> dict:
         "goal": comparison.goal,
         "ratio": value,
         "peer": peer,
+        "as_strong": as_strong,
         "contenders": [asdict(one) for one in measured],
     }

@@ -5,12 +5,15 @@ They are imported where they are used: importing all of them takes longer than s
 
 from __future__ import annotations
 
+import importlib.metadata
 import warnings
 from collections.abc import Callable
 
 import numpy as np
 import torch
 from benchmarks.subject import CLASSES, SHAPE, Subject
+
+PACKAGES = ("foolbox", "torchattacks", "cleverhans", "adversarial-robustness-toolbox")
 
 Attacked = Callable[[], torch.Tensor]
 
@@ -60,3 +63,8 @@ def art_attack(on: Subject, name: str, target=None, **settings) -> Attacked:
     x, y = on.x.numpy(), (on.y if target is None else target).numpy()
     one_hot = np.eye(CLASSES, dtype=np.float32)[y]
     return lambda: torch.from_numpy(attack.generate(x, one_hot))
+
+
+def versions() -> dict[str, str]:
+    """The peers' versions."""
+    return {package: importlib.metadata.version(package) for package in PACKAGES}

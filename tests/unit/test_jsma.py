@@ -44,11 +44,12 @@ def found_pairs(*arguments):
 
 
 @each_dtype
-@pytest.mark.parametrize("kind", ["random", "ties", "opposed", "few allowed"])
+@pytest.mark.parametrize("kind", ["random", "ties", "close", "opposed", "few allowed"])
 @pytest.mark.parametrize("features", [8, 60])
-@pytest.mark.parametrize("tiers", [(24, 256), (3, 5), ()], ids=["usual", "small", "none"])
-def test_pairs_are_those_of_a_full_search(dtype, kind, features, tiers, monkeypatch):
-    monkeypatch.setattr(_pairs, "_TIERS", tiers)
+@pytest.mark.parametrize("sizes", [(24, 256), (3, 256), (3, 2), (100, 256)], ids=str)
+def test_pairs_are_those_of_a_full_search(dtype, kind, features, sizes, monkeypatch):
+    monkeypatch.setattr(_pairs, "_CANDIDATES", sizes[0])
+    monkeypatch.setattr(_pairs, "_LARGE", sizes[1])
     monkeypatch.setattr(_pairs, "_BLOCK", 100)  # several blocks
     generator = torch.Generator().manual_seed(0)
     a, c = torch.randn((2, 60, features), generator=generator, dtype=dtype)
@@ -56,6 +57,9 @@ def test_pairs_are_those_of_a_full_search(dtype, kind, features, tiers, monkeypa
     if kind == "ties":
         # Multiples of a half: sums and products are exact, and many are equal.
         a, c = (2 * a).round() / 2, (2 * c).round() / 2
+    elif kind == "close":
+        # A few units in the last place apart: sums and products of different pairs round alike.
+        a, c = (0.7 + (4 * v).round() * torch.finfo(dtype).eps for v in (a, c))
     elif kind == "opposed":
         c = 0.05 * c - a
     slope = torch.rand(60, generator=generator, dtype=dtype) + 0.1

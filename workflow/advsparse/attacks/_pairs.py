@@ -6,8 +6,11 @@ from typing import NamedTuple
 
 from advsparse.lazy import torch
 
-_TIERS = (24, 64, 256)
-"""How many candidates are tried before all pairs are. One image in 70 needs more than the first."""
+_CANDIDATES = 24
+"""How many features are tried first. One image in ten needs the frontier."""
+
+_LARGE = 256
+"""Frontiers of more features than this are searched image by image."""
 
 _BLOCK = 2**21
 """Pairs that are looked at at once where all of them have to be."""
@@ -47,25 +50,22 @@ def best_pairs(
     with equality at the best pair for w^2 = (c_p + c_q) / (a_p + a_q). Among the features with the
     largest u all pairs are compared. The best of them, L, is proven where a pair with any other
     feature stays strictly below it: max u + (smallest u taken) < 2 sqrt(L), less what rounding can
-    amount to. Where that fails, the w of the pair found and more candidates are tried, at last all.
+    amount to. Where that fails, the pairs of the frontier are compared: the features that fewer
+    than two others exceed in both a and c. Any other feature of a pair has one of those two in its
+    place for a better pair.
     """
     a, c = _scaled(a), _scaled(c)
     count, features = a.shape
     first = torch.zeros(count, dtype=torch.int64, device=a.device)
     second, found = first.clone(), torch.zeros_like(first, dtype=torch.bool)
     slope = a.new_ones(count) if slope is None else slope.clone()
-    best = torch.zeros_like(slope)
     open_ = torch.arange(count, device=a.device)
-    for size in _TIERS:
-        if not len(open_) or size >= features:
-            break
-        part = (a[open_], c[open_], allowed[open_]) if len(open_) < count else (a, c, allowed)
-        p, q, score, w, proven = _among_candidates(*part, slope[open_], size)
-        first[open_], second[open_], best[open_], slope[open_] = p, q, score, w
-        found[open_] = score > 0
-        open_ = open_[~proven]
-    for i in open_.tolist():
-        first[i], second[i], found[i] = _among_all(a[i], c[i], allowed[i], best[i])
+    if features > _CANDIDATES:
+        p, q, score, slope, proven = _among_leaders(a, c, allowed, slope)
+        first, second, found, open_ = p, q, score > 0, open_[~proven]
+    if len(open_):
+        part = a[open_], c[open_], allowed[open_]
+        first[open_], second[open_], found[open_] = _among_frontier(*part)
     return Pairs(first * found, second * found, found, slope)
 
 
@@ -80,21 +80,14 @@ def _scaled(v: torch.Tensor) -> torch.Tensor:
     return v * torch.ldexp(one, -half) * torch.ldexp(one, half - exponent)
 
 
-def _among_candidates(a, c, allowed, slope, size):
-    """The best pair of the ``size`` features with the largest u, and whether it is proven best."""
+def _among_leaders(a, c, allowed, slope):
+    """The best pair of the features with the largest u, whether it is proven best, and its w."""
     w = slope[:, None]
     u = torch.addcdiv(w * a, c, w).masked_fill_(~allowed, -torch.inf)
-    values, chosen = u.topk(size, dim=1)
+    values, chosen = u.topk(_CANDIDATES, dim=1)
     # In the order of the features, so that the first of equal pairs is the one looked for.
     chosen = chosen.sort(dim=1).values
-    taken = u.gather(1, chosen) > -torch.inf
-    i, j = torch.triu_indices(size, size, 1, device=a.device)
-    own_a = a.gather(1, chosen).masked_fill_(~taken, -torch.inf)
-    own_c = c.gather(1, chosen).masked_fill_(~taken, -torch.inf)
-    alpha, gamma = own_a[:, i] + own_a[:, j], own_c[:, i] + own_c[:, j]
-    score, place = _scores(alpha, gamma).max(1)
-    row = torch.arange(len(a), device=a.device)
-    p, q = chosen[row, i[place]], chosen[row, j[place]]
+    p, q, score, ratio = _among(a, c, chosen, u.gather(1, chosen) > -torch.inf)
     found = score > 0
     # |u| <= w + 1/w, as the entries are at most 1: that many units in the last place are enough
     # for the few operations that lead to either side.
@@ -105,10 +98,52 @@ def _among_candidates(a, c, allowed, slope, size):
     if not found.all():
         # No pair has a positive sum where no feature has a positive entry.
         proven |= ~(allowed & (a > 0)).any(1) | ~(allowed & (c > 0)).any(1)
-    better = (gamma[row, place] / alpha[row, place]).sqrt()
+    better = ratio.sqrt()
     # A weight so far off that dividing by it rounds everything else away is no use.
     usable = found & (better > 1e-3) & (better < 1e3)
     return p, q, score, torch.where(usable, better, slope), proven
+
+
+def _among(a, c, chosen, taken):
+    """The best pair of the features ``chosen`` (in rising order) that are ``taken``, N x M each:
+    both indices, its saliency, and (c_p + c_q) / (a_p + a_q)."""
+    i, j = torch.triu_indices(chosen.shape[1], chosen.shape[1], 1, device=a.device)
+    own_a = a.gather(1, chosen).masked_fill_(~taken, -torch.inf)
+    own_c = c.gather(1, chosen).masked_fill_(~taken, -torch.inf)
+    alpha, gamma = own_a[:, i] + own_a[:, j], own_c[:, i] + own_c[:, j]
+    score, place = _scores(alpha, gamma).max(1)
+    row = torch.arange(len(a), device=a.device)
+    p, q = chosen[row, i[place]], chosen[row, j[place]]
+    return p, q, score, gamma[row, place] / alpha[row, place]
+
+
+def _among_frontier(a, c, allowed):
+    """The best pair of each image, and whether there is one."""
+    kept = _frontier(a, c, allowed)
+    largest = int(kept.sum(1).max())
+    if largest < 2 or largest > _LARGE:
+        found = [_among_all(*row) for row in zip(a, c, kept, strict=True)]
+        return (torch.tensor(values, device=a.device) for values in zip(*found, strict=True))
+    # Those kept, in rising order; images with fewer of them are filled up with others.
+    chosen = kept.byte().topk(largest, dim=1).indices.sort(dim=1).values
+    p, q, score, _ = _among(a, c, chosen, kept.gather(1, chosen))
+    return p, q, score > 0
+
+
+def _frontier(a, c, allowed):
+    """Which allowed features fewer than two others exceed in a and, beyond rounding, in c.
+
+    In falling order of a, the second largest c so far is max_i min(c_i, max_{j < i} c_j).
+    """
+    order = a.masked_fill(~allowed, -torch.inf).argsort(dim=1, descending=True)
+    ranked = c.masked_fill(~allowed, -torch.inf).gather(1, order)
+    empty = torch.full_like(ranked[:, :1], -torch.inf)
+    largest = torch.cat([empty, ranked.cummax(1).values[:, :-1]], dim=1)
+    second = torch.minimum(ranked, largest).cummax(1).values
+    second = torch.cat([empty, second[:, :-1]], dim=1)
+    # Entries are at most 1: what c is exceeded by is left after any rounding of sums and products.
+    kept = ranked + 16 * torch.finfo(a.dtype).eps >= second
+    return torch.zeros_like(allowed).scatter(1, order, kept) & allowed
 
 
 def _scores(alpha, gamma):
@@ -116,16 +151,9 @@ def _scores(alpha, gamma):
     return torch.where((alpha > 0) & (gamma > 0), alpha * gamma, 0.0)
 
 
-def _among_all(a, c, allowed, known):
-    """The best pair of one image, of saliency ``known`` at least, and whether there is one.
-
-    A feature is left out only where even the largest possible partner leads nowhere. Rounding
-    preserves order, so that no pair of a feature left out can exceed what it is compared with.
-    """
-    a_most, c_most = (v.where(allowed, -torch.inf).max() for v in (a, c))
-    alpha, gamma = a + a_most, c + c_most
-    useful = allowed & (alpha > 0) & (gamma > 0) & (alpha * gamma >= known)
-    features = useful.nonzero().flatten()
+def _among_all(a, c, allowed):
+    """The best pair of one image, and whether there is one."""
+    features = allowed.nonzero().flatten()
     a, c, count = a[features], c[features], len(features)
     best, first, second = a.new_zeros(()), 0, 0
     rows = max(1, _BLOCK // max(count, 1))

@@ -1,0 +1,1 @@
+"""Speed beside published libraries and the papers' figures: ``make bench``."""

@@ -1,0 +1,64 @@
+"""``python -m benchmarks [word ...]``: measure, keep the data, and write the page.
+
+The words choose among the benchmarks, by what is in their titles; none means all. What is not
+measured anew keeps its place in docs/benchmarks.json, with the machine and versions that it was
+measured with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import logging
+
+import torch
+
+from advsparse.provenance import commit, machine
+from benchmarks import page, scada
+from benchmarks.attacks import comparisons
+from benchmarks.measure import as_data, measure
+from benchmarks.peers import versions
+from benchmarks.subject import subject
+
+THREADS = 2
+
+logger = logging.getLogger("benchmarks")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("words", nargs="*", help="measure only what has one of these in its title")
+    words = [word.lower() for word in parser.parse_args().words]
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
+    logger.setLevel(logging.INFO)
+    torch.set_num_threads(THREADS)
+
+    def wanted(title: str) -> bool:
+        return not words or any(word in title.lower() for word in words)
+
+    data = json.loads(page.DATA.read_text()) if page.DATA.exists() else {}
+    found = {}
+    if wanted(scada.TITLE):
+        found[scada.TITLE] = scada.measure()
+    on = subject()
+    for comparison in comparisons(on):
+        if wanted(comparison.title):
+            found[comparison.title] = as_data(comparison, measure(comparison, on))
+    if not found:
+        parser.error(f"no benchmark has {' or '.join(words)} in its title")
+    origin = {
+        "measured": datetime.date.today().isoformat(),
+        "commit": commit()["commit"],
+        "machine": machine()["processor"],
+        "threads": THREADS,
+        "versions": {"torch": torch.__version__} | versions(),
+    }
+    data |= {title: measured | {"origin": origin} for title, measured in found.items()}
+    page.DATA.write_text(json.dumps(data, indent=1) + "\n")
+    page.PAGE.write_text(page.render(data))
+    print(f"written: {page.PAGE.relative_to(page.ROOT)}")
+
+
+if __name__ == "__main__":
+    main()

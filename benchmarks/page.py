@@ -1,0 +1,98 @@
+"""docs/benchmarks.md, from what was measured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.attacks import OURS
+from benchmarks.scada import TITLE as SCADA
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT / "docs" / "benchmarks.json"
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+_INTRODUCTION = """\
+<!-- Written by: make bench -->
+
+# Benchmarks
+
+Each attack of this library beside the published ones: one process, one network, one set of images,
+the same settings. The network is a LeNet (the one of the oracle tests, trained on `photos`, patches
+of photographs of 3x32x32 pixels), the images are 256 test patches that it classifies correctly, on
+a CPU. Contenders take turns; a time is the median of the runs. `make bench` measures everything
+anew, `python -m benchmarks pgd` only what has pgd in its title.
+
+*Robust accuracy* is the share of the images that are still classified correctly, *median norm* that
+of the perturbations that fooled. The *ratio* is the time of advsparse to that of the fastest peer
+of equal or better strength: a robust accuracy at most half a point above the best peer's counts as
+equal, and so does a median norm of at most 1.01 times.
+"""
+
+_SUMMARY = ["attack", "advsparse, s", "fastest peer, s", "ratio", "to reach", "reached"]
+
+
+def render(data: dict[str, Any]) -> str:
+    """The page as Markdown."""
+    attacks = [one for title, one in data.items() if title != SCADA]
+    parts = [_INTRODUCTION]
+    if attacks:
+        parts += ["## Ratios\n", _table([_summary(one) for one in attacks], _SUMMARY)]
+        parts += [_attack(one) for one in attacks]
+    if SCADA in data:
+        parts.append(_learning(data[SCADA]))
+    return "\n".join(parts)
+
+
+def _table(rows: list, columns: list[str]) -> str:
+    return pd.DataFrame(rows, columns=columns).to_markdown(index=False, disable_numparse=True) + "\n"
+
+
+def _summary(one: dict[str, Any]) -> list[str]:
+    seconds = {contender["library"]: contender["seconds"] for contender in one["contenders"]}
+    return [
+        one["title"],
+        f"{seconds[OURS]:.3g}",
+        f"{one['peer']} {seconds[one['peer']]:.3g}",
+        f"{one['ratio']:.2f}",
+        f"{one['goal']:g}",
+        "yes" if one["ratio"] <= one["goal"] and one["as_strong"] else "no",
+    ]
+
+
+def _attack(one: dict[str, Any]) -> str:
+    rows = [
+        [
+            contender["library"],
+            f"{contender['seconds']:.3g}",
+            contender["runs"],
+            f"{contender['robust']:.4f}",
+            f"{contender['median_norm']:.4g}",
+            contender["note"],
+        ]
+        for contender in one["contenders"]
+    ]
+    columns = ["library", "seconds", "runs", "robust accuracy", f"median {one['norm']}", ""]
+    return "\n".join(
+        [f"## {one['title']}\n", f"{one['settings']}.\n", _table(rows, columns), _origin(one)]
+    )
+
+
+def _learning(one: dict[str, Any]) -> str:
+    rows = [
+        [name, f"{paper:.4g}", f"{here:.4g}", f"{paper / here:.1f}"]
+        for name, paper, here in one["rows"]
+    ]
+    table = _table(rows, ["", "paper, s", "here, s", "times faster"])
+    return "\n".join([f"## {SCADA}\n", f"{one['settings']}\n", table, _origin(one)])
+
+
+def _origin(one: dict[str, Any]) -> str:
+    origin = one["origin"]
+    packages = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
+    return (
+        f"Measured on {origin['measured']} at commit {origin['commit'][:10]}: {origin['machine']}, "
+        f"{origin['threads']} threads; {packages}.\n"
+    )
