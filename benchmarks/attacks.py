@@ -6,6 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
+
+from advsparse.attacks.autoattack import AutoAttack
+from advsparse.attacks.cw import CW
+from advsparse.attacks.deepfool import DeepFool
+from advsparse.attacks.jsma import JSMA
+from advsparse.attacks.pgd import PGD
+from advsparse.attacks.uap import UAP
 from benchmarks.peers import (
     Attacked,
     art_attack,
@@ -14,13 +21,6 @@ from benchmarks.peers import (
     torchattacks_attack,
 )
 from benchmarks.subject import CLASSES, Subject
-
-from advsparse.attacks.autoattack import AutoAttack
-from advsparse.attacks.cw import CW
-from advsparse.attacks.deepfool import DeepFool
-from advsparse.attacks.jsma import JSMA
-from advsparse.attacks.pgd import PGD
-from advsparse.attacks.uap import UAP
 
 OURS = "advsparse"
 EPS = 2 / 255

@@ -9,10 +9,10 @@ import warnings
 from dataclasses import asdict, dataclass
 
 import torch
-from benchmarks.attacks import OURS, Comparison
-from benchmarks.subject import Subject
 
 from advsparse.threat import Threat
+from benchmarks.attacks import OURS, Comparison
+from benchmarks.subject import Subject
 
 logger = logging.getLogger(__name__)
 

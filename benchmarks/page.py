@@ -47,7 +47,9 @@ def render(data: dict[str, Any]) -> str:
 
 
 def _table(rows: list, columns: list[str]) -> str:
-    return pd.DataFrame(rows, columns=columns).to_markdown(index=False, disable_numparse=True) + "\n"
+    return (
+        pd.DataFrame(rows, columns=columns).to_markdown(index=False, disable_numparse=True) + "\n"
+    )
 
 
 def _summary(one: dict[str, Any]) -> list[str]:

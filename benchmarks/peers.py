@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+
 from benchmarks.subject import CLASSES, SHAPE, Subject
 
 PACKAGES = ("foolbox", "torchattacks", "cleverhans", "adversarial-robustness-toolbox")

@@ -38,7 +38,10 @@ def all_pairs(a, c, allowed):
 
 
 def found_pairs(*arguments):
-    pairs = best_pairs(*arguments)
+    return as_list(best_pairs(*arguments))
+
+
+def as_list(pairs):
     indices = zip(pairs.first.tolist(), pairs.second.tolist(), pairs.found.tolist(), strict=True)
     return [(p, q) if found else None for p, q, found in indices]
 
@@ -110,7 +113,7 @@ def reference(attack, model, x, target):
         allowed = (x != attack.threat.bounds[1 if sign > 0 else 0]).flatten()
         changed = (x != seen).flatten()
         if attack.limit == "features" and changed.sum() > budget - 2:
-            allowed &= changed
+            return pairs, x, False
         if attack.limit == "steps" and len(pairs) == budget // 2:
             return pairs, x, False
         pair = brute_force(sign * a, -sign * others, allowed)
@@ -146,12 +149,17 @@ def test_trajectories_are_those_of_a_search_of_all_pairs(
     target = 1 + torch.arange(len(x)) % 2
     steps = []
 
-    def record(*arguments):
-        pairs = best_pairs(*arguments)
-        steps.append(found_pairs(*arguments))
-        return pairs
+    def record(search):
+        def recorded(*arguments):
+            pairs = search(*arguments)
+            steps.append(as_list(pairs))
+            return pairs
 
-    monkeypatch.setattr("advsparse.attacks.jsma.best_pairs", record)
+        return recorded
+
+    for name in ("best_pairs", "largest_pairs"):
+        search = record(getattr(_pairs, name))
+        monkeypatch.setattr(f"advsparse.attacks.jsma.{name}", search)
     attack = JSMA(theta=theta, space=space, limit=limit, gamma=gamma)
     lengths, ends = set(), set()
     for i in range(len(x)):

@@ -69,6 +69,18 @@ def best_pairs(
     return Pairs(first * found, second * found, found, slope)
 
 
+def largest_pairs(a: torch.Tensor, allowed: torch.Tensor) -> Pairs:
+    """:func:`best_pairs` where c is a: the two features with the largest a, if a_p + a_q > 0."""
+    a = a.masked_fill(~allowed, -torch.inf)
+    row = torch.arange(len(a), device=a.device)
+    most, first = a.max(1)
+    a[row, first] = -torch.inf
+    next_, second = a.max(1)
+    found = most + next_ > 0
+    first, second = torch.minimum(first, second), torch.maximum(first, second)
+    return Pairs(first * found, second * found, found, torch.ones_like(most))
+
+
 def _scaled(v: torch.Tensor) -> torch.Tensor:
     """Each row times the power of two that brings its largest entry into [1/2, 1)."""
     exponent = torch.frexp(v.abs().amax(1, keepdim=True)).exponent

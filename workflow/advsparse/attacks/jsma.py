@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from advsparse.attacks._base import BudgetAttack, Candidate
-from advsparse.attacks._pairs import best_pairs
+from advsparse.attacks._pairs import best_pairs, largest_pairs
 from advsparse.lazy import torch
 from advsparse.settings import NonNegativeFloat, PositiveInt, Share, settings
 
@@ -59,9 +59,9 @@ class JSMA(BudgetAttack):
     gamma: Share = 0.145
     """Largest share of the features that may be changed: 0.145 is Papernot's."""
     limit: Literal["steps", "features"] = "steps"
-    """What gamma bounds: steps, m/2 of them (Papernot's algorithm 2), or changed features alone, of
-    which each may take many steps (as ART counts): when m are changed, only those change further.
-    Where theta is 1 or -1, a feature takes one step and both are the same."""
+    """What gamma bounds: steps, m/2 of them (Papernot's algorithm 2), or changed features, of which
+    each may take many steps (as ART counts): the steps end when m are changed. Where theta is 1 or
+    -1, a feature takes one step and both are the same."""
     space: Literal["logits", "probabilities"] = "logits"
     """What f is. Papernot et al. differentiate the layer before the softmax, whose saturation makes
     extreme derivatives; Carlini and Wagner 2017 call these JSMA-Z and JSMA-F. Probabilities sum
@@ -107,19 +107,23 @@ class JSMA(BudgetAttack):
         found, rows = x.clone(), torch.arange(len(x), device=x.device)
         success, stuck = (torch.zeros_like(rows, dtype=torch.bool) for _ in range(2))
         taken = torch.zeros_like(rows)
-        point, clean, room, slope = x, x.flatten(1), (fewest - 1).clamp(max=budget), None
+        point, clean, room, slope = x, x.flatten(1), fewest - 1, None
         for step in itertools.count():
             won, a, c = self._saliency(oracle, point, y, aim, rows)
             flat = point.flatten(1)
             moved = (flat + self.theta).clamp(*self.threat.bounds)
             changed = flat != clean
-            full = changed.sum(1) > room - 2
-            pairs = best_pairs(a, c, (moved != flat) & (changed | ~full[:, None]), slope)
-            going = ~won & pairs.found & (step < limit)
+            used = changed.sum(1)
+            spent = (used > room) | (step >= limit)
+            if self.limit == "features":
+                spent |= used > budget - 2
+            movable = moved != flat
+            pairs = largest_pairs(a, movable) if c is None else best_pairs(a, c, movable, slope)
+            going = ~won & ~spent & pairs.found
             ended = ~going
             found[rows[ended]], taken[rows[ended]] = point[ended], step
-            # Out of steps, it is the budget that ended the run, whatever the map looks like.
-            success[rows], stuck[rows] = won, ~won & ~pairs.found & (step < limit)
+            # Where it is the budget that ended the run, it does not matter what the map looks like.
+            success[rows], stuck[rows] = won, ~won & ~spent & ~pairs.found
             pair = torch.stack([pairs.first, pairs.second], dim=1)
             flat, slope = flat.scatter(1, pair, moved.gather(1, pair)), pairs.slope
             if ended.any():
@@ -133,7 +137,8 @@ class JSMA(BudgetAttack):
 
     def _saliency(self, oracle, point, y, aim, rows):
         """Whether the images are adversarial, and what is to be large: the derivative of the target
-        and minus that of the other classes, each N x P, both of the sign of theta."""
+        and minus that of the other classes, each N x P, both of the sign of theta. The second is
+        none where it is the same."""
 
         def objectives(logits):
             if self.space == "probabilities":
@@ -142,9 +147,9 @@ class JSMA(BudgetAttack):
             return [own, own - logits.sum(1)]
 
         logits, gradients = oracle.gradients(point, objectives, rows)
-        # Probabilities sum to 1: what the target gains the others lose.
-        a, c = gradients * (2 // len(gradients))
         prediction = logits.argmax(1)
         won = prediction == aim if y is None else prediction != y
         sign = math.copysign(1.0, self.theta)
-        return won, sign * a.flatten(1), sign * c.flatten(1)
+        a, *others = (sign * gradient.flatten(1) for gradient in gradients)
+        # Probabilities sum to 1: what the target gains the others lose.
+        return won, a, *(others or [None])
