@@ -36,6 +36,16 @@ def torchattacks_attack(on: Subject, name: str, **settings) -> Attacked:
     return lambda: attack(on.x, on.y)
 
 
+def torchattacks_autoattack(on: Subject, eps: float, steps: int) -> Attacked:
+    """AutoAttack of torchattacks, which has no setting for the steps: it runs the default of 10."""
+    import torchattacks
+
+    attack = torchattacks.AutoAttack(on.model, norm="Linf", eps=eps, n_classes=CLASSES, seed=0)
+    for stage in attack._autoattack.attacks[:3]:
+        stage.steps = steps
+    return lambda: attack(on.x, on.y)
+
+
 def cleverhans_pgd(on: Subject, eps: float, step: float, steps: int) -> Attacked:
     """Projected gradient descent of cleverhans."""
     from cleverhans.torch.attacks.projected_gradient_descent import projected_gradient_descent
