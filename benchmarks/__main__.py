@@ -14,6 +14,7 @@ import logging
 
 import torch
 
+from advsparse.allocator import keep_freed_memory
 from advsparse.provenance import commit, machine
 from benchmarks import page, scada
 from benchmarks.attacks import comparisons
@@ -33,6 +34,7 @@ def main() -> None:
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     logger.setLevel(logging.INFO)
     torch.set_num_threads(THREADS)
+    keep_freed_memory()
 
     def wanted(title: str) -> bool:
         return not words or any(word in title.lower() for word in words)

@@ -22,7 +22,8 @@ _INTRODUCTION = """\
 Each attack of this library beside the published ones: one process, one network, one set of images,
 the same settings. The network is a LeNet (the one of the oracle tests, trained on `photos`, patches
 of photographs of 3x32x32 pixels), the images are 256 test patches that it classifies correctly, on
-a CPU. Contenders take turns; a time is the median of the runs. `make bench` measures everything
+a CPU. As in the pipeline's jobs, the C library keeps freed memory, which is to everyone's gain.
+Contenders take turns; a time is the median of the runs. `make bench` measures everything
 anew, `python -m benchmarks pgd` only what has pgd in its title.
 
 *Robust accuracy* is the share of the images that are still classified correctly, *median norm* that

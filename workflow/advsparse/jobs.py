@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from advsparse import failures
+from advsparse.allocator import keep_freed_memory
 from advsparse.artifacts import Metadata, make_metadata
 from advsparse.errors import UserError
 
@@ -44,9 +45,11 @@ class Job:
         )
 
     def prepare_torch(self) -> None:
-        """Fix what decides torch's rounding: threads, algorithms and reduced precision."""
+        """Fix what decides torch's rounding, threads, algorithms and reduced precision; and have
+        memory kept that passes need again and again."""
         from advsparse.lazy import torch
 
+        keep_freed_memory()
         torch.set_num_threads(self.threads)
         # Read by cuBLAS when it starts; without it, deterministic algorithms refuse to run.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

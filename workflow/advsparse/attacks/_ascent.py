@@ -59,12 +59,15 @@ def _slope_of(objective: Objective) -> Objective:
 
 def _follow(slope, x, threat, steps, step, start):
     """:func:`ascend`, given the gradient itself: that of the oracle may be a mean over draws."""
-    x_adv = (x if start is None else start).detach().clone()
-    project = _projection(x.detach(), threat)
+    x_adv, project = (x if start is None else start).detach().clone(), None
     if isinstance(step, torch.Tensor) and step.min() == step.max():
         step = float(step.max())  # with one number for all images no array is read for it
     for _ in range(steps):
         gradient = slope(x_adv)
+        if project is None:
+            # Memory is laid out as the gradient is, in which the network has a say.
+            x_adv = torch.empty_like(gradient).copy_(x_adv)
+            project = _projection(torch.empty_like(gradient).copy_(x), threat)
         x_adv = project(_move(x_adv, direction(gradient, threat.norm), step))
     return x_adv
 
@@ -128,10 +131,8 @@ class AscentAttack(BudgetAttack):
         steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         stand = torch.arange(len(x), device=x.device)
         for run in range(self._runs):
-            # Runs are of one length for all images: a block of them stays in the cache throughout.
-            for rows in stand.split(oracle.block):
-                slope = self._slope(oracle.restrict(rows), y[rows], _of(target, rows))
-                best[rows] = self._ascend(slope, x[rows], rng, run)
+            slope = self._slope(oracle.restrict(stand), y[stand], _of(target, stand))
+            best[stand] = self._ascend(slope, x[stand], rng, run)
             steps[stand] += self._count
             if run + 1 < self._runs:
                 settled = self.threat.settle(best[stand], x[stand])

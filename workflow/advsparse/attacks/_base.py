@@ -18,7 +18,7 @@ from typing import ClassVar, NamedTuple
 
 from advsparse.attacks import _checks
 from advsparse.attacks._eot import as_attacked
-from advsparse.attacks._oracle import Oracle, bytes_per_image, favoured_block, undisturbed
+from advsparse.attacks._oracle import Oracle, bytes_per_image, undisturbed
 from advsparse.lazy import torch
 from advsparse.seeding import Random
 from advsparse.settings import NonNegativeFloat, settings
@@ -75,8 +75,6 @@ class Prepared(NamedTuple):
     """Of the first image, 1 x K."""
     at_once: int
     """How many images fit into memory at once."""
-    block: int
-    """How many images passes are best made of."""
 
 
 @settings
@@ -145,7 +143,7 @@ class Attack(ABC):
             for start in range(0, len(x), size):
                 part = slice(start, start + size)
                 goal = None if target is None else target[part]
-                found = self._chunk(perturb, model, x[part], y[part], goal, rng, ready.block)
+                found = self._chunk(perturb, model, x[part], y[part], goal, rng)
                 whole.put(part, *found)
                 done = min(start + size, len(x))
                 fooled = int(whole.result.success[:done].sum())
@@ -162,7 +160,7 @@ class Attack(ABC):
             logits = _checks.check_arguments(model, x, y, target)
             kept = bytes_per_image(model, x[:1])
             at_once = max(1, memory // self._need(kept, x[:1], logits.shape[1]))
-            yield Prepared(x, rng, logits, at_once, favoured_block(x.device, kept))
+            yield Prepared(x, rng, logits, at_once)
 
     def _need(self, kept: int, x: torch.Tensor, classes: int) -> int:
         """Bytes that the attack takes for each image like the single one of ``x``.
@@ -184,9 +182,9 @@ class Attack(ABC):
         """Sentences of this attack alone on why ``result`` is not to be trusted."""
         return ()
 
-    def _chunk(self, perturb: Perturb, model, x, y, target, rng, block):
+    def _chunk(self, perturb: Perturb, model, x, y, target, rng):
         """The result for some images, and what :func:`_checks.warnings_of` asks about them."""
-        oracle = Oracle(model, len(x), block)
+        oracle = Oracle(model, len(x))
         everyone = torch.arange(len(x), device=x.device)
         clean = oracle.logits(x, everyone)
         adversarial = _succeeds(clean, y, target)

@@ -11,33 +11,18 @@ from advsparse.lazy import torch
 
 Objective = Callable[["torch.Tensor"], "torch.Tensor"]
 
-_CACHE = 12 * 2**20
-"""Bytes of activations that stay in a processor's cache: LeNet's passes over blocks of that size
-take 0.93 of the time of passes over 20 MiB (AMD EPYC, 32 MiB of cache, 2 threads)."""
-
-_LEAST = 32
-"""Images below which smaller blocks only add calls."""
-
 
 class Oracle:
     """Access to ``model`` for the images of a chunk, counting passes per image.
 
     ``rows`` names the images of the chunk that a batch holds; none means all, in order. Of each
     image's first gradient it is noted whether it is exactly 0 (``zero``), once there is one
-    (``differentiated``); both are bool of shape N. ``block`` is the number of images that passes
-    over all of them are best made of, where that is the attack's to choose; of more images than a
-    chunk has, when an attack learns, ``at_once`` fit into memory.
+    (``differentiated``); both are bool of shape N. Of more images than a chunk has, when an attack
+    learns, ``at_once`` fit into memory.
     """
 
-    def __init__(
-        self,
-        model: torch.nn.Module,
-        count: int,
-        block: int | None = None,
-        at_once: int | None = None,
-    ) -> None:
+    def __init__(self, model: torch.nn.Module, count: int, at_once: int | None = None) -> None:
         self.model = model
-        self.block = block or max(count, 1)
         self.at_once = at_once or max(count, 1)
         self.queries = torch.zeros(count, dtype=torch.int64)
         self.differentiated = torch.zeros(count, dtype=torch.bool)
@@ -142,11 +127,6 @@ def undisturbed(model: torch.nn.Module, device: torch.device) -> Iterator[None]:
             module.training = training
         for parameter, required in wanted:
             parameter.requires_grad_(required)
-
-
-def favoured_block(device: torch.device, per_image: int) -> int | None:
-    """Images whose activations of ``per_image`` bytes fit into a cache; none where it is moot."""
-    return max(_LEAST, _CACHE // per_image) if device.type == "cpu" else None
 
 
 def bytes_per_image(model: torch.nn.Module, x: torch.Tensor) -> int:
