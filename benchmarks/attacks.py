@@ -54,7 +54,7 @@ def comparisons(on: Subject) -> Iterator[Comparison]:
     yield _pgd(on)
     yield _deepfool(on)
     yield _cw(on)
-    yield _autoattack(on, steps=10, runs=3)
+    yield _autoattack(on, steps=10, runs=2)
     yield _autoattack(on, steps=100, runs=1)
     yield _jsma(on)
     yield _uap(on)
