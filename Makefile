@@ -11,7 +11,7 @@ SNAKEMAKE := $(BIN)/snakemake
 help:
 	@echo "make demo   build every figure and table on small stand-in data, and a report"
 	@echo "make test   run the tests"
-	@echo "make bench  measure speed beside published libraries: docs/benchmarks.md"
+	@echo "make bench  measure speed beside published libraries: docs/benchmarks.md (WORDS=pgd: a part)"
 	@echo "make lint   check formatting and style"
 	@echo "make docs   rewrite the generated pages of docs/"
 
@@ -28,7 +28,7 @@ test: install-test
 	@$(BIN)/python -m pytest
 
 bench: install-bench
-	@PYTHONPATH=.:$(PEERS) $(BIN)/python -m benchmarks
+	@PYTHONPATH=.:$(PEERS) $(BIN)/python -m benchmarks $(WORDS)
 
 lint: install-test
 	@$(BIN)/ruff check .

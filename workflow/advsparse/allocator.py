@@ -6,7 +6,9 @@ import ctypes
 import sys
 from contextlib import suppress
 
-_TRIM_THRESHOLD, _LARGEST = -1, 2**31 - 1
+# From malloc.h. Setting one of them ends the adjustment of both by the C library: then both it is.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_NEVER, _LARGEST_ON_HEAP = 2**31 - 1, 2**25
 
 
 def keep_freed_memory() -> None:
@@ -18,4 +20,6 @@ def keep_freed_memory() -> None:
     """
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):  # another C library has its own way
-            ctypes.CDLL(None).mallopt(_TRIM_THRESHOLD, _LARGEST)
+            library = ctypes.CDLL(None)
+            library.mallopt(_TRIM_THRESHOLD, _NEVER)
+            library.mallopt(_MMAP_THRESHOLD, _LARGEST_ON_HEAP)
