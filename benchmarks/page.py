@@ -24,7 +24,7 @@ the same settings. The network is a LeNet (the one of the oracle tests, trained 
 of photographs of 3x32x32 pixels), the images are 256 test patches that it classifies correctly, on
 a CPU. As in the pipeline's jobs, the C library keeps freed memory, which is to everyone's gain.
 Contenders take turns; a time is the median of the runs. `make bench` measures everything
-anew, `python -m benchmarks pgd` only what has pgd in its title.
+anew, `make bench WORDS=pgd` only what has pgd in its title.
 
 *Robust accuracy* is the share of the images that are still classified correctly, *median norm* that
 of the perturbations that fooled. The *ratio* is the time of advsparse to that of the fastest peer
