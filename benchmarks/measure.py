@@ -49,8 +49,8 @@ def measure(comparison: Comparison, on: Subject) -> list[Measured]:
                 continue
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                if not run and name not in comparison.once:
-                    _warm_up(comparison, attack)
+                if not run and comparison.runs >= 5 and name not in comparison.once:
+                    attack()  # a first call loads code, which shows where calls are short
                 started = time.perf_counter()
                 found[name] = attack()
                 seconds[name].append(time.perf_counter() - started)
@@ -65,12 +65,6 @@ def measure(comparison: Comparison, on: Subject) -> list[Measured]:
         )
         for name, taken in seconds.items()
     ]
-
-
-def _warm_up(comparison, attack) -> None:
-    """A first call loads code; only where calls are short does that show."""
-    if comparison.runs >= 5:
-        attack()
 
 
 def _strength(on: Subject, attacked: torch.Tensor, norm: str) -> tuple[float, float]:

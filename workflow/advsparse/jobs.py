@@ -45,7 +45,7 @@ class Job:
         )
 
     def prepare_torch(self) -> None:
-        """Fix what decides torch's rounding, threads, algorithms and reduced precision; and have
+        """Fix what decides torch's rounding (threads, algorithms and reduced precision), and have
         memory kept that passes need again and again."""
         from advsparse.lazy import torch
 

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from advsparse.attacks._base import BudgetAttack, Candidate
-from advsparse.attacks._confirm import fooled
+from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._losses import cross_entropy, direction, margin
 from advsparse.attacks._oracle import undisturbed
 from advsparse.lazy import torch
@@ -70,10 +70,6 @@ def _follow(slope, x, threat, steps, step, start):
             project = _projection(torch.empty_like(gradient).copy_(x), threat)
         x_adv = project(_move(x_adv, direction(gradient, threat.norm), step))
     return x_adv
-
-
-def _of(target, rows):
-    return None if target is None else target[rows]
 
 
 def _move(x, unit, step):
@@ -131,13 +127,13 @@ class AscentAttack(BudgetAttack):
         steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         stand = torch.arange(len(x), device=x.device)
         for run in range(self._runs):
-            slope = self._slope(oracle.restrict(stand), y[stand], _of(target, stand))
+            slope = self._slope(oracle.restrict(stand), y[stand], at_rows(target, stand))
             best[stand] = self._ascend(slope, x[stand], rng, run)
             steps[stand] += self._count
             if run + 1 < self._runs:
                 settled = self.threat.settle(best[stand], x[stand])
                 logits = oracle.logits(settled, stand)
-                stand = stand[~fooled(logits, y[stand], _of(target, stand))]
+                stand = stand[~fooled(logits, y[stand], at_rows(target, stand))]
                 if not len(stand):
                     break
         return Candidate(best, steps)

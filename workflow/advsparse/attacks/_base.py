@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, NamedTuple
 
 from advsparse.attacks import _checks
+from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._eot import as_attacked
 from advsparse.attacks._oracle import Oracle, bytes_per_image, undisturbed
 from advsparse.lazy import torch
@@ -142,12 +143,12 @@ class Attack(ABC):
             whole = _Whole(x)
             for start in range(0, len(x), size):
                 part = slice(start, start + size)
-                goal = None if target is None else target[part]
+                goal = at_rows(target, part)
                 found = self._chunk(perturb, model, x[part], y[part], goal, rng)
                 whole.put(part, *found)
                 done = min(start + size, len(x))
-                fooled = int(whole.result.success[:done].sum())
-                logger.info("%d of %d images attacked, %d fooled", done, len(x), fooled)
+                count = int(whole.result.success[:done].sum())
+                logger.info("%d of %d images attacked, %d fooled", done, len(x), count)
         found = _checks.warnings_of(*whole.flags) + self._suspicions(whole.result)
         _checks.report(type(self).__name__, found)
         return replace(whole.result, warnings=found)
@@ -187,7 +188,7 @@ class Attack(ABC):
         oracle = Oracle(model, len(x))
         everyone = torch.arange(len(x), device=x.device)
         clean = oracle.logits(x, everyone)
-        adversarial = _succeeds(clean, y, target)
+        adversarial = fooled(clean, y, target)
         stand = (~adversarial).nonzero().flatten()
         if self._idle:
             stand = stand[:0]
@@ -195,7 +196,7 @@ class Attack(ABC):
         steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         trace = {}
         if len(stand):
-            goal = None if target is None else target[stand]
+            goal = at_rows(target, stand)
             seen = as_attacked(oracle.restrict(stand), x[stand], rng)
             candidate = perturb(seen, x[stand].contiguous(), y[stand], goal, rng)
             x_adv[stand] = self._settle(candidate.x.detach(), x[stand])
@@ -203,7 +204,7 @@ class Attack(ABC):
             for name, values in candidate.trace.items():
                 trace[name] = values.new_zeros(len(x), *values.shape[1:])
                 trace[name][stand] = values
-        success = _succeeds(oracle.logits(x_adv, everyone), y, target)
+        success = fooled(oracle.logits(x_adv, everyone), y, target)
         distance = self.threat.distance(x_adv, x)
         x_adv, distance = self._conclude(x, x_adv, success, distance)
         flags = (_checks.looks_like_softmax(clean), oracle.differentiated, oracle.zero)
@@ -292,11 +293,6 @@ class PenaltyAttack(_NormAttack):
     @property
     def threat(self) -> Threat:
         return Threat(norm=self.norm)
-
-
-def _succeeds(logits, y, target):
-    prediction = logits.argmax(1)
-    return prediction != y if target is None else prediction == target
 
 
 class _Whole:

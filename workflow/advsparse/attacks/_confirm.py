@@ -1,4 +1,4 @@
-"""Whether an image that fools still does so once it is what the attack returns."""
+"""What it is to fool, and whether an image that does still does so once it is returned."""
 
 from __future__ import annotations
 
@@ -11,6 +11,11 @@ def fooled(logits: torch.Tensor, y: torch.Tensor, target: torch.Tensor | None) -
     return prediction != y if target is None else prediction == target
 
 
+def at_rows(labels: torch.Tensor | None, rows: torch.Tensor | slice) -> torch.Tensor | None:
+    """Those of the labels, where there are any: an untargeted attack has no targets."""
+    return None if labels is None else labels[rows]
+
+
 def confirm(threat, oracle, point, logits, x, y, target, rows):
     """Which of the points that fool by ``logits`` still do in the threat model, exactly.
 
@@ -21,12 +26,12 @@ def confirm(threat, oracle, point, logits, x, y, target, rows):
     point, logits: for the images ``rows`` of x, y, target. Returns a mask over ``rows`` and the
     settled points where it is true.
     """
-    won = fooled(logits, y[rows], None if target is None else target[rows])
+    won = fooled(logits, y[rows], at_rows(target, rows))
     if not won.any():
         return won, point[won]
     at = rows[won]
     settled = threat.settle(point[won], x[at])
-    goal = None if target is None else target[at]
+    goal = at_rows(target, at)
     sure = fooled(oracle.logits(settled, at), y[at], goal)
     won[won.clone()] = sure
     return won, settled[sure]

@@ -58,7 +58,7 @@ def best_pairs(
     count, features = a.shape
     first = torch.zeros(count, dtype=torch.int64, device=a.device)
     second, found = first.clone(), torch.zeros_like(first, dtype=torch.bool)
-    slope = a.new_ones(count) if slope is None else slope.clone()
+    slope = a.new_ones(count) if slope is None else slope
     open_ = torch.arange(count, device=a.device)
     if features > _CANDIDATES:
         p, q, score, slope, proven = _among_leaders(a, c, allowed, slope)

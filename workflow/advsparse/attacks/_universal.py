@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable
 
 from advsparse.attacks._base import Candidate
+from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._fitting import Fit
 from advsparse.attacks._losses import cross_entropy, direction
 from advsparse.attacks.deepfool import nearest_boundary
@@ -32,12 +33,6 @@ Step = Callable[..., "torch.Tensor | None"]
 """From (oracle, x, y, target), a single image shifted by v, to its own step, or none."""
 
 
-def adversarial(logits: torch.Tensor, y: torch.Tensor, target: torch.Tensor | None):
-    """Whether each image has left its class ``y``, or reached its target; bool of shape N."""
-    prediction = logits.argmax(1)
-    return prediction != y if target is None else prediction == target
-
-
 def learn(oracle, x, y, target, step: Step, *, norm, eps, passes, rate, generator):
     """The best perturbation v (1 x C x H x W) of ``passes`` passes, and the rate after each.
 
@@ -53,11 +48,11 @@ def learn(oracle, x, y, target, step: Step, *, norm, eps, passes, rate, generato
     for number in range(1, passes + 1):
         order = torch.randperm(len(x), generator=generator)
         v = _one_pass(oracle, x, y, target, step, ball, v, order)
-        fooled = [
-            adversarial(oracle.logits((x[rows] + v).clamp(0, 1), rows), *_of(rows, y, target))
+        found = [
+            fooled(oracle.logits((x[rows] + v).clamp(0, 1), rows), y[rows], at_rows(target, rows))
             for rows in torch.arange(len(x)).split(min(_BATCH, oracle.at_once))
         ]
-        rates.append(torch.cat(fooled).float().mean().item())
+        rates.append(torch.cat(found).float().mean().item())
         logger.info("pass %d of %d: rate %.3f", number, passes, rates[-1])
         if rates[-1] > best_rate:
             best, best_rate = v, rates[-1]
@@ -70,20 +65,16 @@ def _one_pass(oracle, x, y, target, step, ball, v, order):
     origin, done = torch.zeros_like(v), 0
     while done < len(order):
         rows = order[done : done + min(_AHEAD, oracle.at_once)]
-        fooled = adversarial(oracle.logits(x[rows] + v, rows), *_of(rows, y, target))
-        for i, is_fooled in zip(rows.split(1), fooled.tolist(), strict=True):
+        found = fooled(oracle.logits(x[rows] + v, rows), y[rows], at_rows(target, rows))
+        for i, is_fooled in zip(rows.split(1), found.tolist(), strict=True):
             done += 1
             if is_fooled:
                 continue
-            own = step(oracle.restrict(i), x[i] + v, *_of(i, y, target))
+            own = step(oracle.restrict(i), x[i] + v, y[i], at_rows(target, i))
             if own is not None:
                 v = ball.project(v + own, origin)
                 break
     return v
-
-
-def _of(rows, y, target):
-    return y[rows], None if target is None else target[rows]
 
 
 def deepfool_step(oracle, x, y, target, *, norm, steps, overshoot):
@@ -93,7 +84,7 @@ def deepfool_step(oracle, x, y, target, *, norm, steps, overshoot):
         point = x + (1 + overshoot) * total
         total = total + nearest_boundary(*_jacobian(oracle, point, classes), y, target, norm)
         own = (1 + overshoot) * total
-        if adversarial(oracle.logits(x + own), y, target).all():
+        if fooled(oracle.logits(x + own), y, target).all():
             return own
     return None
 
@@ -111,7 +102,7 @@ def gradient_steps(oracle, x, y, target, *, norm, radius, steps, length, only_re
     for _ in range(steps):
         _, _, gradient = oracle.gradient(point, lambda z: cross_entropy(z, y, target))
         point = ball.project(point + length * direction(gradient, norm), x)
-        if adversarial(oracle.logits(point), y, target).all():
+        if fooled(oracle.logits(point), y, target).all():
             return point - x
     return None if only_reaching else point - x
 

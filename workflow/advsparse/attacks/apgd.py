@@ -6,7 +6,7 @@ import math
 from typing import Literal
 
 from advsparse.attacks._base import BudgetAttack, Candidate
-from advsparse.attacks._confirm import confirm
+from advsparse.attacks._confirm import at_rows, confirm
 from advsparse.attacks._dlr import dlr
 from advsparse.attacks._losses import cross_entropy, direction
 from advsparse.lazy import torch
@@ -65,11 +65,11 @@ class APGD(BudgetAttack):
             for _ in range(self.restarts):
                 clean, label = x[stand], y[stand]
                 # What counts is leaving the label, whatever class the loss leads to.
-                goal = None if target is None else target[stand]
+                goal = at_rows(target, stand)
                 # Two streams a run: the l2 ball draws a direction and a radius.
                 start = self.threat.random_start(clean, rng, 2 * run)
                 climb = _Climb(self, oracle.restrict(stand), clean, start)
-                climb.run(label, None if aim is None else aim[stand], goal)
+                climb.run(label, at_rows(aim, stand), goal)
                 best[stand], trace["loss"][stand] = climb.best, climb.top
                 steps[stand] += climb.steps
                 trace["halvings"][stand] = climb.halvings
@@ -138,7 +138,7 @@ class _Climb:
         for k in range(self.attack.steps + 1):
 
             def loss(logits, rows=rows):
-                return objective(logits, y[rows], None if aim is None else aim[rows])
+                return objective(logits, y[rows], at_rows(aim, rows))
 
             if k < self.attack.steps:
                 value, logits, gradient = self.oracle.gradient(point, loss, rows)

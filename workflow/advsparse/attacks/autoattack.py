@@ -7,7 +7,7 @@ from typing import Literal
 
 from advsparse.attacks import _checks
 from advsparse.attacks._base import BudgetAttack, Candidate
-from advsparse.attacks._confirm import fooled
+from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._losses import cross_entropy
 from advsparse.attacks.apgd import APGD
 from advsparse.attacks.fab import FAB
@@ -89,7 +89,7 @@ class AutoAttack(BudgetAttack):
         broken_by = torch.zeros_like(steps)
         stand = torch.arange(len(x), device=x.device)
         for number, (name, attack) in enumerate(self.stages().items(), 1):
-            goal = None if target is None else target[stand]
+            goal = at_rows(target, stand)
             ours = (oracle.restrict(stand), x[stand], y[stand], goal)
             numbers = Random(stable_seed(rng.seed, name))
             if isinstance(attack, FAB):  # which need not find the nearest image, but one within eps

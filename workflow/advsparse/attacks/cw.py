@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from advsparse.attacks._base import Candidate, MinimumNormAttack
+from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._losses import margin
 from advsparse.lazy import torch
 from advsparse.settings import NonNegativeFloat, PositiveFloat, PositiveInt, settings
@@ -68,7 +69,7 @@ class CW(MinimumNormAttack):
         patience = max(1, self.iterations // 10)
         for iteration in range(self.iterations):
             x_adv, slope = self._image(descent.value)
-            clean, goal = x[rows], None if target is None else target[rows]
+            clean, goal = x[rows], at_rows(target, rows)
             value, _, gradient = oracle.gradient(
                 x_adv, lambda z, own=y[rows], goal=goal: self._hinge(z, own, goal), rows
             )
@@ -98,10 +99,8 @@ class CW(MinimumNormAttack):
     def _hinge(self, logits, y, target):
         """max(m + kappa, 0), made positive where a tie of logits still gives the label."""
         value = margin(logits, y, target) + self.confidence
-        prediction = logits.argmax(1)
-        wrong = prediction != y if target is None else prediction == target
         tie = torch.finfo(logits.dtype).tiny
-        return torch.where(wrong, value.clamp(min=0), value.clamp(min=tie))
+        return torch.where(fooled(logits, y, target), value.clamp(min=0), value.clamp(min=tie))
 
     def _variable(self, x):
         return torch.atanh((2 * x - 1) * _SQUEEZE) if self.box == "tanh" else x.clone()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from advsparse.attacks._base import Candidate, MinimumNormAttack
+from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.lazy import torch
 from advsparse.settings import NonNegativeFloat, PositiveInt, settings
 
@@ -67,14 +68,13 @@ def cross_boundary(oracle, x, y, target, norm, limit, reached):
     steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
     active = torch.arange(len(x), device=x.device)
     for _ in range(limit):
-        goal = None if target is None else target[active]
+        goal = at_rows(target, active)
         point = reached(total[active], active)
         logits, jacobian = oracle.jacobian(point, active)
-        prediction = logits.argmax(1)
-        stand = prediction == y[active] if goal is None else prediction != goal
+        stand = ~fooled(logits, y[active], goal)
         if not stand.all():
             active, logits, jacobian = active[stand], logits[stand], jacobian[stand]
-            goal = None if goal is None else goal[stand]
+            goal = at_rows(goal, stand)
         if not len(active):
             break
         total[active] += nearest_boundary(logits, jacobian, y[active], goal, norm)

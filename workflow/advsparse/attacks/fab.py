@@ -6,7 +6,7 @@ from typing import Literal
 
 from advsparse.attacks._base import Candidate, MinimumNormAttack
 from advsparse.attacks._box_projections import step_to_hyperplane
-from advsparse.attacks._confirm import fooled
+from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._losses import margin
 from advsparse.attacks.apgd import leading_classes
 from advsparse.lazy import torch
@@ -99,7 +99,7 @@ class FAB(MinimumNormAttack):
                 value, logits, gradient = slope(point, rows)
             else:
                 logits = oracle.logits(point, rows)
-            won = fooled(logits, y[rows], None if target is None else target[rows])
+            won = fooled(logits, y[rows], at_rows(target, rows))
             if not won.any():
                 continue
             found.offer(point[won], x, rows[won], self.norm)
@@ -142,7 +142,7 @@ class FAB(MinimumNormAttack):
         rows = (found.distance.isfinite() & (found.distance > enough)).nonzero().flatten()
         if not len(rows) or not self.final_steps:
             return
-        goal = None if target is None else target[rows]
+        goal = at_rows(target, rows)
         inner, outer = x[rows], found.x[rows]
         below, above = (-margin(oracle.logits(z, rows), y[rows], goal) for z in (inner, outer))
         for _ in range(self.final_steps):

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from advsparse.attacks._base import BudgetAttack, Candidate
+from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._pairs import best_pairs, largest_pairs
 from advsparse.lazy import torch
 from advsparse.settings import NonNegativeFloat, PositiveInt, Share, settings
@@ -127,7 +128,7 @@ class JSMA(BudgetAttack):
             pair = torch.stack([pairs.first, pairs.second], dim=1)
             flat, slope = flat.scatter(1, pair, moved.gather(1, pair)), pairs.slope
             if ended.any():
-                y, aim = None if y is None else y[going], aim[going]
+                y, aim = at_rows(y, going), aim[going]
                 rows, room, flat, clean, slope = (
                     v[going] for v in (rows, room, flat, clean, slope)
                 )
@@ -147,8 +148,7 @@ class JSMA(BudgetAttack):
             return [own, own - logits.sum(1)]
 
         logits, gradients = oracle.gradients(point, objectives, rows)
-        prediction = logits.argmax(1)
-        won = prediction == aim if y is None else prediction != y
+        won = fooled(logits, y, aim if y is None else None)
         sign = math.copysign(1.0, self.theta)
         a, *others = (sign * gradient.flatten(1) for gradient in gradients)
         # Probabilities sum to 1: what the target gains the others lose.

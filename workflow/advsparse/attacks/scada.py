@@ -8,6 +8,7 @@ from typing import Literal
 from advsparse.attacks import _laplace, _stochastic_dictionary
 from advsparse.attacks._adversarial_dictionary import StepRule, encode, learn
 from advsparse.attacks._base import Candidate, PenaltyAttack
+from advsparse.attacks._confirm import at_rows
 from advsparse.attacks._dictionary_problem import Problem, project_atoms
 from advsparse.attacks._fitting import Fit, UniversalAttack
 from advsparse.attacks._losses import margin
@@ -198,7 +199,7 @@ class SCADA(UniversalAttack, PenaltyAttack):
         b = _laplace.scales(codes, predicted, self.laplace, logits.shape[1])[logits.argmax(1)]
 
         def fools(v, rows):
-            goal = None if target is None else target[rows]
+            goal = at_rows(target, rows)
             e = (v @ d.T).reshape(-1, *x.shape[1:])
             return self._fools(oracle.restrict(rows), x[rows], e, y[rows], goal)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from advsparse.attacks._base import BudgetAttack, Candidate
-from advsparse.attacks._confirm import confirm
+from advsparse.attacks._confirm import at_rows, confirm
 from advsparse.attacks._losses import margin
 from advsparse.attacks._square_windows import (
     two_bumps,
@@ -79,7 +79,7 @@ class Square(BudgetAttack):
                 side = window_side(share, height * width, min(height, width), odd=self.norm == "l2")
                 trial = propose(now, clean, side, draws[:, (query - 1) % _BLOCK])
             logits = oracle.logits(trial, rows)
-            value = margin(logits, y[rows], None if target is None else target[rows])
+            value = margin(logits, y[rows], at_rows(target, rows))
             better = value < margins
             now = torch.where(better.reshape(-1, 1, 1, 1), trial, now)
             margins = torch.where(better, value, margins)

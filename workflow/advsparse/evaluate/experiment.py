@@ -41,15 +41,16 @@ def experiment_rows(
 
     models = {Path(path).stem: path for path in classifiers}
     data = {Path(path).stem: path for path in datasets}
-    failures, files = failures or {}, iter(attacks)
-    paths = {e["id"]: None if e["id"] in failures else next(files) for e in settings["attacks"]}
+    failures = failures or {}
+    ids = [entry["id"] for entry in settings["attacks"] if entry["id"] not in failures]
+    paths = dict(zip(ids, attacks, strict=True))
     rows = []
     for model in models:
         entries = [entry for entry in settings["attacks"] if entry["model"] == model]
         dataset = entries[0]["dataset"]
         common = {"paper": paper, "experiment": experiment, "dataset": dataset, "model": model}
         common |= {"defence": "none", "seed": settings["seed"]}
-        done = [(entry, paths[entry["id"]]) for entry in entries if entry["id"] not in failures]
+        done = [(entry, paths[entry["id"]]) for entry in entries if entry["id"] in paths]
         for attack, note, metrics in _evaluated(
             models[model], data[dataset], done, settings["seed"], device
         ):
