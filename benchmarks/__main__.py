@@ -16,7 +16,7 @@ import torch
 
 from advsparse.allocator import keep_freed_memory
 from advsparse.provenance import commit, machine
-from benchmarks import page, scada
+from benchmarks import coders, convlista, dict_attack, page, scada
 from benchmarks.attacks import comparisons
 from benchmarks.measure import as_data, measure
 from benchmarks.peers import versions
@@ -41,12 +41,16 @@ def main() -> None:
 
     data = json.loads(page.DATA.read_text()) if page.DATA.exists() else {}
     found = {}
-    if wanted(scada.TITLE):
-        found[scada.TITLE] = scada.measure()
+    for alone in (scada, dict_attack, convlista):
+        if wanted(alone.TITLE):
+            found[alone.TITLE] = alone.measure()
     on = subject()
     for comparison in comparisons(on):
         if wanted(comparison.title):
             found[comparison.title] = as_data(comparison, measure(comparison, on))
+    for comparison in coders.comparisons():
+        if wanted(comparison.title):
+            found[comparison.title] = coders.measure(comparison)
     if not found:
         parser.error(f"no benchmark has {' or '.join(words)} in its title")
     origin = {

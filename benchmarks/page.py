@@ -32,18 +32,32 @@ of equal or better strength: a robust accuracy at most half a point above the be
 equal, and so does a median norm of at most 1.01 times.
 """
 
+_CODERS = """\
+## Sparse coders
+
+The coders of this library beside scikit-learn's, on the synthetic problem of weitzner2023, in
+float64. The goal counts as reached only where no signal has a worse residual or objective than any
+peer's, to a millionth.
+"""
+
 _SUMMARY = ["attack", "advsparse, s", "fastest peer, s", "ratio", "to reach", "reached"]
 
 
 def render(data: dict[str, Any]) -> str:
     """The page as Markdown."""
-    attacks = [one for title, one in data.items() if title != SCADA]
+    coders = [one for one in data.values() if one.get("section") == "coders"]
+    alone = [one for one in data.values() if one.get("section") == "alone"]
+    attacks = [one for title, one in data.items() if title != SCADA and "section" not in one]
     parts = [_INTRODUCTION]
     if attacks:
         parts += ["## Ratios\n", _table([_summary(one) for one in attacks], _SUMMARY)]
         parts += [_attack(one) for one in attacks]
     if SCADA in data:
         parts.append(_learning(data[SCADA]))
+    if coders:
+        parts += [_CODERS, _table([_summary(one) for one in coders], ["task", *_SUMMARY[1:]])]
+        parts += [_coder(one) for one in coders]
+    parts += [_alone(one) for one in alone]
     return "\n".join(parts)
 
 
@@ -83,6 +97,26 @@ def _attack(one: dict[str, Any]) -> str:
     )
 
 
+def _coder(one: dict[str, Any]) -> str:
+    rows = [
+        [
+            contender["library"],
+            f"{contender['seconds']:.3g}",
+            contender["runs"],
+            f"{contender['mean']:.8g}",
+        ]
+        for contender in one["contenders"]
+    ]
+    table = _table(rows, ["library", "seconds", "runs", f"mean {one['quality']}"])
+    excess = (
+        f"Over all signals, the largest relative excess of the {one['quality']} over the best "
+        f"peer's: {one['excess']:.1e}.\n"
+    )
+    return "\n".join(
+        [f"### {one['title']}\n", f"{one['settings']}.\n", table, excess, _origin(one)]
+    )
+
+
 def _learning(one: dict[str, Any]) -> str:
     rows = [
         [name, f"{paper:.4g}", f"{here:.4g}", f"{paper / here:.1f}"]
@@ -90,6 +124,11 @@ def _learning(one: dict[str, Any]) -> str:
     ]
     table = _table(rows, ["", "paper, s", "here, s", "times faster"])
     return "\n".join([f"## {SCADA}\n", f"{one['settings']}\n", table, _origin(one)])
+
+
+def _alone(one: dict[str, Any]) -> str:
+    table = _table(one["rows"], one["columns"])
+    return "\n".join([f"## {one['title']}\n", f"{one['settings']}\n", table, _origin(one)])
 
 
 def _origin(one: dict[str, Any]) -> str:

@@ -14,7 +14,13 @@ import torch
 
 from benchmarks.subject import CLASSES, SHAPE, Subject
 
-PACKAGES = ("foolbox", "torchattacks", "cleverhans", "adversarial-robustness-toolbox")
+PACKAGES = (
+    "foolbox",
+    "torchattacks",
+    "cleverhans",
+    "adversarial-robustness-toolbox",
+    "scikit-learn",
+)
 
 Attacked = Callable[[], torch.Tensor]
 

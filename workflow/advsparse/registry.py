@@ -1,4 +1,4 @@
-"""Plugins: one module per attack, defence, model and dataset, found by being there.
+"""Plugins: one module per attack, coder, defence, model and dataset, found by being there.
 
 The *kind* that a configuration names is the module's name: ``kind: deepfool`` is the class in
 ``advsparse/attacks/deepfool.py``. Modules whose name begins with an underscore are no plugins.
@@ -17,7 +17,9 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import core_schema
 
 GROUPS = {
+    "analyses": ("advsparse.analyses", "advsparse.analyses._base", "Analysis"),
     "attacks": ("advsparse.attacks", "advsparse.attacks._base", "Attack"),
+    "coding": ("advsparse.coding", "advsparse.coding._base", "Coder"),
     "data": ("advsparse.data", "advsparse.data._base", "Source"),
     "defenses": ("advsparse.defenses", "advsparse.defenses._base", "Defense"),
     "models": ("advsparse.models", "advsparse.models._base", "Architecture"),
@@ -59,10 +61,15 @@ def module_name(group: str, kind: str) -> str:
     return f"{GROUPS[group][0]}.{kind}"
 
 
+def module_of(plugin: object) -> str:
+    """The dotted name of the module of a plugin class or instance."""
+    cls = plugin if isinstance(plugin, type) else type(plugin)
+    return cls.__module__
+
+
 def kind_of(plugin: object) -> str:
     """The kind of a plugin class or instance."""
-    cls = plugin if isinstance(plugin, type) else type(plugin)
-    return cls.__module__.rpartition(".")[2]
+    return module_of(plugin).rpartition(".")[2]
 
 
 def is_plugin(value: object) -> bool:
@@ -97,8 +104,9 @@ def with_nested(plugin: object) -> Iterator[object]:
     yield plugin
     for field in dataclasses.fields(plugin):
         value = getattr(plugin, field.name)
-        if is_plugin(value):
-            yield from with_nested(value)
+        for entry in value if isinstance(value, list) else [value]:
+            if is_plugin(entry):
+                yield from with_nested(entry)
 
 
 def from_spec(group: str, spec: Mapping[str, Any]) -> Any:

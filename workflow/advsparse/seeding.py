@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from advsparse.lazy import torch
 
@@ -13,6 +14,17 @@ def stable_seed(*parts: object) -> int:
     """A 63-bit seed from JSON-able ``parts``, the same in every process and on every machine."""
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     return _digest(text.encode())
+
+
+@contextmanager
+def layers_drawn_from(seed: int) -> Iterator[None]:
+    """Torch's layers, which draw their weights from the global generator, draw from ``seed``.
+
+    The generator is put back afterwards.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed reseeds GPUs too
+        yield
 
 
 def _digest(data: bytes) -> int:

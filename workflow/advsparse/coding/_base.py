@@ -1,0 +1,96 @@
+"""What every sparse coder must give."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from advsparse.lazy import torch
+from advsparse.seeding import layers_drawn_from
+from advsparse.settings import settings
+
+if TYPE_CHECKING:
+    from advsparse.coding._maps import LinearMap
+
+
+@dataclass(frozen=True)
+class Coded:
+    """What a solver found for each of N signals."""
+
+    code: torch.Tensor
+    """N x the code's shape."""
+    objective: torch.Tensor
+    """The value of what the solver minimises, float64 of shape N."""
+    residual: torch.Tensor
+    """||x - D a||_2, float64 of shape N."""
+    iterations: torch.Tensor
+    """Iterations spent on the signal, int64 of shape N."""
+
+
+@settings
+class Coder:
+    """The settings of a sparse coder."""
+
+
+@settings
+class Solver(Coder, ABC):
+    """A coder that solves a problem for a dictionary that it is given."""
+
+    @abstractmethod
+    def solve(self, synthesis: LinearMap, x: torch.Tensor) -> Coded:
+        """Codes of the signals ``x``, N x the signal's shape, under the dictionary ``synthesis``.
+
+        Signals do not depend on one another. Raises ValueError for shapes that don't fit.
+        """
+
+
+@settings
+class LearnedCoder(Coder, ABC):
+    """A coder that is a network, whose weights are learned."""
+
+    @abstractmethod
+    def network(self, shape: tuple[int, ...], dictionary: torch.Tensor | None) -> CodingNetwork:
+        """The untrained network for signals of ``shape``; see :meth:`build`."""
+
+    def build(
+        self, shape: tuple[int, ...], seed: int = 0, dictionary: torch.Tensor | None = None
+    ) -> CodingNetwork:
+        """The untrained network for signals of ``shape``, with weights drawn from ``seed``.
+
+        ``dictionary`` is that of the signals, m x n, for coders that are told it. Raises ValueError
+        for a shape that does not fit, and for a dictionary that is missing or not asked for.
+        """
+        with layers_drawn_from(seed):
+            return self.network(tuple(shape), dictionary)
+
+
+class CodingNetwork(ABC):
+    """Mixin of a torch module that codes: from signals N x ... to codes, differentiably.
+
+    As a module it is its encoder: ``network(x)`` and ``network.encode(x)`` are the same.
+    """
+
+    @property
+    @abstractmethod
+    def synthesis(self) -> LinearMap:
+        """The dictionary: the linear map from codes back to signals, as weights are now."""
+
+    @abstractmethod
+    def loss(self, x: torch.Tensor, code: torch.Tensor | None) -> torch.Tensor:
+        """What training lowers, summed over the signals ``x``, whose codes are known or not."""
+
+    def distortion(self, x: torch.Tensor, code: torch.Tensor) -> torch.Tensor:
+        """How far the signals ``x`` are from what their codes stand for, summed over them.
+
+        The squared l2 distance, unless the network measures it in another way.
+        """
+        return (x - self.decode(code)).square().sum()
+
+    def encode(self, x: torch.Tensor) -> torch.Tensor:
+        """The codes of the signals ``x``."""
+        return self(x)
+
+    def decode(self, code: torch.Tensor) -> torch.Tensor:
+        """The signals that codes stand for: ``synthesis.forward``."""
+        return self.synthesis.forward(code)

@@ -1,0 +1,211 @@
+r"""Batch-OMP: orthogonal matching pursuit of many signals at once.
+
+With D_I the normalised atoms chosen for a signal and G = D_I^T D_I = L L^T, the rows of M = L^-1
+make the columns of Q = D_I M^T orthonormal. An atom that joins adds a row m to M, hence a
+direction q = D_I m: what is left of the atom once its part in the span of the others is taken off.
+The residual loses <q, x> q, and the coefficients gain <q, x> m; no system is ever solved.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch.nn import functional
+
+from advsparse.coding._maps import LinearMap, Matrix
+from advsparse.coding._solving import Flat
+
+GRAM = 2048
+"""Atoms up to which a matrix has the products of all atoms kept; residuals are not formed then."""
+
+ROUNDING = 1e-12
+"""Of the signal's norm, a correlation as small is zero; and so is this squared distance of a
+normalised atom from the span of those chosen."""
+
+ROOM = 64
+"""Atoms per signal that there is room for at first; it is doubled when needed."""
+
+
+class Dictionary:
+    """The normalised atoms of a map, and how a pursuit keeps track of the residuals r: as such."""
+
+    def __init__(self, synthesis: LinearMap) -> None:
+        self.synthesis = Flat(synthesis)
+        norms = self.synthesis.map.norms().flatten()
+        self.scale = torch.where(norms > 0, 1 / norms, 0.0)  # atoms of zeros are never chosen
+        self.stored = synthesis.size
+        """Numbers kept for an atom that has been chosen."""
+
+    def need(self, limit: int) -> int:
+        """Bytes that the pursuit takes for a signal, of up to ``limit`` atoms or ``ROOM``."""
+        room = min(limit, ROOM)
+        return 8 * (room * (self.stored + room) + 4 * self.synthesis.atoms)
+
+    def correlations(self, signals: torch.Tensor) -> torch.Tensor:
+        """D^T r for signals r, N x atoms."""
+        return self.synthesis.adjoint(signals) * self.scale
+
+    def track(self, x: torch.Tensor) -> torch.Tensor:
+        """The track, to be written to, where the residuals are the signals ``x``."""
+        return x.clone()
+
+    def tracked(self, track: torch.Tensor) -> torch.Tensor:
+        """D^T r, N x atoms."""
+        return self.correlations(track)
+
+    def atoms(self, index: torch.Tensor) -> torch.Tensor:
+        """What is kept of atoms, N x ``stored``."""
+        return self.synthesis.map.columns(index).flatten(1) * self.scale[index, None]
+
+    def products(
+        self, index: torch.Tensor, chosen: torch.Tensor, atoms: torch.Tensor
+    ) -> torch.Tensor:
+        """Products of an atom of each signal with those ``chosen``, N x k, kept as ``atoms``."""
+        return (atoms @ self.atoms(index)[:, :, None])[:, :, 0]
+
+    def step(
+        self, weights: torch.Tensor, chosen: torch.Tensor, atoms: torch.Tensor
+    ) -> torch.Tensor:
+        """The track of the sums of the chosen atoms with ``weights``, N x k."""
+        return (weights[:, None] @ atoms)[:, 0]
+
+
+class GramDictionary(Dictionary):
+    """The normalised atoms of a matrix and all their products; D^T r is what is kept track of."""
+
+    def __init__(self, synthesis: Matrix) -> None:
+        super().__init__(synthesis)
+        atoms = self.synthesis.map.matrix * self.scale
+        self.gram = atoms.T @ atoms
+        self.stored = 0
+
+    def track(self, x):
+        return self.correlations(x)
+
+    def tracked(self, track):
+        return track
+
+    def atoms(self, index):
+        return self.gram.new_empty(len(index), 0)
+
+    def products(self, index, chosen, atoms):
+        return self.gram[index[:, None], chosen]
+
+    def step(self, weights, chosen, atoms):
+        # The sum of rows without a copy of them: the Gram matrix stays in the processor's cache.
+        return functional.embedding_bag(chosen, self.gram, per_sample_weights=weights, mode="sum")
+
+
+def dictionary_of(synthesis: LinearMap) -> Dictionary:
+    """The one that is faster for the map."""
+    small = isinstance(synthesis, Matrix) and synthesis.atoms <= GRAM
+    return GramDictionary(synthesis) if small else Dictionary(synthesis)
+
+
+def pursue(
+    dictionary: Dictionary, x: torch.Tensor, limit: int, tolerance: float | None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Codes of the signals ``x`` in float64, and the numbers of atoms chosen.
+
+    A signal that has ``limit`` atoms, or whose squared residual is at most ``tolerance``, is done.
+    """
+    code = x.new_zeros(len(x), dictionary.synthesis.atoms)
+    chosen = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+    state = _State(dictionary, x, min(limit, ROOM))
+    for count in range(limit):
+        if tolerance is not None:
+            state.stop(state.energy <= tolerance)
+        going = int(state.going.sum())
+        if not going:
+            break
+        if going <= 0.75 * len(state.rows):  # signals that are done cost time, and copies do too
+            state.finish(code, chosen, ~state.going)
+        if count == state.room:
+            state.grow(min(limit, 2 * count))
+        state.add_atom(count)
+    state.finish(code, chosen, torch.ones_like(state.going))
+    return code, chosen
+
+
+class _State:
+    """Signals in pursuit; those that are done stay as they are until they are taken out."""
+
+    def __init__(self, dictionary: Dictionary, x: torch.Tensor, room: int) -> None:
+        n = len(x)
+        self.dictionary = dictionary
+        self.x = x
+        self.rows = torch.arange(n, device=x.device)
+        self.going = torch.ones(n, dtype=torch.bool, device=x.device)
+        self.chosen = torch.zeros(n, dtype=torch.int64, device=x.device)
+        self.energy = x.square().sum(1)
+        self.negligible = ROUNDING * self.energy.sqrt()
+        self.track = dictionary.track(x)
+        self.index = torch.zeros(n, room, dtype=torch.int64, device=x.device)
+        self.coefficients = x.new_zeros(n, room)
+        self.inverse = x.new_zeros(n, room, room)  # M
+        self.atoms = x.new_empty(n, room, dictionary.stored)
+
+    @property
+    def room(self) -> int:
+        return self.index.shape[1]
+
+    def grow(self, room: int) -> None:
+        more = room - self.room
+        self.index = functional.pad(self.index, (0, more))
+        self.coefficients = functional.pad(self.coefficients, (0, more))
+        self.inverse = functional.pad(self.inverse, (0, more, 0, more))
+        self.atoms = functional.pad(self.atoms, (0, 0, 0, more))
+
+    def stop(self, done: torch.Tensor) -> None:
+        self.going &= ~done
+
+    def add_atom(self, k: int) -> None:
+        """Choose the atom number ``k`` for each signal that is not done."""
+        correlations = self.dictionary.tracked(self.track)
+        size = correlations.abs()
+        size.scatter_(1, self.index[:, :k], 0.0)
+        largest, index = size.max(1)
+        self.stop(largest <= self.negligible)
+        inverse = self.inverse[:, :k, :k]
+        products = self.dictionary.products(index, self.index[:, :k], self.atoms[:, :k])
+        products.masked_fill_(~self.going[:, None], 0.0)
+        along = inverse @ products[:, :, None]  # the atom's part in the span, on the basis Q
+        apart = 1 - along.square().sum((1, 2))
+        self.stop(apart <= ROUNDING)
+        distance = apart.clamp(min=ROUNDING).sqrt()
+        row = self.inverse[:, k]
+        row[:, :k] = -(along.mT @ inverse)[:, 0]
+        row[:, k] = 1
+        row /= distance[:, None]
+        self.atoms[:, k] = self.dictionary.atoms(index)
+        self.index[:, k] = index
+        # The residual is orthogonal to the span, so that <q, x> is <d, r> over the distance.
+        gain = correlations.gather(1, index[:, None]) / distance[:, None]
+        gain.masked_fill_(~self.going[:, None], 0.0)
+        self.coefficients.addcmul_(gain, row)
+        upto = slice(k + 1)
+        step = self.dictionary.step(row[:, upto], self.index[:, upto], self.atoms[:, upto])
+        self.track.addcmul_(gain, step, value=-1)
+        self.energy -= gain[:, 0].square()
+        self.chosen += self.going
+
+    def finish(self, code: torch.Tensor, chosen: torch.Tensor, done: torch.Tensor) -> None:
+        """Write the results of the signals ``done``, and take these out."""
+        rows, index, coefficients = self.rows[done], self.index[done], self.coefficients[done]
+        inverse = self.inverse[done]
+        scale, synthesis = self.dictionary.scale, self.dictionary.synthesis
+
+        def scattered() -> torch.Tensor:
+            # Added, for the places that were left free all name atom 0.
+            found = torch.zeros_like(code[rows]).scatter_add_(1, index, coefficients)
+            return found * scale
+
+        # One step of refinement takes off the errors that the recurrences have gathered.
+        left = self.dictionary.correlations(self.x[done] - synthesis.forward(scattered()))
+        unused = torch.arange(index.shape[1], device=index.device) >= self.chosen[done, None]
+        left = inverse @ left.gather(1, index).masked_fill(unused, 0.0)[:, :, None]
+        left = inverse.mT @ left.masked_fill(unused[:, :, None], 0.0)
+        coefficients += left[:, :, 0]
+        code[rows], chosen[rows] = scattered(), self.chosen[done]
+        for name, values in vars(self).items():
+            if isinstance(values, torch.Tensor):
+                setattr(self, name, values[~done])
