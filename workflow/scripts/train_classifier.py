@@ -8,6 +8,7 @@ import torch
 
 from advsparse import registry
 from advsparse.artifacts import read_arrays, write_tensors
+from advsparse.coding._io import description, load_coder
 from advsparse.data._io import load_dataset
 from advsparse.jobs import job
 from advsparse.models._training import Training, train
@@ -17,12 +18,19 @@ with job(snakemake, "classifier") as this:
     data = load_dataset(snakemake.input.dataset)
     architecture = registry.from_spec("models", this.settings["architecture"])
     shape, classes = data.x_train.shape[1:], len(data.classes)
-    model = architecture.build(shape, classes, this.settings["seed"])
+    described = {"shape": list(shape), "classes": classes}
+    _, source = read_arrays(snakemake.input.dataset)
+    trained_on = [source.payload_sha256]
+    coder = snakemake.input.get("coder")
+    if coder:
+        coder, its_metadata = load_coder(coder)
+        described["coder"] = description(its_metadata)
+        trained_on.append(its_metadata.payload_sha256)
+    model = architecture.build(shape, classes, this.settings["seed"], coder)
     x, y = torch.from_numpy(data.images("train")), torch.from_numpy(data.y_train)
     model.normalise.set_statistics(x)
     model.to(this.device)
-    _, source = read_arrays(snakemake.input.dataset)
-    identity = json.dumps([this.code, this.settings, source.payload_sha256, shape, classes])
+    identity = json.dumps([this.code, this.settings, trained_on, described])
     train(
         Training(**this.settings["training"]),
         model,
@@ -32,6 +40,6 @@ with job(snakemake, "classifier") as this:
         checkpoint=Path(snakemake.params.checkpoint),
         identity=hashlib.sha256(identity.encode()).hexdigest(),
     )
-    metadata = this.metadata(shape=list(shape), classes=classes)
+    metadata = this.metadata(**described)
     write_tensors(snakemake.output[0], model.cpu().state_dict(), metadata)
     Path(snakemake.params.checkpoint).unlink(missing_ok=True)

@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
 
+from advsparse import registry
+from advsparse.errors import ArchitectureError
 from advsparse.lazy import torch
+from advsparse.seeding import layers_drawn_from
 from advsparse.settings import settings
+
+if TYPE_CHECKING:
+    from advsparse.coding._base import CodingNetwork
+
+
+def check_size(kind: str, shape: tuple[int, int, int], least: int) -> None:
+    """ArchitectureError unless both sides of images of ``shape`` have ``least`` pixels."""
+    _, height, width = shape
+    if min(height, width) < least:
+        raise ArchitectureError(
+            f"{kind} takes images of at least {least}x{least} pixels, not {height}x{width}: "
+            "give the dataset another size, or the paper's model another architecture"
+        )
 
 
 @settings
@@ -20,17 +37,22 @@ class Architecture(ABC):
         """
 
     def build(
-        self, shape: tuple[int, int, int], classes: int, seed: int = 0
-    ) -> torch.nn.Sequential:
+        self,
+        shape: tuple[int, int, int],
+        classes: int,
+        seed: int = 0,
+        coder: CodingNetwork | None = None,
+    ) -> torch.nn.Module:
         """The network from pixels in [0, 1] to logits, with weights drawn from ``seed``.
 
-        Normalisation is its first layer, ``network.normalise``.
+        Normalisation is its first layer, ``network.normalise``. ``coder`` is the trained coder for
+        architectures that work on codes; ArchitectureError if it is missing or not asked for.
         """
         from advsparse.models._layers import Normalise
 
-        # Layers draw their weights from the global generator, which is put back afterwards.
-        with torch.random.fork_rng(devices=[]):
-            torch.default_generator.manual_seed(seed)  # torch.manual_seed reseeds GPUs too
+        if coder is not None:
+            raise ArchitectureError(f"{registry.kind_of(self)} works on pixels: it takes no coder")
+        with layers_drawn_from(seed):
             layers = self.layers(shape, classes)
         network = torch.nn.Sequential()
         network.add_module("normalise", Normalise(shape[0]))

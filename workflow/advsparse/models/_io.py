@@ -6,6 +6,7 @@ from pathlib import Path
 
 from advsparse import registry
 from advsparse.artifacts import Metadata, read_tensors
+from advsparse.coding._io import rebuilt
 from advsparse.lazy import torch
 
 
@@ -14,12 +15,19 @@ def load_classifier(path: str | Path, device: str = "cpu") -> tuple[torch.nn.Mod
     tensors, metadata = read_tensors(path, stage="classifier")
     spec = dict(metadata.params["architecture"])
     architecture = registry.load("models", spec.pop("kind"))(**spec)
-    model = architecture.build(tuple(metadata.extra["shape"]), metadata.extra["classes"])
+    coder = rebuilt(metadata.extra["coder"]) if "coder" in metadata.extra else None
+    shape, classes = tuple(metadata.extra["shape"]), metadata.extra["classes"]
+    model = architecture.build(shape, classes, coder=coder)
     model.load_state_dict(tensors)
     return model.eval().to(device), metadata
 
 
+def logits(model: torch.nn.Module, x: torch.Tensor, batch_size: int = 1000) -> torch.Tensor:
+    """What the model returns for the images ``x``, N x K."""
+    with torch.no_grad():
+        return torch.cat([model(batch) for batch in x.split(batch_size)])
+
+
 def predict(model: torch.nn.Module, x: torch.Tensor, batch_size: int = 1000) -> torch.Tensor:
     """Predicted classes of the images ``x``, int64 of shape N."""
-    with torch.no_grad():
-        return torch.cat([model(batch).argmax(1) for batch in x.split(batch_size)])
+    return logits(model, x, batch_size).argmax(1)

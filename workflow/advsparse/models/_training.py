@@ -1,34 +1,45 @@
-"""Training of classifiers, in steps that can be interrupted and resumed without a trace."""
+"""Training of networks, in steps that can be interrupted and resumed without a trace."""
 
 from __future__ import annotations
 
 import logging
 import math
 import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from advsparse.artifacts import make_metadata, read_tensors, write_tensors
-from advsparse.errors import ArtifactError, TrainingError
+from pydantic import Field
+
+from advsparse.errors import TrainingError
 from advsparse.lazy import torch
+from advsparse.models._checkpoint import Checkpoint
 from advsparse.seeding import Random
-from advsparse.settings import NonNegativeFloat, PositiveFloat, PositiveInt, settings
+from advsparse.settings import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, settings
 
 logger = logging.getLogger(__name__)
 
 
 @settings
 class Training:
-    """How a classifier is trained: mini-batches of cross-entropy."""
+    """How a network is trained: mini-batches of its loss, cross-entropy for classifiers."""
 
     epochs: PositiveInt = 20
     """Passes over the training set."""
+    examples: PositiveInt | None = None
+    """Examples of an epoch: the first of its random order; none takes all."""
     batch_size: PositiveInt = 64
-    """Images in a mini-batch."""
+    """Examples in a mini-batch."""
     optimizer: Literal["adam", "sgd"] = "adam"
     """Adam, or stochastic gradient descent with momentum 0.9."""
     learning_rate: PositiveFloat = 0.001
     """Step size."""
+    decay_at: list[Fraction] = Field(default_factory=list)
+    """Shares of the epochs, rounded to whole epochs, after which the step size is multiplied by
+    ``decay``."""
+    decay: Fraction = 0.1
+    """What the step size is multiplied by."""
     weight_decay: NonNegativeFloat = 0.0
     """Weight of half the squared l2 norm of the parameters."""
 
@@ -38,18 +49,77 @@ class Training:
             return torch.optim.Adam(parameters, **options)
         return torch.optim.SGD(parameters, momentum=0.9, **options)
 
+    def learning_rate_in(self, epoch: int) -> float:
+        """The step size in an epoch, counted from 0."""
+        passed = sum(epoch >= max(1, round(share * self.epochs)) for share in self.decay_at)
+        return self.learning_rate * self.decay**passed
+
+
+class Examples(ABC):
+    """What a network is trained on."""
+
+    @abstractmethod
+    def batches(self, training: Training, generator: torch.Generator) -> Iterator[tuple]:
+        """The mini-batches of an epoch, as tuples of tensors, in an order from ``generator``."""
+
+    @abstractmethod
+    def loss(self, model: torch.nn.Module, *batch) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """The loss, summed over a mini-batch, and the number of its correct predictions."""
+
+
+class Stored(Examples):
+    """Examples that are all there, as tensors of equal length: images, and what belongs to them."""
+
+    def __init__(self, *tensors: torch.Tensor) -> None:
+        self.tensors = tensors
+
+    def batches(self, training, generator):
+        first = self.tensors[0]
+        order = torch.randperm(len(first), generator=generator)[: training.examples]
+        for batch in order.to(first.device).split(training.batch_size):
+            yield tuple(tensor[batch] for tensor in self.tensors)
+
+
+class LabelledImages(Stored):
+    """Images N x C x H x W in [0, 1] and their labels N, for a classifier.
+
+    Its loss is the cross-entropy, unless it has a method ``loss(x, y)`` that returns its own,
+    summed over the images, and the logits.
+    """
+
+    def loss(self, model, x, y):
+        if hasattr(model, "loss"):
+            loss, logits = model.loss(x, y)
+        else:
+            logits = model(x)
+            loss = torch.nn.functional.cross_entropy(logits, y, reduction="sum")
+        return loss, (logits.argmax(1) == y).sum()
+
 
 def train(
     training: Training,
     model: torch.nn.Module,
     x: torch.Tensor,
     y: torch.Tensor,
+    **options,
+) -> None:
+    """Train a classifier on images ``x`` (N x C x H x W in [0, 1]) and labels ``y`` (N).
+
+    In place, as :func:`train_on` does, whose options it takes.
+    """
+    train_on(LabelledImages(x, y), training, model, **options)
+
+
+def train_on(
+    examples: Examples,
+    training: Training,
+    model: torch.nn.Module,
     *,
     seed: int,
     checkpoint: Path | None = None,
     identity: str = "",
 ) -> None:
-    """Train ``model`` in place on images ``x`` (N x C x H x W in [0, 1]) and labels ``y`` (N).
+    """Train the parameters of ``model`` that require gradients, in place.
 
     The order of each epoch comes from a generator of its own, so that a training resumed from
     ``checkpoint``, written after each epoch, ends in the weights of an uninterrupted one, bit for
@@ -58,85 +128,44 @@ def train(
     Raises TrainingError once the loss is not finite.
     """
     rng = Random(seed)
-    optimizer = training.make_optimizer(model.parameters())
-    first = _resume(checkpoint, identity, model, optimizer) if checkpoint else 0
+    optimizer = training.make_optimizer([p for p in model.parameters() if p.requires_grad])
+    saved = Checkpoint(checkpoint, identity) if checkpoint else None
+    first = saved.resume(model, optimizer) if saved else 0
     started = time.monotonic()
     model.train()
     for epoch in range(first, training.epochs):
-        order = torch.randperm(len(x), generator=rng.generator("epoch", epoch)).to(x.device)
-        total, correct = _epoch(training, model, optimizer, x, y, order)
-        if not math.isfinite(total):
+        for group in optimizer.param_groups:
+            group["lr"] = training.learning_rate_in(epoch)
+        batches = examples.batches(training, rng.generator("epoch", epoch))
+        loss, accuracy = _epoch(examples, batches, model, optimizer)
+        if not math.isfinite(loss):
             raise TrainingError(
-                f"the training loss is {total} in epoch {epoch + 1} of {training.epochs}, with "
+                f"the training loss is {loss} in epoch {epoch + 1} of {training.epochs}, with "
                 f"{training.optimizer} at learning rate {training.learning_rate:g}: lower the "
-                "learning_rate, or check the images"
+                "learning_rate, or check the data"
             )
         done = epoch + 1
         left = (time.monotonic() - started) / (done - first) * (training.epochs - done)
+        said = "" if accuracy is None else f", training accuracy {accuracy:.4f}"
         logger.info(
-            "epoch %d of %d: loss %.4f, training accuracy %.4f, %.0f s left",
-            *(done, training.epochs, total / len(x), correct / len(x), left),
+            "epoch %d of %d: loss %.4f%s, %.0f s left", done, training.epochs, loss, said, left
         )
-        if checkpoint:
-            _save(checkpoint, identity, model, optimizer, done)
+        if saved:
+            saved.save(model, optimizer, done)
     model.eval()
 
 
-def _epoch(training, model, optimizer, x, y, order) -> tuple[float, int]:
-    """One pass; returns the sum of the losses and the number of correct predictions."""
-    total = torch.zeros((), dtype=torch.float64, device=x.device)
-    correct = torch.zeros((), dtype=torch.int64, device=x.device)
-    for batch in order.split(training.batch_size):
+def _epoch(examples, batches, model, optimizer) -> tuple[float, float | None]:
+    """One pass; returns the mean loss and, of classifiers, the share of correct predictions."""
+    seen, total, correct = 0, 0.0, 0
+    for batch in batches:
         optimizer.zero_grad()
-        logits = model(x[batch])
-        loss = torch.nn.functional.cross_entropy(logits, y[batch], reduction="sum")
-        (loss / len(batch)).backward()
+        loss, right = examples.loss(model, *batch)
+        (loss / len(batch[0])).backward()
         optimizer.step()
-        total += loss.detach()
-        correct += (logits.argmax(1) == y[batch]).sum()
-    return float(total), int(correct)
-
-
-def _save(path: Path, identity: str, model, optimizer, epoch: int) -> None:
-    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        for name, value in state.items():
-            if isinstance(value, torch.Tensor):
-                tensors[f"optimizer.{index}.{name}"] = value
-    metadata = make_metadata(
-        "checkpoint", params={"identity": identity}, code="", seed=0, extra={"epoch": epoch}
-    )
-    write_tensors(path, tensors, metadata)
-
-
-def _resume(path: Path, identity: str, model, optimizer) -> int:
-    """Load the checkpoint, if it is there and ours; returns the number of epochs done."""
-    if not path.exists():
-        return 0
-    try:
-        tensors, metadata = read_tensors(path, stage="checkpoint")
-    except ArtifactError as error:
-        logger.warning("training starts afresh, the checkpoint is of no use: %s", error)
-        return 0
-    if metadata.params["identity"] != identity:
-        logger.info("the checkpoint %s is of another training: training starts afresh", path)
-        return 0
-    weights, state = {}, {}
-    for name, value in tensors.items():
-        part, _, rest = name.partition(".")
-        if part == "model":
-            weights[rest] = value
-        else:
-            index, _, key = rest.partition(".")
-            state.setdefault(int(index), {})[key] = value
-    model.load_state_dict(weights)
-    # In the layout of the weights, so that the next step rounds as it would have.
-    for index, parameter in enumerate(model.parameters()):
-        for key, value in state.get(index, {}).items():
-            if value.ndim and value.shape == parameter.shape:
-                state[index][key] = torch.empty_like(parameter).copy_(value)
-    groups = optimizer.state_dict()["param_groups"]
-    optimizer.load_state_dict({"state": state, "param_groups": groups})
-    epoch = metadata.extra["epoch"]
-    logger.info("resumed from %s after epoch %d", path, epoch)
-    return epoch
+        seen += len(batch[0])
+        total = (
+            total + loss.detach().double()
+        )  # no number before the end, which GPUs would wait for
+        correct = None if right is None else correct + right
+    return float(total) / seen, None if correct is None else int(correct) / seen

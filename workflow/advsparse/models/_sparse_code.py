@@ -1,0 +1,47 @@
+"""The network of the classifier of sparse codes."""
+
+from __future__ import annotations
+
+import torch
+from torch.nn.functional import cross_entropy
+
+from advsparse.coding._base import CodingNetwork
+from advsparse.coding._maps import LinearMap
+from advsparse.models._layers import Unnormalised
+from advsparse.models.sparse_code import SparseCode
+
+
+class SparseCodeClassifier(torch.nn.Module):
+    """See :class:`SparseCode`; ``coder`` is part of it, with its weights."""
+
+    def __init__(self, settings: SparseCode, coder: CodingNetwork, classes: int) -> None:
+        super().__init__()
+        self.settings = settings
+        self.normalise = Unnormalised()
+        self.coder = coder.requires_grad_(settings.finetune)
+        self.linear = torch.nn.Linear(coder.synthesis.atoms, classes)
+
+    @property
+    def synthesis(self) -> LinearMap:
+        """The dictionary, from codes to images."""
+        return self.coder.synthesis
+
+    @property
+    def weights(self) -> torch.Tensor:
+        """The weights W of the classes, classes x the code's shape."""
+        return self.linear.weight.unflatten(1, self.synthesis.code_shape)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self._logits(self.coder.encode(self.normalise(x)))
+
+    def _logits(self, code: torch.Tensor) -> torch.Tensor:
+        return self.linear(code.flatten(1))
+
+    def loss(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What training lowers, summed over the images ``x`` of labels ``y``; and the logits."""
+        code = self.coder.encode(self.normalise(x))
+        logits = self._logits(code)
+        loss = cross_entropy(logits, y, reduction="sum")
+        if self.settings.finetune:
+            loss = loss + self.settings.reconstruction * self.coder.distortion(x, code)
+        return loss, logits

@@ -1,0 +1,41 @@
+"""Train one sparse coder, on images or on generated signals."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+
+from advsparse import registry
+from advsparse.artifacts import read_arrays, write_tensors
+from advsparse.coding._signals import Signals
+from advsparse.coding._training import GeneratedSignals, UnlabelledSignals
+from advsparse.data._io import load_dataset
+from advsparse.jobs import job
+from advsparse.models._training import Training, train_on
+
+with job(snakemake, "coder") as this:
+    this.prepare_torch()
+    if "signals" in this.settings:
+        signals = Signals(**this.settings["signals"])
+        dictionary = signals.dictionary(this.settings["dictionary_seed"])
+        shape, trained_on = (signals.size,), None
+        examples = GeneratedSignals(signals, dictionary.to(this.device))
+    else:
+        data = load_dataset(snakemake.input.dataset)
+        _, source = read_arrays(snakemake.input.dataset)
+        shape, dictionary, trained_on = data.x_train.shape[1:], None, source.payload_sha256
+        examples = UnlabelledSignals(torch.from_numpy(data.images("train")).to(this.device))
+    method = registry.from_spec("coding", this.settings["method"])
+    network = method.build(shape, this.settings["seed"], dictionary).to(this.device)
+    identity = json.dumps([this.code, this.settings, trained_on, shape])
+    train_on(
+        examples,
+        Training(**this.settings["training"]),
+        network,
+        seed=this.settings["seed"],
+        checkpoint=Path(snakemake.params.checkpoint),
+        identity=hashlib.sha256(identity.encode()).hexdigest(),
+    )
+    write_tensors(snakemake.output[0], network.cpu().state_dict(), this.metadata(shape=list(shape)))
+    Path(snakemake.params.checkpoint).unlink(missing_ok=True)
