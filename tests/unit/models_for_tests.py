@@ -13,6 +13,7 @@ from advsparse import registry
 from advsparse.attacks._base import BudgetAttack
 from advsparse.attacks._fitting import UniversalAttack
 from advsparse.attacks._oracle import bytes_per_image, undisturbed
+from advsparse.coding._maps import Convolution
 
 SHAPE, CLASSES = (3, 8, 8), 4
 """What the small networks take and tell apart."""
@@ -26,6 +27,7 @@ CHEAP = {
     "cw": {"search_steps": 4, "iterations": 30, "learning_rate": 0.05, "initial_weight": 0.1},
     "autoattack": {"steps": 4, "targets": 2, "queries": 8},
     "deepfool": {"steps": 10},
+    "dict_attack": {"direction": "universal"},  # pairs need targets
     "lbfgs": {"search_steps": 5, "iterations": 15},
     "fab": {"steps": 6, "targets": 2, "restarts": 2},
     "pgd": {"steps": 4, "restarts": 2},
@@ -67,9 +69,42 @@ def run(attack, model, x, y, target=None, *, fit=None, rng=0, **options):
     """The attack; one that is universal has learned from the same images, or brings its ``fit``."""
     if isinstance(attack, UniversalAttack):
         if fit is None:
-            fit = attack.fit(model, x, y, target, rng=rng)
+            fit = learn(attack, model, x, y, target, rng=rng)
         options["fit"] = fit
     return attack(model, x, y, target, rng=rng, **options)
+
+
+def learn(attack, model, x, y, target=None, **options):
+    """What a universal attack learns on ``model``; Dict-Attack, which can't, on a classifier of
+    sparse codes of such images."""
+    if registry.kind_of(attack) == "dict_attack":
+        model = SparseCodeClassifier(filters(), x.shape[2:]).to(x)
+    return attack.fit(model, x, y, target, **options)
+
+
+def filters(count: int = 3, channels: int = SHAPE[0], size: int = 3) -> torch.Tensor:
+    """Random filters, standard normal."""
+    generator = torch.Generator().manual_seed(5)
+    return torch.randn((count, channels, size, size), generator=generator)
+
+
+class SparseCodeClassifier(torch.nn.Module):
+    """A linear classifier of the correlations of images with filters, K x C x h x w."""
+
+    def __init__(self, filters: torch.Tensor, image: tuple[int, int], classes: int = CLASSES):
+        super().__init__()
+        generator = torch.Generator().manual_seed(6)
+        shape = (classes, len(filters), *image)
+        self.image = tuple(image)
+        self.filters = torch.nn.Parameter(filters)
+        self.weights = torch.nn.Parameter(torch.randn(shape, generator=generator).to(filters))
+
+    @property
+    def synthesis(self) -> Convolution:
+        return Convolution(self.filters, self.image)
+
+    def forward(self, x):
+        return self.synthesis.adjoint(x).flatten(1) @ self.weights.flatten(1).T
 
 
 def need(attack, model, x) -> int:
@@ -196,7 +231,7 @@ def fitted(kind, norm, dtype, device="cpu"):
     """What a universal attack learns from those images, once for all tests; else nothing."""
     attack = build(kind, norm)
     model, x, y = setting(dtype, device)
-    return attack.fit(model, x, y) if hasattr(attack, "fit") else None
+    return learn(attack, model, x, y) if hasattr(attack, "fit") else None
 
 
 def attacked(kind, norm, dtype=torch.float64, device="cpu", *, x=None, y=None, **options):

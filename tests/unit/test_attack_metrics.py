@@ -11,9 +11,9 @@ from advsparse.evaluate.attacked import attack_metrics, clean_metrics
 LEVEL = np.float32(1 / 255)
 
 
-def metrics(x_adv, label, clean):
-    """Of images with one pixel, bright from half a level above 100 on, of the class 1."""
-    model = affine(torch.tensor([[0.0], [255.0]]), torch.tensor([0.0, -100.4]))
+def metrics(x_adv, label, clean, bright=100.4):
+    """Of images with one pixel, which above the level ``bright`` are of the class 1."""
+    model = affine(torch.tensor([[0.0], [255.0]]), torch.tensor([0.0, -bright]))
     count = len(x_adv)
     arrays = {
         "label": np.array(label),
@@ -41,6 +41,13 @@ def test_what_rounding_to_8_bits_undoes_is_told():
     found = metrics([100.45, 100.6], label=[0, 0], clean=[0, 0])
     assert found["fooling_rate"] == 1 and found["accuracy"] == 0
     assert found["fooling_rate_8bit"] == 0.5 and found["accuracy_8bit"] == 0.5
+
+
+def test_8_bits_hold_nothing_outside_of_0_and_255():
+    found = metrics([300, -40], label=[0, 1], clean=[0, 0], bright=280)
+    assert found["accuracy"] == 0 and found["accuracy_8bit"] == 0.5
+    found = metrics([300, -40], label=[0, 1], clean=[1, 1], bright=-20)
+    assert found["fooling_rate"] == 0.5 and found["fooling_rate_8bit"] == 0
 
 
 def test_clean_accuracy_is_that_of_the_labels():

@@ -12,6 +12,7 @@ from models_for_tests import (
     affine,
     build,
     is_a,
+    learn,
     predictions,
     run,
     setting,
@@ -31,7 +32,7 @@ def learned(kind, norm):
     """What a universal attack learns from a well-behaved model, before anything is warned of."""
     model, x, y = setting(torch.float32)
     attack = build(kind, norm)
-    return attack.fit(model, x, y) if isinstance(attack, UniversalAttack) else None
+    return learn(attack, model, x, y) if isinstance(attack, UniversalAttack) else None
 
 
 @each_attack

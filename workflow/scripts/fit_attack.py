@@ -6,6 +6,7 @@ from advsparse.jobs import job
 
 with job(snakemake, "fit") as this:
     this.prepare_torch()
-    stage = AttackStage(this, snakemake.input.dataset, snakemake.input.classifier)
+    files = (snakemake.input.get(name) for name in ("dataset", "classifier", "surrogate"))
+    stage = AttackStage(this, *files)
     arrays, noted = stage.fit()
     write_arrays(snakemake.output[0], arrays, this.metadata(**noted))

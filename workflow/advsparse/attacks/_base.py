@@ -10,6 +10,7 @@ the tensor that it returns. A subclass derives from one of :class:`BudgetAttack`
 from __future__ import annotations
 
 import logging
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -110,7 +111,8 @@ class Attack(ABC):
     ) -> Candidate:
         """Propose adversarial images for a chunk, all of whose images still stand.
 
-        Losses are summed over images, never averaged, and no image's result may depend on another.
+        target: classes to head for, if any. Losses are summed over images, never averaged, and no
+        image's result may depend on another.
         """
 
     def __call__(
@@ -120,6 +122,7 @@ class Attack(ABC):
         y: torch.Tensor,
         target: torch.Tensor | None = None,
         *,
+        towards: torch.Tensor | None = None,
         rng: Random | int = 0,
         memory: int = MEMORY,
     ) -> Result:
@@ -127,24 +130,27 @@ class Attack(ABC):
 
         x: N x C x H x W in [0, 1], float32 or float64; y: N labels, int64, which an untargeted
         attack leads away from (the model's own predictions, to measure a fooling rate);
-        target: N labels to be reached instead; rng: a seed; memory: bytes that it may take besides
-        its input and its result, unless a single image needs more.
+        target: N labels to be reached instead; towards: N labels that it heads for, whatever counts
+        as success, none meaning ``target``; rng: a seed; memory: bytes that it may take besides its
+        input and its result, unless a single image needs more.
 
         An image that is adversarial already comes back as it is, at distance 0.
 
         Raises ValueError for images outside [0, 1] or not finite, and for shapes or labels that
         don't fit.
         """
-        return self._run(self.perturb, model, x, y, target, rng, memory)
+        return self._run(self.perturb, model, x, y, target, towards, rng, memory)
 
-    def _run(self, perturb: Perturb, model, x, y, target, rng, memory) -> Result:
-        with self._prepared(model, x, y, target, rng, memory) as ready:
+    def _run(self, perturb: Perturb, model, x, y, target, towards, rng, memory) -> Result:
+        goals = {"target": target, "towards": towards}
+        aim = target if towards is None else towards
+        with self._prepared(model, x, y, goals, rng, memory) as ready:
             x, rng, size = ready.x, ready.rng, ready.at_once
             whole = _Whole(x)
             for start in range(0, len(x), size):
                 part = slice(start, start + size)
-                goal = at_rows(target, part)
-                found = self._chunk(perturb, model, x[part], y[part], goal, rng)
+                labels = y[part], at_rows(target, part), at_rows(aim, part)
+                found = self._chunk(perturb, model, x[part], *labels, rng)
                 whole.put(part, *found)
                 done = min(start + size, len(x))
                 count = int(whole.result.success[:done].sum())
@@ -154,11 +160,12 @@ class Attack(ABC):
         return replace(whole.result, warnings=found)
 
     @contextmanager
-    def _prepared(self, model, x, y, target, rng, memory) -> Iterator[Prepared]:
-        """Checked arguments, and a model that is as it was afterwards."""
+    def _prepared(self, model, x, y, goals, rng, memory) -> Iterator[Prepared]:
+        """Checked arguments, of which ``goals`` are labels by name, and a model that is as it was
+        afterwards."""
         rng, x = rng if isinstance(rng, Random) else Random(rng), x.detach()
         with undisturbed(model, x.device):
-            logits = _checks.check_arguments(model, x, y, target)
+            logits = _checks.check_arguments(model, x, y=y, **goals)
             kept = bytes_per_image(model, x[:1])
             at_once = max(1, memory // self._need(kept, x[:1], logits.shape[1]))
             yield Prepared(x, rng, logits, at_once)
@@ -183,7 +190,7 @@ class Attack(ABC):
         """Sentences of this attack alone on why ``result`` is not to be trusted."""
         return ()
 
-    def _chunk(self, perturb: Perturb, model, x, y, target, rng):
+    def _chunk(self, perturb: Perturb, model, x, y, target, aim, rng):
         """The result for some images, and what :func:`_checks.warnings_of` asks about them."""
         oracle = Oracle(model, len(x))
         everyone = torch.arange(len(x), device=x.device)
@@ -196,8 +203,8 @@ class Attack(ABC):
         steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         trace = {}
         if len(stand):
-            goal = at_rows(target, stand)
             seen = as_attacked(oracle.restrict(stand), x[stand], rng)
+            goal = at_rows(aim, stand)
             candidate = perturb(seen, x[stand].contiguous(), y[stand], goal, rng)
             x_adv[stand] = self._settle(candidate.x.detach(), x[stand])
             steps[stand] = candidate.steps.to(steps.device)
@@ -242,6 +249,21 @@ class BudgetAttack(_NormAttack):
     @property
     def threat(self) -> Threat:
         return Threat(norm=self.norm, eps=self.eps)
+
+
+@settings
+class AdditiveAttack(BudgetAttack):
+    """An attack within a budget that adds a perturbation, without asking what the network makes of
+    the image."""
+
+    clamp: bool = True
+    """Whether images are brought back into [0, 1]. Otherwise the perturbation keeps its size, as in
+    weitzner2023, and no image file can hold the result."""
+
+    @property
+    def threat(self) -> Threat:
+        bounds = (0.0, 1.0) if self.clamp else (-math.inf, math.inf)
+        return Threat(norm=self.norm, eps=self.eps, bounds=bounds)
 
 
 @settings

@@ -25,8 +25,11 @@ class AttackWarning(UserWarning):
     """What an attack reports may say more of the attack than of the model."""
 
 
-def check_arguments(model, x, y, target) -> torch.Tensor:
-    """Refuse what cannot be attacked; the logits of the first image."""
+def check_arguments(model, x, **labels: torch.Tensor | None) -> torch.Tensor:
+    """Refuse what cannot be attacked; the logits of the first image.
+
+    labels: by the names of the arguments, none where they were not given.
+    """
     if x.ndim != 4 or len(x) == 0 or not x.is_floating_point():
         raise ValueError(
             f"x: expected floating-point images N x C x H x W, got {x.dtype} {tuple(x.shape)}"
@@ -38,14 +41,14 @@ def check_arguments(model, x, y, target) -> torch.Tensor:
         logits = model(x[:1])
     if logits.ndim != 2:
         raise ValueError(f"model: expected logits N x K, got shape {tuple(logits.shape)}")
-    for name, labels in (("y", y), ("target", target)):
-        if labels is None:
+    for name, given in labels.items():
+        if given is None:
             continue
-        if labels.shape != x.shape[:1] or labels.dtype != torch.int64:
+        if given.shape != x.shape[:1] or given.dtype != torch.int64:
             raise ValueError(
-                f"{name}: expected {len(x)} int64 labels, got {labels.dtype} {tuple(labels.shape)}"
+                f"{name}: expected {len(x)} int64 labels, got {given.dtype} {tuple(given.shape)}"
             )
-        if int(labels.min()) < 0 or int(labels.max()) >= logits.shape[1]:
+        if int(given.min()) < 0 or int(given.max()) >= logits.shape[1]:
             raise ValueError(f"{name}: labels must lie in 0..{logits.shape[1] - 1}")
     return logits
 

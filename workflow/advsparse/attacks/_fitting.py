@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import ClassVar
 
@@ -29,7 +29,15 @@ class UniversalAttack(ABC):
 
     family = "universal"
     only_applied: ClassVar[frozenset[str]] = frozenset()
-    """Names of the settings that :meth:`fit` does not read: changing them learns nothing anew."""
+    """Names of the settings that learning does not read, each of which has a default."""
+
+    def learner(self) -> UniversalAttack:
+        """The attack that learns for this one, with the defaults of what is only applied.
+
+        Attacks with the same learner share what they learn.
+        """
+        applied = {f.name: f.default for f in fields(self) if f.name in self.only_applied}
+        return replace(self, **applied)
 
     @abstractmethod
     def learn(
@@ -54,14 +62,17 @@ class UniversalAttack(ABC):
         memory: int = MEMORY,
     ) -> Fit:
         """Learn from the images ``x``; arguments and errors as for a call."""
-        with self._prepared(model, x, y, target, rng, memory) as ready:
+        with self._prepared(model, x, y, {"target": target}, rng, memory) as ready:
             oracle = Oracle(model, len(x), at_once=ready.at_once)
-            fit = self.learn(oracle, ready.x, y, target, ready.rng)
+            fit = self.learner().learn(oracle, ready.x, y, target, ready.rng)
         softmax = _checks.looks_like_softmax(ready.logits)
         found = _checks.warnings_of(softmax, oracle.differentiated, oracle.zero)
         _checks.report(type(self).__name__, found)
         return replace(fit, warnings=(*fit.warnings, *found))
 
-    def __call__(self, model, x, y, target=None, *, fit: Fit, rng=0, memory=MEMORY) -> Result:
+    def __call__(
+        self, model, x, y, target=None, *, fit: Fit, towards=None, rng=0, memory=MEMORY
+    ) -> Result:
         """Attack with what :meth:`fit` has learned; see :meth:`Attack.__call__`."""
-        return self._run(partial(self.perturb, fit=fit), model, x, y, target, rng, memory)
+        perturb = partial(self.perturb, fit=fit)
+        return self._run(perturb, model, x, y, target, towards, rng, memory)

@@ -1,4 +1,4 @@
-"""The passes over the images that learn one perturbation for all of them, and an image's own step.
+"""What universal perturbations share: the passes that learn one, an image's own step, the sum.
 
 Both UAP and its targeted form do this (Moosavi-Dezfooli et al. 2017; Hirano and Takemoto 2020);
 they differ in the step that an image contributes.
@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 
-from advsparse.attacks._base import Candidate
+from advsparse.attacks._base import AdditiveAttack, Candidate
 from advsparse.attacks._confirm import at_rows, fooled
-from advsparse.attacks._fitting import Fit
+from advsparse.attacks._fitting import Fit, UniversalAttack
 from advsparse.attacks._losses import cross_entropy, direction
 from advsparse.attacks.deepfool import nearest_boundary
 from advsparse.lazy import torch
+from advsparse.settings import PositiveFloat, settings
 from advsparse.threat import Threat
 
 logger = logging.getLogger(__name__)
@@ -124,9 +126,42 @@ def _jacobian(oracle, x, classes):
     return logits, torch.cat(gradients)[None]
 
 
-def apply(x, fit: Fit) -> Candidate:
-    """x + v, the same v for each image; its l2 length before any clipping is traced."""
-    v = fit.arrays["perturbation"].to(x)
+@settings
+class UniversalPerturbation(UniversalAttack, AdditiveAttack):
+    """An attack that adds what it has learned: one perturbation for all images, or one a class."""
+
+    only_applied = frozenset({"clamp"})
+
+    learning_eps: PositiveFloat | None = None
+    """The radius that it learns at, if it is not eps: what it has learned is then scaled to a norm
+    of eps, so that attacks of several eps learn once."""
+
+    def learner(self):
+        learner = super().learner()
+        if self.learning_eps is None:
+            return learner
+        return replace(learner, eps=self.learning_eps, learning_eps=None)
+
+    def perturb(self, oracle, x, y, target, rng, fit: Fit) -> Candidate:
+        v = fit.arrays["perturbation"].to(x)
+        if self.learning_eps is not None:
+            v = self._scaled(v)
+        if len(v) == 1:
+            v = v.expand(x.shape)
+        elif target is None:
+            raise ValueError("target: a perturbation was learned for each class, say which to use")
+        else:
+            v = v[target]
+        return added(x, v)
+
+    def _scaled(self, v):
+        size = Threat(norm=self.norm).distance(v, torch.zeros_like(v))
+        factor = torch.where(size > 0, self.eps / size, 0.0)
+        return factor.to(v).reshape(-1, 1, 1, 1) * v
+
+
+def added(x, v) -> Candidate:
+    """x + v for each image; the l2 length of v, before any clipping, is traced."""
     steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-    size = v.double().norm().expand(len(x))
+    size = v.double().flatten(1).norm(dim=1)
     return Candidate(x + v, steps, {"unclipped_l2": size})

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Literal
 
-from advsparse.attacks._base import BudgetAttack, Candidate
+from advsparse.attacks._base import AdditiveAttack, Candidate
 from advsparse.attacks._losses import direction
 from advsparse.lazy import torch
 from advsparse.settings import settings
 
 
 @settings
-class Noise(BudgetAttack):
+class Noise(AdditiveAttack):
     r"""A perturbation drawn blindly and scaled to the budget.
 
     .. math:: x' = x + \epsilon\, n / \|n\|_p
 
-    Before the clamp to [0, 1] its norm is exactly eps; clamping can only shorten it.
+    Its norm is exactly eps, unless the clamp to [0, 1] shortens it.
 
     Source: the control of weitzner2023, section 4.
 

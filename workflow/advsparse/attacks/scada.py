@@ -12,6 +12,7 @@ from advsparse.attacks._confirm import at_rows
 from advsparse.attacks._dictionary_problem import Problem, project_atoms
 from advsparse.attacks._fitting import Fit, UniversalAttack
 from advsparse.attacks._losses import margin
+from advsparse.attacks._targets import runner_up
 from advsparse.lazy import torch
 from advsparse.settings import (
     Fraction,
@@ -224,8 +225,3 @@ class SCADA(UniversalAttack, PenaltyAttack):
             enough = fools(middle)
             high, low = torch.where(enough, middle, high), torch.where(enough, low, middle)
         return torch.where(able, high, 1.0)
-
-
-def runner_up(logits: torch.Tensor) -> torch.Tensor:
-    """The second most probable class of each row of ``logits``."""
-    return logits.topk(2, dim=1).indices[:, 1]

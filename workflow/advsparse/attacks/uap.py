@@ -6,14 +6,13 @@ from functools import partial
 from typing import Literal
 
 from advsparse.attacks import _universal as universal
-from advsparse.attacks._base import BudgetAttack, Candidate
-from advsparse.attacks._fitting import Fit, UniversalAttack
+from advsparse.attacks._fitting import Fit
 from advsparse.seeding import Random
 from advsparse.settings import NonNegativeFloat, PositiveFloat, PositiveInt, Share, settings
 
 
 @settings
-class UAP(UniversalAttack, BudgetAttack):
+class UAP(universal.UniversalPerturbation):
     r"""One perturbation v, the same for every image.
 
     .. math:: \|v\|_p \le \epsilon, \qquad \Pr_x(C_f(x + v) \ne C_f(x)) \ge \text{fooling\_rate}
@@ -89,6 +88,3 @@ class UAP(UniversalAttack, BudgetAttack):
             steps=steps,
             length=radius * min(1, 2.5 / steps),
         )
-
-    def perturb(self, oracle, x, y, target, rng, fit: Fit) -> Candidate:
-        return universal.apply(x, fit)

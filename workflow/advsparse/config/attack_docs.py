@@ -32,11 +32,12 @@ _INTRODUCTION = f"""\
 ## What holds for all of them
 
 - **Images** are N x C x H x W in [0, 1], labels integers, and a model returns logits. What an
-  attack proposes is projected into its ball and into [0, 1]; success and distance are measured on
-  what is returned, the distance in float64.
+  attack proposes is projected into its ball and, unless `clamp` is false, into [0, 1]; success and
+  distance are measured on what is returned, the distance in float64.
 - **Goal.** An untargeted attack leads away from the labels that it is given: the true ones, or the
-  model's own predictions for a fooling rate. With targets, success is to reach them. An image that
-  is adversarial from the start comes back as it is, at distance 0.
+  model's own predictions for a fooling rate. With targets, success is to reach them; classes given
+  as `towards` are headed for, whatever counts as success. An image that is adversarial from the
+  start comes back as it is, at distance 0.
 - **Norms.** `relative_l2` is ‖x' − x‖₂ / ‖x‖₂ (sun2019, section 4); `l0` counts changed entries.
 - **Failure.** An attack within a budget returns its best effort. One that minimises the norm
   returns the clean image at distance infinity, or with a `cutoff` its best effort within that.

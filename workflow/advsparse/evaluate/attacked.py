@@ -23,14 +23,14 @@ def attack_metrics(
 
     ``fooling_rate`` counts predictions that changed, against the prediction on the clean image;
     ``accuracy`` counts predictions that equal the label; both are measured afresh on the stored
-    images, and once more (``_8bit``) after rounding them to the 256 levels of an image file.
+    images, and once more (``_8bit``) as the 256 levels of an image file can hold them.
     ``rmse`` is the mean of ||d||^2 / ||x||^2 with the perturbation before its projection onto
     [0, 1] where the attack knows it (frecon2021, section 4), ``rmse_returned`` the same of the
     image that the attack returned.
     """
     y, clean = attacked["label"], attacked["clean_prediction"]
     x_adv = attacked["x_adv"]
-    rounded = np.round(x_adv * 255).astype(np.float32) / np.float32(255)
+    rounded = np.round(x_adv.clip(0, 1) * 255).astype(np.float32) / np.float32(255)
     for suffix, images in (("", x_adv), ("_8bit", rounded)):
         predicted = _predictions(model, images)
         yield f"fooling_rate{suffix}", proportion(predicted != clean)

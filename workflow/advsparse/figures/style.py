@@ -14,6 +14,9 @@ from matplotlib import pyplot as plt
 WIDTH = 7.0
 """Width of a full figure in inches: a page's text."""
 
+ON_WHITE = {"frameon": True, "framealpha": 0.85, "edgecolor": "none"}
+"""Of a legend that lies over what is drawn."""
+
 plt.rcParams.update(
     {
         "figure.constrained_layout.use": True,
@@ -55,7 +58,8 @@ LOOKS = {
     "deepfool": Look("DeepFool", "#009E73", "D"),
     "cw": Look("CW", "#CC79A7", "P"),
     "uap": Look("UAP", "#E69F00", "^"),
-    "targeted_uap": Look("targeted UAP", "#B8860B", "H"),
+    "targeted_uap": Look("targeted UAP", "#8B4513", "H"),
+    "dict_attack": Look("DA", "#AA4499", "+"),
     "bim": Look("BIM", "#332288", ">"),
     "apgd": Look("APGD", "#44AA99", "h"),
     "fab": Look("FAB", "#117733", "d"),

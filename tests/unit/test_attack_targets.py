@@ -1,0 +1,121 @@
+"""Classes that attacks are led to, of the attacked network or of another, and what then counts."""
+
+from __future__ import annotations
+
+import copy
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from models_for_tests import (
+    ALREADY,
+    CLASSES,
+    affine_setting,
+    build,
+    predictions,
+    setting,
+    small_network,
+)
+
+from advsparse import registry
+from advsparse.attacks import _stage
+from advsparse.attacks._targets import nearest_wrong
+from advsparse.attacks.pgd import PGD
+
+
+def test_target_is_the_runner_up_or_the_first_choice_where_that_is_the_label():
+    logits = torch.tensor([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [-1.0, 5.0, 4.0]])
+    y = torch.tensor([0, 1, 2, 1])
+    assert nearest_wrong(logits, y).tolist() == [1, 0, 1, 2]
+
+
+def test_led_towards_a_class_success_is_to_leave_the_label():
+    model, x, y = affine_setting()
+    goal = torch.arange(len(x)) % 3 + 1
+    attack = PGD(norm="l2", eps=1.2, random_start=False, steps=10)
+    led, targeted = attack(model, x, y, towards=goal), attack(model, x, y, goal)
+    assert torch.equal(led.x, targeted.x)
+    assert torch.equal(led.success, predictions(model, led.x) != y)
+    assert torch.equal(targeted.success, predictions(model, targeted.x) == goal)
+    other = attack(model, x, y, towards=goal % 3 + 1)
+    assert not torch.equal(led.x, other.x)
+
+
+def test_led_images_that_are_misclassified_come_back_as_they_are():
+    model, x, y = setting(torch.float64)
+    result = build("pgd", "l2")(model, x, y, towards=(y + 1) % CLASSES)
+    assert torch.equal(result.x[ALREADY], x[ALREADY]) and result.success[ALREADY]
+    assert (result.x != x).flatten(1).any(1).sum() == len(x) - 1
+
+
+@pytest.mark.parametrize("kind", ["pgd", "uap", "adaptive"])
+def test_classes_that_do_not_fit_are_refused_by_name(kind):
+    model, x, y = setting(torch.float64)
+    attack = build(kind, "l2")
+    options = {"fit": attack.fit(model, x, y)} if kind == "uap" else {}
+    with pytest.raises(ValueError, match=r"^towards: .*0\.\.3"):
+        attack(model, x, y, towards=y + CLASSES, **options)
+
+
+# The stage.
+
+
+class Networks:
+    """The small network, another one as its surrogate, and stages on them."""
+
+    def __init__(self, monkeypatch) -> None:
+        model, self.x, self.y = setting(torch.float32)
+        self.attacked = copy.deepcopy(model).eval()
+        self.other = small_network(self.x, seed=9).eval()
+        pixels = SimpleNamespace(
+            labels=lambda split, index=slice(None): self.y.numpy()[index],
+            images=lambda split, index: self.x.numpy()[index],
+        )
+        monkeypatch.setattr(_stage, "load_dataset", lambda path: pixels)
+        monkeypatch.setattr(
+            _stage, "load_classifier", lambda path, device: (getattr(self, path), None)
+        )
+
+    def stage(self, method, surrogate=None, **settings):
+        images = {"split": "test", "start": 0, "count": len(self.x), "order": 0}
+        chosen = {"method": registry.spec_of(method), "images": images, "seed": 0}
+        chosen |= {"against": "label", "target": "none"} | settings
+        job = SimpleNamespace(settings=chosen, device="cpu")
+        return _stage.AttackStage(job, "dataset", "attacked", surrogate)
+
+
+@pytest.fixture
+def networks(monkeypatch):
+    return Networks(monkeypatch)
+
+
+@pytest.mark.parametrize("surrogate", [None, "other"])
+def test_stage_leads_to_the_runner_up_of_the_surrogate(networks, surrogate):
+    stage = networks.stage(build("pgd", "l2"), surrogate, target="runner_up")
+    arrays, _ = stage.attack(None)
+    source = networks.other if surrogate else networks.attacked
+    with torch.no_grad():
+        expected = nearest_wrong(source(stage.x), stage.label)
+    assert arrays["target"].tolist() == expected.tolist()
+    direct = stage.method(networks.attacked, stage.x, stage.label, towards=expected)
+    assert np.array_equal(arrays["x_adv"], direct.x.numpy())
+    assert np.array_equal(arrays["prediction"], predictions(networks.attacked, direct.x).numpy())
+    assert np.array_equal(arrays["success"], arrays["prediction"] != arrays["label"])
+
+
+def test_stage_without_targets_stores_none(networks):
+    arrays, _ = networks.stage(build("pgd", "l2"), "other").attack(None)
+    assert "target" not in arrays
+
+
+@pytest.mark.parametrize("against", ["label", "prediction"])
+def test_stage_learns_on_the_surrogate(networks, against):
+    uap = build("uap", "l2")
+    stage = networks.stage(uap, "other", against=against)
+    learned, _ = stage.fit()
+    y = stage.label if against == "label" else predictions(networks.other, stage.x)
+    expected = uap.fit(networks.other, stage.x, y).arrays["perturbation"]
+    assert np.array_equal(learned["perturbation"], expected.numpy())
+    own = networks.stage(uap, against=against).fit()[0]["perturbation"]
+    assert not np.array_equal(own, learned["perturbation"])

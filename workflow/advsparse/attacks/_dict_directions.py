@@ -1,0 +1,104 @@
+r"""The mathematics of Dict-Attack: steps of images that change codes under a dictionary D most.
+
+D, with a column for each entry of a code, is never formed: D D^T is, P x P for images of P entries.
+"""
+
+from __future__ import annotations
+
+from advsparse.attacks._losses import direction
+from advsparse.coding._maps import Convolution, LinearMap
+from advsparse.lazy import torch
+
+_BLOCK = 64
+"""Basis images that go through the dictionary at once."""
+
+
+class Spectrum:
+    r"""Singular values of D, ascending, and its left singular vectors, from D D^T in float64.
+
+    A singular value below sqrt(P u) times the largest, with u the unit roundoff, is lost in the
+    rounding of D D^T, whose eigenvalues are the squares: it counts as 0, and its vector is not
+    among them.
+    """
+
+    def __init__(self, synthesis: LinearMap) -> None:
+        self._map = synthesis.to(torch.float64)
+        squares, vectors = torch.linalg.eigh(gram(self._map))
+        kept = squares > squares[-1] * synthesis.size * torch.finfo(torch.float64).eps
+        if not kept.any():
+            raise ValueError("synthesis: the dictionary is 0")
+        self.values, self._vectors = squares[kept].sqrt(), vectors[:, kept]
+
+    def smallest(self) -> torch.Tensor:
+        r"""D a / ||D a|| for the a that maximises ||a|| subject to ||D a|| <= eps.
+
+        Of the codes orthogonal to the null space of D, that is (weitzner2023, equation 3): the left
+        singular vector of the smallest singular value that is not 0. Its largest entry is positive.
+        """
+        vector = self._vectors[:, 0]
+        vector = vector * vector[vector.abs().argmax()].sign()
+        return vector.reshape(self._map.signal_shape)
+
+    def dual(self, g: torch.Tensor) -> torch.Tensor:
+        r"""(D^T)^+ g = (D D^T)^+ D g for each g of a batch of codes.
+
+        Its direction is that of D a for the a that maximises a^T g subject to ||D a|| <= eps, of
+        the codes orthogonal to the null space of D (weitzner2023, equation 4).
+        """
+        image = self._map.forward(g.to(self._map.like)).flatten(1)
+        found = (image @ self._vectors / self.values.square()) @ self._vectors.T
+        return found.reshape(-1, *self._map.signal_shape)
+
+
+def gram(synthesis: LinearMap) -> torch.Tensor:
+    """D D^T, P x P, column by column: D D^T e for each basis image e."""
+    if isinstance(synthesis, Convolution):
+        return _gram_of_filters(synthesis)
+    size = synthesis.size
+    found = synthesis.like.new_empty(size, size)
+    for columns in torch.arange(size, device=found.device).split(_BLOCK):
+        basis = found.new_zeros(len(columns), size)
+        basis[torch.arange(len(columns)), columns] = 1
+        images = synthesis.forward(synthesis.adjoint(basis.reshape(-1, *synthesis.signal_shape)))
+        found[columns] = images.flatten(1)
+    return (found + found.T) / 2
+
+
+def _gram_of_filters(synthesis: Convolution) -> torch.Tensor:
+    r"""D D^T as :math:`\sum_q R_q^T (\sum_k d_k d_k^T) R_q`, where R_q cuts out the pixels that a
+    filter at position q covers: in a few percent of the time."""
+    filters = synthesis.filters.flatten(1)
+    at_one = filters.T @ filters
+    pixels = torch.arange(1.0, synthesis.size + 1, device=filters.device)  # 0 lies outside
+    covered = torch.nn.functional.unfold(
+        pixels.reshape(1, *synthesis.signal_shape),
+        synthesis.filters.shape[2:],
+        padding=synthesis.padding,
+    )
+    found = filters.new_zeros(synthesis.size, synthesis.size)
+    for position in covered[0].T.long():
+        inside = position.nonzero().flatten()
+        at = position[inside] - 1
+        found[at[:, None], at] += at_one[inside[:, None], inside]
+    return found
+
+
+def by_column_norms(synthesis: LinearMap, g: torch.Tensor) -> torch.Tensor:
+    r"""D a, up to its length, for the a that maximises a^T g subject to sum_i c_i a_i^2 <= eps^2.
+
+    c_i = ||d_i||^2 are the squared norms of the columns of D, and so a_i is proportional to
+    g_i / c_i; a column that is 0 contributes nothing. For each g of a batch of codes, in float64.
+    """
+    synthesis = synthesis.to(torch.float64)
+    squares = synthesis.norms().square()
+    weights = torch.where(squares > 0, 1 / squares, 0.0)
+    return synthesis.forward(weights * g.to(weights))
+
+
+def between(classes: torch.Tensor, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Unit directions from the classes ``source`` to ``target``; 0 where the two are the same.
+
+    classes: K x C x H x W, what :meth:`Spectrum.dual` gives for the weights of each class. Being
+    linear, it gives their differences for differences of weights.
+    """
+    return direction(classes[target] - classes[source], "l2")
