@@ -9,10 +9,12 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
+include: "workflow/rules/coders.smk"
 include: "workflow/rules/classifiers.smk"
 include: "workflow/rules/dictionaries.smk"
 include: "workflow/rules/attacks.smk"
 include: "workflow/rules/evaluation.smk"
+include: "workflow/rules/analyses.smk"
 include: "workflow/rules/report.smk"
 
 

@@ -23,3 +23,7 @@ class ArchitectureError(UserError, ValueError):
 
 class TrainingError(UserError):
     """A training that cannot go on, such as one whose loss is not finite."""
+
+
+class AnalysisError(UserError):
+    """An analysis of images on which there is nothing to analyse."""

@@ -3,7 +3,7 @@
 
 rule train_classifier:
     input:
-        dataset=lambda w: dataset_file(w.paper, w.model),
+        unpack(classifier_input),
     output:
         f"{RESULTS}/{{paper}}/classifiers/{{model}}.safetensors",
     log:

@@ -32,6 +32,8 @@ wildcard_constraints:
     dataset=r"[\w-]+",
     paper=r"[\w-]+",
     model=r"[\w-]+",
+    coder=r"[\w-]+",
+    analysis=r"[\w-]+",
     experiment=r"[\w-]+",
     fit=r"[\w-]+",
     attack=r"[\w-]+(/[\w.,=+-]+)?",
@@ -65,6 +67,10 @@ def dataset_file(paper, model):
     return f"{RESULTS}/datasets/{plan.dataset_of(paper, model)}.npz"
 
 
+def coder_file(paper, coder):
+    return f"{RESULTS}/{paper}/coders/{coder}.safetensors"
+
+
 def classifier_file(paper, model):
     return f"{RESULTS}/{paper}/classifiers/{model}.safetensors"
 
@@ -75,6 +81,10 @@ def fit_file(paper, id):
 
 def attack_file(paper, id):
     return f"{RESULTS}/{paper}/attacks/{id}.npz"
+
+
+def analysis_file(paper, name):
+    return f"{RESULTS}/{paper}/analyses/{name}.npz"
 
 
 def rows_file(paper, experiment):
@@ -115,6 +125,31 @@ def outcome(paper, id, *stages):
     return {stage: files[stage](paper, id) for stage in stages}
 
 
+def analysis_failure(paper, name):
+    """The record that is read in the place of an analysis, one of whose attacks has failed."""
+    records = (failure_of(paper, attack) for attack in plan.paper(paper).analyses[name].attacks)
+    return next(filter(None, records), None)
+
+
+def analysis_outcome(paper, **names):
+    """What a figure of analyses reads: their files, or the record of why there are none."""
+    if failed := next(filter(None, (analysis_failure(paper, n) for n in names.values())), None):
+        return {"failure": failed}
+    return {key: analysis_file(paper, name) for key, name in names.items()}
+
+
+def analyses_left(paper):
+    """The files of all analyses of a paper whose attacks have not failed, by name."""
+    names = plan.paper(paper).analyses
+    return {n: analysis_file(paper, n) for n in names if not analysis_failure(paper, n)}
+
+
+def analyses_failed(paper):
+    """Why analyses of a paper are not there, by name."""
+    found = {name: analysis_failure(paper, name) for name in plan.paper(paper).analyses}
+    return {name: failures.reason(record) for name, record in found.items() if record}
+
+
 def all_failures():
     """All attacks that have failed and their records, by paper and id."""
     records = {
@@ -130,20 +165,48 @@ def warnings_files(paper):
     return [f"{RESULTS}/{paper}/tables/warnings.{suffix}" for suffix in ("csv", "md", "html")]
 
 
-def attacked_files(paper, id):
-    """The classifier that an attack works on, and the dataset of its images."""
-    model = plan.attack(paper, id).entry.model
+def classified_files(paper, model):
+    """A classifier, and the dataset of the images that it is attacked on."""
     return {"dataset": dataset_file(paper, model), "classifier": classifier_file(paper, model)}
 
 
+def coder_input(wildcards):
+    dataset = plan.coder_dataset(wildcards.paper, wildcards.coder)
+    return {"dataset": f"{RESULTS}/datasets/{dataset}.npz"} if dataset else {}
+
+
+def classifier_input(wildcards):
+    paper, model = wildcards.paper, wildcards.model
+    coder = plan.paper(paper).models[model].coder
+    files = {"dataset": dataset_file(paper, model)}
+    return files | ({"coder": coder_file(paper, coder)} if coder else {})
+
+
 def fit_input(wildcards):
-    return attacked_files(wildcards.paper, plan.fitted(wildcards.paper, wildcards.fit))
+    paper, id = wildcards.paper, plan.fitted(wildcards.paper, wildcards.fit)
+    return classified_files(paper, plan.learns_on(paper, id))
 
 
 def attack_input(wildcards):
     paper, id = wildcards.paper, wildcards.attack
-    learns = plan.attack(paper, id).entry.learn_from
-    return attacked_files(paper, id) | ({"fit": fit_file(paper, id)} if learns else {})
+    entry = plan.attack(paper, id).entry
+    files = classified_files(paper, entry.model)
+    if entry.surrogate:
+        files["surrogate"] = classifier_file(paper, entry.surrogate)
+    if entry.learn_from:
+        files["fit"] = fit_file(paper, id)
+    return files
+
+
+def analysis_input(wildcards):
+    paper, name = wildcards.paper, wildcards.analysis
+    entry = plan.paper(paper).analyses[name]
+    files = {
+        "coders": [coder_file(paper, coder) for coder in entry.coders],
+        "attacks": [attack_file(paper, attack) for attack in entry.attacks],
+    }
+    models = plan.analysed_models(paper, name)
+    return files | (classified_files(paper, models[0]) if models else {})
 
 
 def figure_files(paper, name, title):

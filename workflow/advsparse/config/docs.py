@@ -26,6 +26,8 @@ _GROUPS = {
     "models": ("Architectures", "a network"),
     "attacks": ("Attacks", "an attack"),
     "defenses": ("Defences", "a defence"),
+    "coding": ("Coders", "a coder"),
+    "analyses": ("Analyses", "an analysis"),
 }
 _NAME = "^[A-Za-z][A-Za-z0-9_-]*$"
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from advsparse.coding._signals import Signals
 from advsparse.models._training import Training
 from advsparse.registry import Plugin
 from advsparse.settings import NonNegativeInt, PositiveInt, settings
@@ -26,6 +27,24 @@ class Data:
 
 
 @settings
+class CoderEntry:
+    """A coder that is learned: from what, what it is, how it is trained."""
+
+    dataset: Role | None = None
+    """The role of the images that it learns from; either this or ``signals`` is given."""
+    signals: Name | None = None
+    """The synthetic signals that it learns from."""
+    method: Annotated[Any, Plugin("coding")]
+    """The coder: its kind and settings."""
+    training: Training = Training()
+    """How it is trained."""
+
+    def __post_init__(self) -> None:
+        if (self.dataset is None) == (self.signals is None):
+            raise ValueError("exactly one of dataset and signals must be given")
+
+
+@settings
 class Model:
     """A classifier: what it is trained on, what it is, how it is trained."""
 
@@ -33,6 +52,8 @@ class Model:
     """The role of its training data; the preset says which dataset plays it."""
     architecture: Annotated[Any, Plugin("models")]
     """The network: its kind and settings."""
+    coder: Name | None = None
+    """The trained coder whose codes it classifies; only where the architecture takes one."""
     training: Training = Training()
     """How it is trained."""
 
@@ -63,6 +84,12 @@ class AttackEntry:
     """The images that are attacked."""
     learn_from: Name | None = None
     """The images that a universal attack learns from."""
+    surrogate: Name | None = None
+    """The classifier that a universal attack learns on, to be carried over to ``model``; none
+    means ``model`` itself."""
+    target: Literal["none", "runner_up"] = "none"
+    """Whether an attack is led towards a class: the second choice of the surrogate on the clean
+    image, its first where the second is the label."""
     against: Literal["label", "prediction"] = "label"
     """What an untargeted attack leads away from: the true label, or the prediction on the clean
     image, whose changes are the fooling rate."""
@@ -74,11 +101,28 @@ class AttackEntry:
 
 
 @settings
+class AnalysisEntry:
+    """What is computed from coders and attacked images, for figures and tables to show."""
+
+    method: Annotated[Any, Plugin("analyses")]
+    """The analysis: its kind and settings."""
+    coders: list[Name] = Field(default_factory=list)
+    """The trained coders that it codes with."""
+    attacks: list[Name] = Field(default_factory=list)
+    """The attacks whose images it reads, none of them a grid, all on the same images of one
+    classifier."""
+
+
+@settings
 class Paper:
-    """What a paper asks for: its classifiers, images, attacks and experiments."""
+    """What a paper asks for: its coders, classifiers, images, attacks and experiments."""
 
     title: str
     """Authors, title and year."""
+    signals: dict[Name, Signals] = Field(default_factory=dict)
+    """Synthetic signals by name."""
+    coders: dict[Name, CoderEntry] = Field(default_factory=dict)
+    """Coders that are learned, by name."""
     models: dict[Name, Model]
     """Classifiers by name."""
     images: dict[Name, Images]
@@ -87,6 +131,8 @@ class Paper:
     """Attacks by name."""
     experiments: dict[Name, Annotated[list[Name], Field(min_length=1)]]
     """Attacks whose evaluation rows belong together, by the name of the experiment."""
+    analyses: dict[Name, AnalysisEntry] = Field(default_factory=dict)
+    """Analyses by name."""
     needed: dict[Name, list[Name]] = Field(default_factory=dict)
     """Experiments that the paper's figures read, with the attacks that each must keep; the grid
     parameters that figures tell their points by come from the attack's settings."""

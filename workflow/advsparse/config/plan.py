@@ -60,6 +60,11 @@ class Plan:
         """The dataset that plays the role which a paper's classifier is trained on."""
         return self.configuration.roles[self.paper(paper).models[model].dataset]
 
+    def coder_dataset(self, paper: str, name: str) -> str | None:
+        """The dataset that a coder learns from; none for synthetic signals."""
+        role = self.paper(paper).coders[name].dataset
+        return self.configuration.roles[role] if role else None
+
     def attack(self, paper: str, id: str) -> AttackJob:
         """The job of an attack by its id."""
         return self._attacks[paper][id]
@@ -119,6 +124,25 @@ class Plan:
             settings["directory"] = self.configuration.data.directory
         return settings
 
+    def coder_settings(self, paper: str, name: str) -> dict[str, Any]:
+        coder = self.paper(paper).coders[name]
+        learned_from = self.coder_dataset(paper, name) or coder.signals
+        settings = {
+            "method": registry.spec_of(coder.method),
+            "training": dataclasses.asdict(coder.training),
+            "threads": self.configuration.threads,
+            "seed": self._seed(learned_from, name, "training"),
+        }
+        return settings | (self._signals(paper, coder.signals) if coder.signals else {})
+
+    def _signals(self, paper: str, name: str) -> dict[str, Any]:
+        """Synthetic signals, with the seed of the dictionary that all their coders share."""
+        signals = self.paper(paper).signals[name]
+        return {
+            "signals": dataclasses.asdict(signals),
+            "dictionary_seed": self._seed(name, "dictionary"),
+        }
+
     def classifier_settings(self, paper: str, name: str) -> dict[str, Any]:
         model = self.paper(paper).models[name]
         return {
@@ -129,19 +153,22 @@ class Plan:
         }
 
     def fit_settings(self, paper: str, id: str) -> dict[str, Any]:
-        settings = self._attack_settings(paper, id, self.attack(paper, id).entry.learn_from)
-        method = self.attack(paper, id).method
-        learned = {k: v for k, v in settings["method"].items() if k not in method.only_applied}
-        return settings | {"method": learned}
+        job = self.attack(paper, id)
+        model, images = self.learns_on(paper, id), job.entry.learn_from
+        return self._attack_settings(paper, job, job.method.learner(), model, images)
+
+    def learns_on(self, paper: str, id: str) -> str:
+        """The classifier that a universal attack learns on."""
+        entry = self.attack(paper, id).entry
+        return entry.surrogate or entry.model
 
     def fit_of(self, paper: str, id: str) -> str:
         """The name of what an attack learns: attacks that learn the same share it.
 
         It derives from what decides the fit, so that other attacks may come and go.
         """
-        job = self.attack(paper, id)
-        digest = stable_seed(job.entry.model, self.fit_settings(paper, id))
-        return f"{job.kind}-{digest:016x}"
+        digest = stable_seed(self.learns_on(paper, id), self.fit_settings(paper, id))
+        return f"{self.attack(paper, id).kind}-{digest:016x}"
 
     def fitted(self, paper: str, fit: str) -> str:
         """An attack that learns ``fit``, by its id."""
@@ -159,19 +186,41 @@ class Plan:
         }
 
     def attack_settings(self, paper: str, id: str) -> dict[str, Any]:
-        return self._attack_settings(paper, id, self.attack(paper, id).entry.images)
-
-    def _attack_settings(self, paper: str, id: str, images: str) -> dict[str, Any]:
         job = self.attack(paper, id)
-        dataset = self.dataset_of(paper, job.entry.model)
+        model, images = job.entry.model, job.entry.images
+        settings = self._attack_settings(paper, job, job.method, model, images)
+        return settings | {"target": job.entry.target}
+
+    def _attack_settings(
+        self, paper: str, job: AttackJob, method: Any, model: str, images: str
+    ) -> dict[str, Any]:
+        dataset = self.dataset_of(paper, model)
         return {
-            "method": registry.spec_of(job.method),
+            "method": registry.spec_of(method),
             "against": job.entry.against,
             "images": self._images(dataset, self.paper(paper).images[images]),
             "threads": self.configuration.threads,
             # All points of a grid draw the same numbers: what differs is what is varied.
-            "seed": self._seed(dataset, job.entry.model, registry.kind_of(job.method)),
+            "seed": self._seed(dataset, model, job.kind),
         }
+
+    def analysed_models(self, paper: str, name: str) -> list[str]:
+        """The classifier whose attacked images an analysis reads; none for signals alone."""
+        attacks = self.paper(paper).analyses[name].attacks
+        return list(dict.fromkeys(self.paper(paper).attacks[attack].model for attack in attacks))
+
+    def analysis_settings(self, paper: str, name: str) -> dict[str, Any]:
+        """What an analysis is told; of its coders, what they have learned from."""
+        entry = self.paper(paper).analyses[name]
+        settings = {
+            "method": registry.spec_of(entry.method),
+            "coders": entry.coders,
+            "attacks": entry.attacks,
+            "threads": self.configuration.threads,
+            "seed": self._seed("analysis", name),
+        }
+        signals = {self.paper(paper).coders[coder].signals for coder in entry.coders} - {None}
+        return settings | (self._signals(paper, signals.pop()) if signals else {})
 
     def experiment_settings(self, paper: str, name: str) -> dict[str, Any]:
         jobs = self.experiment(paper, name)
@@ -232,17 +281,32 @@ class Plan:
     # Code that a stage runs beyond what its script imports: plugins are imported by name.
 
     def classifier_modules(self, paper: str, model: str) -> Iterator[str]:
-        kind = registry.kind_of(self.paper(paper).models[model].architecture)
-        yield registry.module_name("models", kind)
+        entry = self.paper(paper).models[model]
+        yield registry.module_of(entry.architecture)
+        if entry.coder:
+            yield from self.coder_modules(paper, entry.coder)
 
     def attack_modules(self, paper: str, id: str) -> Iterator[str]:
         job = self.attack(paper, id)
         for attack in registry.with_nested(job.method):
-            yield registry.module_name("attacks", registry.kind_of(attack))
-        yield from self.classifier_modules(paper, job.entry.model)
+            yield registry.module_of(attack)
+        for model in filter(None, (job.entry.model, job.entry.surrogate)):
+            yield from self.classifier_modules(paper, model)
+
+    def coder_modules(self, paper: str, name: str) -> Iterator[str]:
+        yield registry.module_of(self.paper(paper).coders[name].method)
+
+    def analysis_modules(self, paper: str, name: str) -> Iterator[str]:
+        entry = self.paper(paper).analyses[name]
+        for plugin in registry.with_nested(entry.method):
+            yield registry.module_of(plugin)
+        for coder in entry.coders:
+            yield from self.coder_modules(paper, coder)
+        for model in self.analysed_models(paper, name):
+            yield from self.classifier_modules(paper, model)
 
     def dataset_module(self, name: str) -> str:
-        return registry.module_name("data", registry.kind_of(self.configuration.datasets[name]))
+        return registry.module_of(self.configuration.datasets[name])
 
 
 def _all_settings(job: AttackJob) -> dict[str, Any]:

@@ -158,18 +158,33 @@ _Loader.add_implicit_resolver(
 )
 
 
+def _overridden(pairs: list, own: set[int]) -> list:
+    """A mapping's pairs without those that ``<<`` brought in and that it overrides itself."""
+    last = {name.value: index for index, (name, _) in enumerate(pairs) if _is_word(name)}
+    return [
+        (name, value)
+        for index, (name, value) in enumerate(pairs)
+        if id(name) in own or not _is_word(name) or last[name.value] == index
+    ]
+
+
+def _is_word(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode)
+
+
 def _construct(loader: _Loader, node: yaml.Node, key: Key, places: dict, path: Path) -> Any:
     if len(key) > _DEEPEST:
         raise RecursionError
     if len(places) > _MOST:
         raise ConfigError(f"{shown(path)}: has more than {_MOST} keys, aliases counted each time")
     if isinstance(node, yaml.MappingNode):
+        own = {id(name) for name, _ in node.value}
         loader.flatten_mapping(node)
+        node.value = _overridden(node.value, own)
         values: dict = {}
         for name_node, value_node in node.value:
             place = _place(name_node, path)
-            word = isinstance(name_node, yaml.ScalarNode)
-            name = _scalar(loader, name_node, key, place) if word else None
+            name = _scalar(loader, name_node, key, place) if _is_word(name_node) else None
             if name is None or isinstance(name, bool):
                 raise ConfigError(f"{place}: a key must be a word\n{place.excerpt()}")
             name = str(name)

@@ -1,0 +1,102 @@
+"""What every analysis gets, and what it must give."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from advsparse.coding._base import CodingNetwork
+from advsparse.coding._signals import Signals
+from advsparse.errors import AnalysisError
+from advsparse.lazy import torch
+from advsparse.seeding import Random
+from advsparse.settings import settings
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """The images of one attack, N x C x H x W."""
+
+    x: torch.Tensor
+    """The clean images."""
+    x_adv: torch.Tensor
+    label: torch.Tensor
+    """Their classes, N."""
+    index: np.ndarray
+    """Where in their split the images stand."""
+
+    @property
+    def perturbation(self) -> torch.Tensor:
+        """What the attack has added, N x C x H x W."""
+        return self.x_adv - self.x
+
+    def only(self, rows: torch.Tensor) -> Attacked:
+        """The same of some of the images."""
+        index = self.index[rows.cpu().numpy()]
+        return Attacked(self.x[rows], self.x_adv[rows], self.label[rows], index)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What an analysis works on, by the names of the paper's settings."""
+
+    rng: Random
+    coders: Mapping[str, CodingNetwork] = field(default_factory=dict)
+    attacks: Mapping[str, Attacked] = field(default_factory=dict)
+    classifier: torch.nn.Module | None = None
+    """What the attacks attack."""
+    signals: Signals | None = None
+    """What the coders have learned from, where that is synthetic."""
+    device: str = "cpu"
+
+    def perturbed(self) -> dict[str, Attacked]:
+        """The attacks on those images that all of them have perturbed.
+
+        An image that the classifier gets wrong is left as it is, and tells nothing of an attack.
+        Raises AnalysisError where no image is left.
+        """
+        moved = [a.perturbation.flatten(1).norm(dim=1) > 0 for a in self.attacks.values()]
+        rows = torch.stack(moved).all(0).nonzero().flatten()
+        if not len(rows):
+            names = ", ".join(self.attacks)
+            raise AnalysisError(
+                f"no image was perturbed by {names}: the classifier gets all of them wrong, and "
+                "has to be trained for longer"
+            )
+        return {name: attacked.only(rows) for name, attacked in self.attacks.items()}
+
+
+@settings
+class Analysis(ABC):
+    """The settings of an analysis, and the analysis itself."""
+
+    coders: ClassVar[int | None] = 0
+    """How many coders it takes; none means one or more."""
+    attacks: ClassVar[int | None] = 0
+    """How many attacks it takes; none means one or more. Without any it is one of signals."""
+
+    @abstractmethod
+    def run(self, given: Given) -> dict[str, np.ndarray]:
+        """The analysis' arrays by name."""
+
+
+def noise_like(perturbation: torch.Tensor, rng: Random, law: str, stream: int = 0) -> torch.Tensor:
+    """Random noise with the l2 norm of each perturbation, N x C x H x W.
+
+    law: ``gaussian``, or ``sign``, whose entries all have one size, as linf attacks leave them.
+    """
+    noise = rng.normal_like(perturbation, stream)
+    if law == "sign":
+        noise = noise.sign()
+    size = perturbation.flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1)
+    return noise * size.reshape(-1, *[1] * (noise.ndim - 1))
+
+
+def in_batches(function, x: torch.Tensor, size: int = 64) -> torch.Tensor:
+    """``function`` of the images ``x``, some at a time, without gradients."""
+    with torch.no_grad():
+        return torch.cat([function(batch) for batch in x.split(size)])

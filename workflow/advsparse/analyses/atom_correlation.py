@@ -1,0 +1,96 @@
+"""Which atoms of a dictionary perturbations are correlated with, and how well conditioned they
+are."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from advsparse.analyses._base import Analysis, Given, noise_like
+from advsparse.coding._maps import Convolution, LinearMap
+from advsparse.lazy import torch
+from advsparse.settings import PositiveInt, settings
+
+GROUPS = ("top", "bottom", "random")
+"""Atoms that sub-matrices are drawn from: the most and the least correlated, and all."""
+
+
+@settings
+class AtomCorrelation(Analysis):
+    r"""The correlation density of perturbations with the normalised atoms of a dictionary.
+
+    .. math:: corr_i = \frac{\sum_j |\langle d_j, D_i\rangle|}
+              {\sum_{i, j} |\langle d_j, D_i\rangle|}, \qquad \|d_j\|_2 = 1
+
+    It is taken of the perturbations d_j of an attack and of Gaussian noise, under the dictionary of
+    a coder and under a random Gaussian one of its size, with the singular values of sub-matrices of
+    atoms that the attack is most and least correlated with. Everything is taken through the
+    adjoint, never from the matrix of a convolution. Eq. 2 is printed without the modulus that the
+    text speaks of.
+
+    Source: weitzner2023, section 3, eq. 2, figures 3 and 4.
+    """
+
+    coders = 1
+    attacks = 1
+
+    submatrices: PositiveInt = 50
+    """Sub-matrices drawn from each group."""
+    columns: PositiveInt = 30
+    """Atoms in each of them."""
+    extremes: PositiveInt = 60
+    """Atoms in the groups of the most and of the least correlated."""
+
+    def __post_init__(self) -> None:
+        if self.columns > self.extremes:
+            raise ValueError(f"columns: at most the {self.extremes} of extremes can be drawn")
+
+    def run(self, given: Given):
+        (coder,), (attacked,) = given.coders.values(), given.perturbed().values()
+        with torch.no_grad():
+            learned = coder.synthesis
+            maps = {"learned": learned, "random": _random_like(learned, given.rng)}
+            d = attacked.perturbation
+            noise = noise_like(d, given.rng, "gaussian")
+            arrays = {"perturbed": np.array(len(d))}
+            for name, atoms in maps.items():
+                density = correlation_density(atoms, d)
+                arrays[f"density.{name}.attack"] = density.float().cpu().numpy()
+                by_noise = correlation_density(atoms, noise)
+                arrays[f"density.{name}.noise"] = by_noise.float().cpu().numpy()
+                generator = given.rng.generator("sub-matrices", name)
+                spectra = self._spectra(atoms, density, generator)
+                arrays[f"singular_values.{name}"] = spectra.cpu().numpy()
+        return arrays
+
+    def _spectra(self, atoms, density, generator) -> torch.Tensor:
+        """Singular values of the sub-matrices, GROUPS x submatrices x columns, float64."""
+        order = density.argsort().cpu()
+        groups = (order[-self.extremes :], order[: self.extremes], torch.arange(len(order)))
+        found = []
+        for group in groups:
+            for _ in range(self.submatrices):
+                chosen = torch.randperm(len(group), generator=generator)[: self.columns]
+                columns = atom_columns(atoms, group[chosen].to(density.device))
+                found.append(torch.linalg.svdvals(columns))
+        return torch.stack(found).reshape(len(groups), self.submatrices, -1)
+
+
+def correlation_density(atoms: LinearMap, d: torch.Tensor, batch: int = 32) -> torch.Tensor:
+    """corr_i of eq. 2 for the perturbations ``d``, one for each atom, float64; they sum to 1."""
+    norms = atoms.norms()
+    total = torch.zeros(atoms.code_shape, dtype=torch.float64, device=d.device)
+    for some in d.split(batch):
+        unit = some / some.flatten(1).norm(dim=1).reshape(-1, *[1] * (some.ndim - 1))
+        total += (atoms.adjoint(unit) / norms).abs().sum(0)
+    return (total / total.sum()).flatten()
+
+
+def atom_columns(atoms: LinearMap, index: torch.Tensor) -> torch.Tensor:
+    """The normalised atoms of the given flat indices as columns, P x len(index), float64."""
+    columns = atoms.columns(index).flatten(1).double().T
+    return columns / columns.norm(dim=0)
+
+
+def _random_like(atoms: Convolution, rng) -> Convolution:
+    filters = torch.randn(atoms.filters.shape, generator=rng.generator("random dictionary"))
+    return Convolution(filters.to(atoms.like), atoms.signal_shape[1:])

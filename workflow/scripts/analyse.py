@@ -1,0 +1,42 @@
+"""Compute one analysis of coders and attacked images."""
+
+from pathlib import Path
+
+import torch
+
+from advsparse import registry
+from advsparse.analyses._base import Attacked, Given
+from advsparse.artifacts import read_arrays, write_arrays
+from advsparse.coding._io import load_coder
+from advsparse.coding._signals import Signals
+from advsparse.data._io import load_dataset
+from advsparse.jobs import job
+from advsparse.models._io import load_classifier
+from advsparse.seeding import Random
+
+with job(snakemake, "analysis") as this:
+    this.prepare_torch()
+    settings = this.settings
+    coders = {
+        Path(p).stem: load_coder(p, this.device)[0] for p in snakemake.input.get("coders", [])
+    }
+    attacks, classifier = {}, None
+    if settings["attacks"]:
+        data = load_dataset(snakemake.input.dataset)
+        classifier, _ = load_classifier(snakemake.input.classifier, this.device)
+    for name, path in zip(settings["attacks"], snakemake.input.get("attacks", []), strict=True):
+        arrays, metadata = read_arrays(path, stage="attack")
+        clean = data.images(metadata.params["images"]["split"], arrays["index"])
+        tensors = (clean, arrays["x_adv"], arrays["label"])
+        x, x_adv, label = (torch.from_numpy(array).to(this.device) for array in tensors)
+        attacks[name] = Attacked(x, x_adv, label, arrays["index"])
+    given = Given(
+        Random(settings["seed"]),
+        coders,
+        attacks,
+        classifier,
+        Signals(**settings["signals"]) if "signals" in settings else None,
+        this.device,
+    )
+    method = registry.from_spec("analyses", settings["method"])
+    write_arrays(snakemake.output[0], method.run(given), this.metadata())
