@@ -45,7 +45,9 @@ class Project:
                 values = [
                     part for part in re.split(r", (?=\w+=)", match[1]) if "paper=" not in part
                 ]
-                name = re.sub(r"\b(attack|experiment|model|dataset|fit)=", "", " ".join(values))
+                name = re.sub(
+                    r"\b(analysis|attack|coder|experiment|model|dataset|fit)=", "", " ".join(values)
+                )
                 # What is fitted is named by a digest of its settings.
                 name = re.sub(r"-[0-9a-f]{16}$", "", name)
                 found.discard(rule)
@@ -70,8 +72,11 @@ def _last_config(arguments: tuple[str, ...]) -> list[str]:
     return [*arguments] if arguments and arguments[0].startswith("-") else ["--", *arguments]
 
 
-def copy_sources(target: Path) -> Project:
-    """What git tracks or would track, as a fresh clone has it, with the working tree's content."""
+def copy_sources(target: Path, papers: str = "frecon2021") -> Project:
+    """What git tracks or would track, as a fresh clone has it, with the working tree's content.
+
+    Its configuration names some papers alone: one is what most tests need to be built.
+    """
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -84,4 +89,6 @@ def copy_sources(target: Path) -> Project:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             # Not copy2: a clone's files are as old as the clone.
             shutil.copy(ROOT / name, target / name)
+    config = target / "config.yaml"
+    config.write_text(re.sub(r"(?m)^papers: .*$", f"papers: [{papers}]", config.read_text()))
     return Project(target)

@@ -177,15 +177,27 @@ def test_every_key_of_the_top_is_in_the_shipped_file():
 # Fields that set the size of the work. A preset may change these and the data, nothing else: what
 # it says about a method would make its results another method's.
 SCALE = {
-    ("models", "*", "training", "epochs"),
-    ("models", "*", "training", "batch_size"),
+    *(
+        (section, "*", "training", field)
+        for section in ("coders", "models")
+        # A shorter training takes longer steps, or it would leave a network as it was.
+        for field in ("batch_size", "epochs", "examples", "learning_rate")
+    ),
+    *(("models", "*", "architecture", field) for field in ("blocks", "depth", "width")),
+    *(("coders", "*", "method", field) for field in ("filters", "layers", "size")),
+    *(("signals", "*", field) for field in ("atoms", "size", "sparsity")),
+    *(
+        ("analyses", "*", "method", field)
+        for field in ("budgets", "columns", "count", "extremes", "sparsity", "steps")
+    ),
+    ("analyses", "*", "method", "submatrices"),
     ("images", "*", "start"),
     ("images", "*", "count"),
     *(
         ("attacks", "*", "method", field)
         for field in (
             *("coding_iterations", "inner_steps", "iterations", "passes", "restarts"),
-            *("search_steps", "steps"),
+            *("queries", "search_steps", "steps"),
         )
     ),
     ("attacks", "*", "grid", "*"),
@@ -339,6 +351,19 @@ def test_grid_over_settings_beside_an_attack_in_an_attack(write):
     assert five.method.attack == PGDAttack(eps=1.0)
 
 
+def test_points_of_a_grid_over_eps_learn_once_where_learning_has_a_radius(write):
+    every = Plan(load([write(IN % "uap: {}", "1.yaml")]))
+    once = Plan(load([write(IN % "uap: {method: {learning_eps: 3}}", "2.yaml")]))
+    for plan, expected in ((every, [1.0, 2.0, 4.0]), (once, [3.0])):
+        fits = {plan.fit_of("frecon2021", job.id) for job in plan.attacks("frecon2021", "uap")}
+        told = [
+            plan.fit_settings("frecon2021", plan.fitted("frecon2021", fit))["method"]
+            for fit in fits
+        ]
+        assert sorted(method["eps"] for method in told) == expected
+        assert all(registry.spec_of(registry.from_spec("attacks", one)) == one for one in told)
+
+
 def test_digest_of_an_attack_in_an_attack_changes_with_both(write, tmp_path):
     plan = Plan(load([write(WRAP % "kind: pgd, eps: 1")]))
     modules = list(plan.attack_modules("frecon2021", "own"))
@@ -437,6 +462,56 @@ OF = "settings: {frecon2021: {models: {lenet: {%s}}}}"
 OWN = "{method: {kind: adaptive, %s}, model: lenet, images: unseen}"
 WRAP = IN % ("own: " + OWN % "attack: {%s}")
 NPZ = "datasets: {mine: {kind: npz, path: %s}}"
+
+CODES = "settings.weitzner2023"
+IN_CODES = "settings: {weitzner2023: {%s}}"
+CHANGE = IN_CODES % "analyses: {change: {%s}}"
+ABOUT_CODES = [
+    (CHANGE % "coders: []", f"{CODES}.analyses.change.coders", "code_change takes 1, not 0"),
+    (CHANGE % "attacks: []", f"{CODES}.analyses.change.attacks", "takes one or more, not 0"),
+    (CHANGE % "coders: [lista]", f"{CODES}.analyses.change.coders[0]", "did you mean 'lista_"),
+    (CHANGE % "coders: [lista_a]", f"{CODES}.analyses.change.coders[0]", "from other images"),
+    (
+        CHANGE % "attacks: [pgd_linf, pgd_l2]",
+        f"{CODES}.analyses.change.attacks[1]",
+        "attacks other images or another classifier than 'pgd_linf'",
+    ),
+    (
+        IN_CODES % "analyses: {signals: {coders: [convlista_mnist]}}",
+        f"{CODES}.analyses.signals.coders[0]",
+        "signal_attacks codes signals",
+    ),
+    (
+        IN_CODES % "attacks: {pgd_linf: {grid: {steps: [1, 2]}}}",
+        f"{CODES}.analyses.change.attacks[0]",
+        "is a grid",
+    ),
+    (
+        IN_CODES % "attacks: {da_mnist: {surrogate: codes_cifar10}}",
+        f"{CODES}.attacks.da_mnist.surrogate",
+        "classifies other images than 'resnet18'",
+    ),
+    (
+        IN_CODES % "attacks: {pgd_l2: {surrogate: codes_cifar10}}",
+        f"{CODES}.attacks.pgd_l2.surrogate",
+        "pgd learns nothing",
+    ),
+    (
+        IN_CODES % "models: {codes_mnist: {coder: mine}}",
+        f"{CODES}.models.codes_mnist.coder",
+        "there is no 'mine'",
+    ),
+    (
+        IN_CODES % "coders: {lista_a: {signals: gauss}}",
+        f"{CODES}.coders.lista_a.signals",
+        "did you mean 'gaussian'?",
+    ),
+    (
+        IN_CODES % "coders: {lista_a: {dataset: mnist}}",
+        f"{CODES}.coders.lista_a",
+        "exactly one of dataset and signals",
+    ),
+]
 
 MISTAKES = [
     # the file, the line, the full key, and what must be in the message
@@ -537,6 +612,29 @@ MISTAKES = [
     ("device: !!binary aGk=", 1, "device", "expected a word, a number"),
     ('device: "\\ud800"', 1, "device", "cannot be read as str"),
 ]
+
+
+@pytest.mark.parametrize(("text", "key", "said"), ABOUT_CODES)
+def test_coders_analyses_and_surrogates_that_do_not_fit_are_refused(text, key, said, write):
+    message = refusal([write(text)])
+    assert f"{key}: " in message
+    assert said in message
+    assert "Traceback" not in message
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: &a {x: 1, y: 2}\nb: {<<: *a, x: 3}", "a: &a {x: 1, y: 2}\nb: {x: 3, <<: *a}"],
+)
+def test_a_mapping_overrides_what_it_merges(text, write):
+    assert read_yaml(write(text)).values["b"] == {"x": 3, "y": 2}
+
+
+def test_a_merged_mapping_can_be_merged_again_and_of_several_the_first_counts(write):
+    text = "a: &a {x: 1}\nb: &b {<<: *a, x: 3, z: 0}\nc: [*b, *b]\nd: {<<: [*b, *a]}"
+    values = read_yaml(write(text)).values
+    assert values["c"] == [{"x": 3, "z": 0}] * 2
+    assert values["d"] == {"x": 3, "z": 0}
 
 
 @pytest.mark.parametrize(

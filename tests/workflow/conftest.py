@@ -17,6 +17,14 @@ def built(tmp_path_factory) -> Project:
     return project
 
 
+@pytest.fixture(scope="session")
+def built_codes(tmp_path_factory) -> Project:
+    """The same of weitzner2023. Not to be changed."""
+    project = copy_sources(tmp_path_factory.mktemp("built-codes"), "weitzner2023")
+    project.snakemake()
+    return project
+
+
 @pytest.fixture
 def project(built, tmp_path) -> Project:
     """A copy of the built project, sources and results, for one test to change."""

@@ -13,34 +13,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from advsparse.evaluate.findings import Finding
 from papers.frecon2021.points import live
 
 SPECIFIC = ("fgsm", "pgd", "deepfool")
 COMPROMISE = {"lambda1": 0.1, "lambda2": 0.001}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What was found of a claim, as words and as comparisons: 1 for it, -1 against it, 0 noise."""
-
-    text: str
-    comparisons: tuple[int, ...] = ()
-    failed: tuple[str, ...] = ()
-
-    @property
-    def verdict(self) -> str:
-        if self.failed:
-            return f"not judged: {', '.join(self.failed)} failed"
-        pro, against = self.comparisons.count(1), self.comparisons.count(-1)
-        noise = self.comparisons.count(0)
-        if not self.comparisons:
-            return "can't be judged"
-        if pro and against:
-            return f"mixed: {pro} for, {against} against, {noise} within the noise"
-        if not pro and not against:
-            return "within the noise"
-        word = "holds" if pro else "does not hold"
-        return f"{word} ({noise} of {len(self.comparisons)} within the noise)" if noise else word
 
 
 @dataclass(frozen=True)
