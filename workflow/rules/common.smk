@@ -162,7 +162,7 @@ def all_failures():
 
 def warnings_files(paper):
     """The table of a paper's attacks that failed or warned."""
-    return [f"{RESULTS}/{paper}/tables/warnings.{suffix}" for suffix in ("csv", "md", "html")]
+    return [f"{RESULTS}/{paper}/tables/warnings.{suffix}" for suffix in ("csv", *PAGES)]
 
 
 def classified_files(paper, model):
@@ -231,6 +231,10 @@ def figure_files(paper, name, title):
     }
 
 
+# What a table is written as, besides its numbers.
+PAGES = ("md", "html", "tex")
+
+
 def table_files(paper, name, title, numbers="csv"):
     """What making a table puts out. Timed numbers go into json: no two runs agree."""
     stem = f"{RESULTS}/{paper}/tables/{name}"
@@ -243,5 +247,6 @@ def table_files(paper, name, title, numbers="csv"):
             labels={"what": title, "format": "table"},
         ),
         "md": f"{stem}.md",
+        "tex": f"{stem}.tex",
         numbers: f"{stem}.{numbers}",
     }

@@ -13,6 +13,7 @@ rule warn_of_attacks:
             labels={"what": "Attacks that failed or warned", "format": "table"},
         ),
         md=f"{RESULTS}/{{paper}}/tables/warnings.md",
+        tex=f"{RESULTS}/{{paper}}/tables/warnings.tex",
         csv=f"{RESULTS}/{{paper}}/tables/warnings.csv",
     log:
         f"{RESULTS}/logs/{{paper}}/tables/warnings.log",

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import importlib
+import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from advsparse.artifacts import atomic_path
+
+_SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+}
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
@@ -52,7 +61,7 @@ def save_csv(frame: Any, path: str) -> None:
 
 
 def save_table(table: Mapping[str, Any], output: Any) -> None:
-    """Write a table as Markdown and HTML, and as CSV or JSON, whichever ``output`` names.
+    """Write a table as Markdown, HTML and LaTeX, and as CSV or JSON, whichever ``output`` names.
 
     table: ``frame``, ``title`` and ``note``. What was timed goes into JSON: every CSV of the
     project is the same in each run.
@@ -69,6 +78,8 @@ def save_table(table: Mapping[str, Any], output: Any) -> None:
             index=False, disable_numparse=True
         )
         path.write_text(f"# {title}\n\n{note}\n\n{markdown}\n", encoding="utf-8")
+    with atomic_path(output.tex) as path:
+        path.write_text(_latex(text, title, note), encoding="utf-8")
     with atomic_path(output.html) as path:
         html = text.to_html(index=False, border=0)
         path.write_text(_PAGE.format(title=title, note=note, table=html), encoding="utf-8")
@@ -78,3 +89,18 @@ def _readable(value: Any) -> str:
     if value is None or value != value:
         return ""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _latex(text: Any, title: str, note: str) -> str:
+    """A longtable, which needs the packages longtable and booktabs; long columns are wrapped."""
+    widths = {name: max([len(name), *map(len, text[name])]) for name in text.columns}
+    shape = "".join("l" if width <= 20 else r"p{0.2\linewidth}" for width in widths.values())
+    body = text.rename(columns=_escaped).map(_escaped)
+    table = body.to_latex(index=False, longtable=True, column_format=shape, caption=_escaped(title))
+    comment = "\n".join(f"% {line}" for line in textwrap.wrap(note, 96))
+    return f"{comment}\n{table}"
+
+
+def _escaped(text: str) -> str:
+    """Text with what is special to LaTeX escaped."""
+    return "".join(_SPECIAL.get(character, character) for character in text)

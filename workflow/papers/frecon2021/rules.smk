@@ -17,7 +17,10 @@ PRODUCTS[FRECON] = [
     ),
     *(
         f"{RESULTS}/{FRECON}/tables/{table}"
-        for table in ("claims.csv", "claims.md", "claims.html", "cost.json", "cost.md", "cost.html")
+        for table in (
+            *(f"{name}.{suffix}" for name in ("claims", "numbers") for suffix in ("csv", *PAGES)),
+            *(f"cost.{suffix}" for suffix in ("json", *PAGES)),
+        )
     ),
     *warnings_files(FRECON),
     f"{RESULTS}/datasets/{FRECON_ORIGIN['dataset']}.png",
@@ -185,5 +188,25 @@ rule frecon2021_claims:
             "points": plan.points(FRECON, "tradeoff"),
             "atoms": plan.points(FRECON, "atoms"),
         },
+    script:
+        "../../scripts/make_table.py"
+
+
+rule frecon2021_numbers:
+    input:
+        tradeoff=rows_file(FRECON, "tradeoff"),
+        values=f"{PAPERS}/{FRECON}/reference/values.csv",
+    output:
+        **table_files(FRECON, "numbers", "The paper's numbers beside the reproduced ones"),
+    log:
+        f"{RESULTS}/logs/{FRECON}/tables/numbers.log",
+    conda:
+        "../../../envs/advsparse.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        **calling("make_table.py", f"papers.{FRECON}.tables.numbers"),
+        settings={"origin": FRECON_ORIGIN, "model": FRECON_SHOWN.entry.model},
     script:
         "../../scripts/make_table.py"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pandas as pd
 
 from advsparse.artifacts import read_arrays, read_rows
+from advsparse.evaluate.beside import NOTE, beside
+from advsparse.evaluate.statistics import Estimate
 from advsparse.figures.origin import comparable, data_used
 from papers.frecon2021.claims import Evidence, findings
 from papers.frecon2021.points import experiment_table
@@ -80,24 +82,41 @@ def claims(inputs, settings):
     return {"frame": frame, "title": "frecon2021: paper beside reproduced", "note": note}
 
 
+def numbers(inputs, settings):
+    """Every number that the paper gives of its results and that is no time, beside ours."""
+    rows, _ = read_rows(inputs["tradeoff"], stage="rows")
+    values = pd.read_csv(inputs["values"]).set_index("quantity")
+    quantity = "test accuracy of LeNet on CIFAR-10"
+    value, where = values.loc[quantity, ["value", "where"]]
+    found = _clean_accuracy(rows, settings["model"])
+    frame = pd.DataFrame([beside(quantity, where, value, found, settings["origin"])])
+    title = "frecon2021: the paper's numbers beside the reproduced ones"
+    return {"frame": frame, "title": title, "note": NOTE}
+
+
+def _clean_accuracy(rows, model: str) -> Estimate:
+    clean = (rows["attack"] == "none") & (rows["metric"] == "accuracy") & (rows["model"] == model)
+    row = rows[clean].iloc[0]
+    return Estimate(row["value"], int(row["n"]), row["ci_low"], row["ci_high"])
+
+
 def _accuracy(inputs, rows, settings) -> dict:
     values = pd.read_csv(inputs["values"]).set_index("quantity")
     quantity = "test accuracy of LeNet on CIFAR-10"
     paper = values.at[quantity, "value"]
-    clean = (rows["attack"] == "none") & (rows["metric"] == "accuracy")
-    row = rows[clean & (rows["model"] == settings["model"])].iloc[0]
+    found = _clean_accuracy(rows, settings["model"])
     difference, verdict = "", "not comparable: other data, or a reduced preset"
     if comparable(settings["origin"]):
-        difference = f"{row['value'] - paper:+.3f}"
-        inside = row["ci_low"] <= paper <= row["ci_high"]
+        difference = f"{found.value - paper:+.3f}"
+        inside = found.low <= paper <= found.high
         verdict = "within the interval" if inside else "outside the interval"
-    interval = f"{row['ci_low']:.3f} to {row['ci_high']:.3f}"
+    interval = f"{found.low:.3f} to {found.high:.3f}"
     return {
         "claim": "accuracy",
         "where": values.at[quantity, "where"],
         "paper": f"{paper:.1%} test accuracy",
         "criterion": "the paper's lies in the 95 % interval",
-        "reproduced": f"{row['value']:.3f} ({interval}, n = {int(row['n'])})",
+        "reproduced": f"{found.value:.3f} ({interval}, n = {found.n})",
         "difference": difference,
         "verdict": verdict,
     }

@@ -25,8 +25,8 @@ PRODUCTS[WEITZNER] = [
     ),
     *(
         f"{RESULTS}/{WEITZNER}/tables/{table}.{suffix}"
-        for table in ("claims", "tests")
-        for suffix in ("csv", "md", "html")
+        for table in ("claims", "tests", "numbers")
+        for suffix in ("csv", *PAGES)
     ),
     *warnings_files(WEITZNER),
     *(
@@ -235,5 +235,26 @@ rule weitzner2023_claims:
             "origins": WEITZNER_ORIGINS,
             "failures": analyses_failed(WEITZNER),
         },
+    script:
+        "../../scripts/make_table.py"
+
+
+rule weitzner2023_numbers:
+    input:
+        **analyses_left(WEITZNER),
+        accuracies=f"{PAPERS}/{WEITZNER}/reference/accuracies.csv",
+        values=f"{PAPERS}/{WEITZNER}/reference/values.csv",
+    output:
+        **table_files(WEITZNER, "numbers", "The paper's numbers beside the reproduced ones"),
+    log:
+        f"{RESULTS}/logs/{WEITZNER}/tables/numbers.log",
+    conda:
+        "../../../envs/advsparse.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
+    params:
+        **calling("make_table.py", f"papers.{WEITZNER}.tables.numbers"),
+        settings={"preset": WEITZNER_PRESET, "origins": WEITZNER_ORIGINS},
     script:
         "../../scripts/make_table.py"

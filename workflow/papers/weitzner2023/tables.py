@@ -7,12 +7,14 @@ from collections.abc import Iterator
 import pandas as pd
 
 from advsparse.artifacts import read_arrays
+from advsparse.evaluate.beside import NOTE, beside
 from advsparse.evaluate.findings import Finding
-from advsparse.figures.origin import data_used
+from advsparse.evaluate.statistics import Estimate, mean
+from advsparse.figures.origin import ROLES, data_used
 from papers.weitzner2023.accuracy import accuracy_table
 from papers.weitzner2023.hypotheses import LEVEL, Test, of_change, of_correlation, of_signals
 
-_SYNTHETIC = "synthetic signals, as in the paper"
+_SYNTHETIC = "synthetic signals"
 
 
 def _tests(inputs) -> Iterator[tuple[str, Test]]:
@@ -93,6 +95,38 @@ def claims(inputs, settings):
         "title": "weitzner2023: paper beside reproduced",
         "note": note,
     }
+
+
+def numbers(inputs, settings):
+    """Every number that the paper gives of its figures 5 and 7, beside the reproduced one."""
+    records = []
+    if "signals" in inputs:
+        records += _energies(inputs, settings)
+    printed = pd.read_csv(inputs["accuracies"])
+    for role, curves in printed.groupby("role", sort=False):
+        if f"budgets_{role}" in inputs:
+            table = accuracy_table(inputs[f"budgets_{role}"], role)
+            table = table[~table["clamped"]].set_index(["attack", "budget"])
+            origin = settings["origins"][f"budgets_{role}"]
+            for row in curves.itertuples():
+                if (row.attack, row.budget) in table.index:
+                    one = table.loc[(row.attack, row.budget)]
+                    found = Estimate(one["value"], int(one["n"]), one["low"], one["high"])
+                    quantity = f"accuracy on {ROLES[role]} under {row.attack} at {row.budget:g}"
+                    records.append(beside(quantity, "figure 7", row.accuracy, found, origin))
+    title = "weitzner2023: the paper's numbers beside the reproduced ones"
+    return {"frame": pd.DataFrame(records), "title": title, "note": NOTE}
+
+
+def _energies(inputs, settings) -> Iterator[dict]:
+    arrays, metadata = read_arrays(inputs["signals"], stage="analysis")
+    values = pd.read_csv(inputs["values"]).set_index("quantity")
+    origin = {"stand_in": False, "data": _SYNTHETIC, "preset": settings["preset"]}
+    for name in ("pgd", "noise"):
+        energy = (arrays[f"code_{name}"].astype("float64") ** 2).sum(1)
+        value, where = values.loc[f"energy {name}", ["value", "where"]]
+        quantity = f"mean energy of the code of {name}"
+        yield beside(quantity, where, value, mean(energy, metadata.seed), origin)
 
 
 def _of_tests(entries, settings) -> tuple[str, Finding, str]:

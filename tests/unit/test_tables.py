@@ -1,0 +1,39 @@
+"""Tables as files, and numbers beside a paper's."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from advsparse.evaluate.beside import beside
+from advsparse.evaluate.statistics import Estimate
+from advsparse.figures.rendering import save_table
+
+FOUND = Estimate(0.5, 200, 0.43, 0.57)
+REAL = {"dataset": "cifar10", "role": "cifar10", "preset": "mini", "stand_in": False}
+
+
+def test_a_number_stands_beside_the_papers_with_its_interval_and_data():
+    row = beside("accuracy", "figure 1", 0.6, FOUND, REAL)
+    assert row["difference"] == pytest.approx(-0.1)
+    assert (row["ci_low"], row["ci_high"], row["n"]) == (0.43, 0.57, 200)
+    assert row["preset"] == "mini" and "CIFAR-10" in row["data"]
+
+
+def test_a_stand_in_has_no_difference_from_the_papers_number():
+    row = beside("accuracy", "figure 1", 0.6, FOUND, REAL | {"stand_in": True})
+    assert row["difference"] is None and row["reproduced"] == 0.5
+
+
+def test_a_table_is_written_as_csv_markdown_html_and_latex(tmp_path):
+    frame = pd.DataFrame({"what": ["a_b & 50 %", "x | y"], "value": [0.25, None]})
+    output = SimpleNamespace(
+        **{name: str(tmp_path / f"t.{name}") for name in ("csv", "md", "html", "tex")}
+    )
+    save_table({"frame": frame, "title": "A table", "note": "Of 100 % things."}, output)
+    tex = (tmp_path / "t.tex").read_text()
+    assert tex.startswith("% Of 100 % things.\n")
+    assert r"a\_b \& 50 \%" in tex and "0.25" in tex
+    assert r"\begin{longtable}" in tex and r"\caption{A table}" in tex
+    assert r"x \| y" in (tmp_path / "t.md").read_text()
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "t.csv"), frame)
