@@ -164,8 +164,7 @@ def _epoch(examples, batches, model, optimizer) -> tuple[float, float | None]:
         (loss / len(batch[0])).backward()
         optimizer.step()
         seen += len(batch[0])
-        total = (
-            total + loss.detach().double()
-        )  # no number before the end, which GPUs would wait for
+        # No number before the end, which GPUs would wait for.
+        total = total + loss.detach().double()
         correct = None if right is None else correct + right
     return float(total) / seen, None if correct is None else int(correct) / seen
