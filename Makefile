@@ -6,12 +6,13 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint docs install install-test install-bench
+.PHONY: help demo test bench results lint docs install install-test install-bench
 
 help:
 	@echo "make demo   build every figure and table on small stand-in data, and a report"
 	@echo "make test   run the tests"
 	@echo "make bench  measure speed beside published libraries: docs/benchmarks.md (WORDS=pgd: a part)"
+	@echo "make results PRESET=mini   write docs/results.md from the results of a preset on real data"
 	@echo "make lint   check formatting and style"
 	@echo "make docs   rewrite the generated pages of docs/"
 
@@ -29,6 +30,9 @@ test: install-test
 
 bench: install-bench
 	@PYTHONPATH=.:$(PEERS) $(BIN)/python -m benchmarks $(WORDS)
+
+results: install
+	@$(BIN)/python -m advsparse.results_page $(PRESET)
 
 lint: install-test
 	@$(BIN)/ruff check .

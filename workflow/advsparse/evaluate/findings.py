@@ -15,6 +15,11 @@ class Finding:
     """Attacks that the claim speaks of and that failed."""
 
     @property
+    def contradicted(self) -> bool:
+        """Whether anything speaks against the claim."""
+        return -1 in self.comparisons
+
+    @property
     def verdict(self) -> str:
         if self.failed:
             return f"not judged: {', '.join(self.failed)} failed"

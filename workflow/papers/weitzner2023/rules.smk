@@ -219,6 +219,7 @@ rule weitzner2023_claims:
     input:
         **analyses_left(WEITZNER),
         claims=f"{PAPERS}/{WEITZNER}/reference/claims.csv",
+        reasons=f"{PAPERS}/{WEITZNER}/reference/reasons.csv",
     output:
         **table_files(WEITZNER, "claims", "The paper's claims beside what was rebuilt"),
     log:

@@ -65,6 +65,7 @@ def tests(inputs, settings):
 def claims(inputs, settings):
     """What the paper states, by which criterion it is judged, what was found, and the verdict."""
     stated = pd.read_csv(inputs["claims"]).set_index("claim")
+    reasons = pd.read_csv(inputs["reasons"]).set_index("claim")["reason"]
     found: dict[str, list[tuple[str, Test]]] = {}
     for name, test in _tests(inputs):
         found.setdefault(test.claim, []).append((name, test))
@@ -82,6 +83,7 @@ def claims(inputs, settings):
                 "criterion": criterion,
                 "reproduced": finding.text,
                 "verdict": finding.verdict,
+                "likely reason": reasons.get(claim, "") if finding.contradicted else "",
                 "data": data,
             }
         )

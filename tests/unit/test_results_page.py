@@ -1,0 +1,51 @@
+"""docs/results.md from a run's tables."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from advsparse.results_page import page
+
+RECORD = {
+    "commit": {"commit": "0123456789abcdef", "clean": True},
+    "machine": {"processor": "a processor", "devices": ["cpu"]},
+    "cost": [{"stage": "a", "seconds": 60.0}, {"stage": "b", "seconds": 120.0}],
+    "configuration": {"papers": ["p"], "settings": {"p": {"title": "A paper, 2020"}}},
+}
+CLAIM = {"claim": "c", "where": "figure 1", "paper": "a | b", "reproduced": "0.5", "data": "real"}
+NUMBER = {"quantity": "q", "paper": 0.6, "reproduced": 0.512345, "difference": -0.08768}
+
+
+@pytest.fixture
+def results(tmp_path):
+    (tmp_path / "p" / "tables").mkdir(parents=True)
+    (tmp_path / "provenance.json").write_text(json.dumps(RECORD))
+
+    def write(claims, numbers=(NUMBER,)):
+        pd.DataFrame(claims).to_csv(tmp_path / "p/tables/claims.csv", index=False)
+        pd.DataFrame(numbers).to_csv(tmp_path / "p/tables/numbers.csv", index=False)
+        return tmp_path
+
+    return write
+
+
+def test_the_page_counts_what_holds_and_shows_numbers(results):
+    claims = [CLAIM | {"verdict": "holds"}, CLAIM | {"verdict": "does not hold"}]
+    text = page(results(claims), "mini")
+    assert "1 of 2 claims hold" in text and "## A paper, 2020" in text
+    assert r"a \| b" in text and "0.5123" in text and "-0.08768" in text
+    assert "commit 0123456789 on" in text and "in 3 minutes" in text
+
+
+def test_a_run_on_stand_ins_makes_no_page(results):
+    claims = [CLAIM | {"verdict": "holds", "data": "photos, a stand-in for CIFAR-10"}]
+    with pytest.raises(ValueError, match="stand-ins"):
+        page(results(claims), "demo")
+
+
+def test_a_missing_table_is_named(results):
+    folder = results([CLAIM | {"verdict": "holds"}])
+    (folder / "p/tables/numbers.csv").unlink()
+    with pytest.raises(FileNotFoundError, match=r"numbers\.csv"):
+        page(folder, "mini")

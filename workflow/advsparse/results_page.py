@@ -1,0 +1,97 @@
+"""docs/results.md, from the tables of a run: ``python -m advsparse.results_page mini``.
+
+What each paper claims, whether that holds, and every number that it gives beside the reproduced
+one. A run of a preset that uses stand-ins for the papers' data makes no such page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+PAGE = Path("docs/results.md")
+
+_INTRODUCTION = """\
+<!-- Written by: make results PRESET={preset} -->
+
+# Results
+
+What a run of the preset `{preset}` found of the papers' claims: built at commit {commit} on
+{machine}, in {minutes:.0f} minutes of all jobs together. A verdict is of the data that its line
+names and of networks as that preset trains them. A claim that does not hold is a result; where a
+likely reason is known, it is given.
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("preset", help="whose results are shown")
+    preset = parser.parse_args().preset
+    try:
+        text = page(Path("results") / preset, preset)
+    except FileNotFoundError as error:
+        sys.exit(f"{error.filename} is missing: run snakemake --config preset={preset} first")
+    except ValueError as error:
+        sys.exit(str(error))
+    PAGE.write_text(text, encoding="utf-8")
+    print(f"written: {PAGE}")
+
+
+def page(results: Path, preset: str) -> str:
+    """The page as Markdown.
+
+    Raises FileNotFoundError where a table is missing, ValueError for a run on stand-ins.
+    """
+    record = json.loads((results / "provenance.json").read_text(encoding="utf-8"))
+    parts = [_introduction(record, preset)]
+    for paper in record["configuration"]["papers"]:
+        parts += _paper(results / paper / "tables", paper, record)
+    return "\n".join(parts)
+
+
+def _introduction(record: dict[str, Any], preset: str) -> str:
+    commit, machine = record["commit"], record["machine"]
+    changed = "" if commit["clean"] else " (and changes to it)"
+    return _INTRODUCTION.format(
+        preset=preset,
+        commit=commit["commit"][:10] + changed,
+        machine=f"{machine['processor']}, {', '.join(machine['devices'])}",
+        minutes=sum(stage["seconds"] for stage in record["cost"]) / 60,
+    )
+
+
+def _paper(tables: Path, paper: str, record: dict[str, Any]) -> Iterator[str]:
+    claims = pd.read_csv(tables / "claims.csv").fillna("")
+    if claims["data"].str.contains("stand-in").any():
+        raise ValueError(f"{tables}: built on stand-ins for the papers' data, which prove no claim")
+    numbers = pd.read_csv(tables / "numbers.csv")
+    holds = claims["verdict"].str.startswith("holds").sum()
+    yield f"## {record['configuration']['settings'][paper]['title']}\n"
+    yield f"{holds} of {len(claims)} claims hold.\n"
+    shown = ["where", "paper", "reproduced", "verdict"]
+    if "likely reason" in claims:
+        shown.append("likely reason")
+    yield _markdown(claims[[*shown, "data"]])
+    yield _markdown(numbers)
+
+
+def _markdown(frame: pd.DataFrame) -> str:
+    text = frame.map(_readable)
+    return text.to_markdown(index=False, disable_numparse=True) + "\n"
+
+
+def _readable(value: Any) -> str:
+    if value != value:
+        return ""
+    text = f"{value:.4g}" if isinstance(value, float) else str(value)
+    return text.replace("|", r"\|")
+
+
+if __name__ == "__main__":
+    main()
