@@ -549,7 +549,7 @@ MISTAKES = [
     ("datasets: {mine: {kind: npz}}", 1, "datasets.mine", "the key 'path' is missing"),
     ("datasets: {mine: {path: x}}", 1, "datasets.mine", "the key 'kind' is missing"),
     ("datasets: {mine: {kind: nps}}", 1, "datasets.mine.kind", "did you mean 'npz'?"),
-    ("datasets: {mine: {kind: [1]}}", 1, "datasets.mine.kind", "known are digits, "),
+    ("datasets: {mine: {kind: [1]}}", 1, "datasets.mine.kind", "known are cifar10, digits, "),
     ("datasets: {photos: {photos: 3}}", 1, "datasets.photos.photos", "known are kind, "),
     ("datasets: 3", 1, "datasets", "mapping of keys to values"),
     (IN % "fgsm: {method: {eps: -1}}", 1, f"{ATTACK}.fgsm.method.eps", "got -1"),

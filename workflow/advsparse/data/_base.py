@@ -75,6 +75,9 @@ class Source(ABC):
     stand_in: ClassVar[bool] = False
     """Whether this source only stands in for a dataset that a paper used."""
 
+    note: ClassVar[str] = ""
+    """What tables and figures say of the data besides its name."""
+
     @abstractmethod
     def load(self, directory: Path) -> Splits:
         """Read or make the dataset; relative paths start at ``directory``.
@@ -85,3 +88,8 @@ class Source(ABC):
     def files(self, directory: Path) -> list[Path]:
         """The files or folders that :meth:`load` reads; none for a source that makes its images."""
         return []
+
+    def absent(self, directory: Path) -> str | None:
+        """Which of :meth:`files` are not there, and what to do about it; None if all are."""
+        gone = [path for path in self.files(directory) if not path.exists()]
+        return f"there is no {gone[0]}" if gone else None

@@ -9,8 +9,9 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from advsparse.data._base import Source, Splits
-from advsparse.data._files import existing, located, reading, splits
+from advsparse.data._base import Splits
+from advsparse.data._files import reading, splits
+from advsparse.data._local import LocalFile
 from advsparse.errors import DataError
 from advsparse.settings import settings
 
@@ -18,7 +19,7 @@ _CHUNK = 1024  # images converted at a time, to bound the memory that floats tak
 
 
 @settings
-class Npz(Source):
+class Npz(LocalFile):
     """An .npz file with the arrays x_train, y_train, x_test and y_test.
 
     Images are N x H x W, N x H x W x C or N x C x H x W with C = 1 or 3, either ``uint8`` or floats
@@ -27,15 +28,12 @@ class Npz(Source):
     classes; nothing that needs pickle is read.
     """
 
-    path: Annotated[str, Field(min_length=1)]
-    """The file; a relative path starts at the data directory."""
-
     classes: Annotated[list[str], Field(min_length=1)] | None = None
     """Names of the classes, in the order of their labels, before those in the file. If neither
     names them, they are called "0", "1" and so on up to the largest label in y_train."""
 
     def load(self, directory: Path) -> Splits:
-        path = existing(self.path, directory)
+        path = self._checked(directory)
         if path.is_dir() or not zipfile.is_zipfile(path):
             raise DataError(f"{path}: no .npz file (it is not a zip archive), or one cut short")
         with reading(path):
@@ -61,9 +59,6 @@ class Npz(Source):
             y_test=y["test"],
             classes=tuple(names),
         )
-
-    def files(self, directory: Path) -> list[Path]:
-        return [located(self.path, directory)]
 
 
 def _array(path: Path, archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
