@@ -35,6 +35,8 @@ wildcard_constraints:
     coder=r"[\w-]+",
     analysis=r"[\w-]+",
     experiment=r"[\w-]+",
+    kind=r"\w+",
+    file=r"[\w.-]+",
     fit=r"[\w-]+",
     attack=r"[\w-]+(/[\w.,=+-]+)?",
 
@@ -61,6 +63,16 @@ def calling(script, function):
 def gpus(wildcards, attempt=1):
     """GPUs that a job which trains or attacks networks asks for."""
     return int(plan.configuration.device == "cuda")
+
+
+def dataset_input(wildcards):
+    """The files of a dataset; what to do where they are missing, which a dry run only warns of."""
+    absent = plan.absent(wildcards.dataset)
+    if absent and not workflow.dryrun:
+        raise WorkflowError(f"dataset {wildcards.dataset}: {absent}")
+    if absent:
+        print(f"dataset {wildcards.dataset}: {absent}", file=sys.stderr)
+    return [] if absent else plan.dataset_files(wildcards.dataset)
 
 
 def dataset_file(paper, model):

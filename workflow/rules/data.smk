@@ -3,7 +3,7 @@
 
 rule make_dataset:
     input:
-        lambda w: plan.dataset_files(w.dataset),
+        dataset_input,
     output:
         f"{RESULTS}/datasets/{{dataset}}.npz",
     log:
@@ -44,6 +44,7 @@ rule draw_dataset:
         settings=lambda w: {
             "dataset": w.dataset,
             "source": plan.dataset_settings(w.dataset)["source"]["kind"],
+            "note": plan.configuration.datasets[w.dataset].note,
             "per_class": 6,
         },
         code=lambda w: code("draw_dataset.py"),

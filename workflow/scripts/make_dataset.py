@@ -9,4 +9,5 @@ from advsparse.jobs import job
 with job(snakemake, "dataset") as this:
     source = registry.from_spec("data", this.settings["source"])
     splits = source.load(Path(this.settings.get("directory", ".")))
-    save_dataset(snakemake.output[0], splits, this.metadata(stand_in=source.stand_in))
+    metadata = this.metadata(stand_in=source.stand_in, note=source.note)
+    save_dataset(snakemake.output[0], splits, metadata)

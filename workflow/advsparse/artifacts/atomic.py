@@ -22,10 +22,18 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{secrets.token_hex(8)}{path.suffix}")
     try:
         yield temporary
-        _fsync(temporary)
-        os.replace(temporary, path)  # noqa: PTH105 - one call, the same on every Path subclass
+        put_in_place(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Replace ``path`` by ``temporary``, whose bytes reach the disk before.
+
+    Both are in one folder.
+    """
+    _fsync(temporary)
+    os.replace(temporary, path)  # noqa: PTH105 - one call, the same on every Path subclass
     # The new file is in place by now and some file systems cannot sync a folder: not a failure.
     with contextlib.suppress(OSError):
         _fsync(path.parent)

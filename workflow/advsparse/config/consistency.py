@@ -20,6 +20,7 @@ from advsparse.config.model import (
     shortened,
 )
 from advsparse.config.sources import Key, shown
+from advsparse.data._local import LocalFile
 
 
 def inconsistencies(configuration: Configuration, preset: Path) -> Iterator[Mistake]:
@@ -34,7 +35,9 @@ def inconsistencies(configuration: Configuration, preset: Path) -> Iterator[Mist
             yield Mistake(("settings", key), text)
     directory = Path(configuration.data.directory)
     for name, source in configuration.datasets.items():
-        for path in source.files(directory) if name in configuration.roles.values() else ():
+        # Of published datasets, which may yet be fetched, the jobs that read them ask.
+        used = name in configuration.roles.values() and isinstance(source, LocalFile)
+        for path in source.files(directory) if used else ():
             if not os.path.exists(path):  # noqa: PTH110 - the method raises for some paths
                 yield Mistake(("datasets", name, "path"), f"there is no {shown(path)}")
     for key, paper in configuration.settings.items():

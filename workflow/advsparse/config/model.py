@@ -23,7 +23,12 @@ class Data:
     """Where data lies."""
 
     directory: str = "data"
-    """Where relative paths of datasets start; itself relative to the project's root."""
+    """Where relative paths of datasets start, and where published datasets are fetched to; itself
+    relative to the project's root."""
+
+    mirrors: list[Annotated[str, Field(pattern="^https?://")]] = Field(default_factory=list)
+    """Addresses of copies of a data directory, which ``snakemake fetch`` tries before those that it
+    knows: a file is at <address>/<kind>/<file>."""
 
 
 @settings

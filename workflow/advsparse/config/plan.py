@@ -16,6 +16,7 @@ from typing import Any
 
 from advsparse import registry
 from advsparse.config.model import AttackEntry, Configuration, Images, Paper, shortened
+from advsparse.data._published import Published
 from advsparse.seeding import stable_seed
 
 
@@ -116,6 +117,34 @@ class Plan:
         """The files that a dataset is read from."""
         directory = Path(self.configuration.data.directory)
         return [str(path) for path in self.configuration.datasets[name].files(directory)]
+
+    def absent(self, name: str) -> str | None:
+        """What a dataset lacks to be read, and what to do about it; None if nothing."""
+        return self.configuration.datasets[name].absent(Path(self.configuration.data.directory))
+
+    def published_files(self) -> list[tuple[str, str]]:
+        """Kind and name of each file of the published datasets that the papers use."""
+        papers = self.configuration.papers
+        used = {self.dataset_of(key, name) for key in papers for name in self.paper(key).models}
+        used |= {self.coder_dataset(key, name) for key in papers for name in self.paper(key).coders}
+        sources = [self.configuration.datasets[name] for name in sorted(used - {None})]
+        return sorted(
+            {
+                (registry.kind_of(source), file.name)
+                for source in sources
+                if isinstance(source, Published)
+                for file in source.published().files
+            }
+        )
+
+    def fetch_settings(self, kind: str, file: str) -> dict[str, Any]:
+        data = self.configuration.data
+        return {
+            "kind": kind,
+            "file": file,
+            "directory": data.directory,
+            "mirrors": data.mirrors,
+        }
 
     def dataset_settings(self, name: str) -> dict[str, Any]:
         source = self.configuration.datasets[name]
@@ -269,6 +298,7 @@ class Plan:
             "dataset": dataset,
             "role": self.paper(paper).models[model].dataset,
             "stand_in": type(source).stand_in,
+            "note": source.note,
         }
 
     def _images(self, dataset: str, images: Images) -> dict[str, Any]:

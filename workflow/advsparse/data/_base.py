@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,5 +92,7 @@ class Source(ABC):
 
     def absent(self, directory: Path) -> str | None:
         """Which of :meth:`files` are not there, and what to do about it; None if all are."""
-        gone = [path for path in self.files(directory) if not path.exists()]
-        return f"there is no {gone[0]}" if gone else None
+        for path in self.files(directory):
+            if not os.path.exists(path):  # noqa: PTH110 - the method raises for some paths
+                return f"there is no {path}"
+        return None

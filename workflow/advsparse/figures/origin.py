@@ -15,11 +15,13 @@ ROLES = {
 
 
 def data_used(origin: Mapping[str, Any]) -> str:
-    """The dataset, and what it stands in for: ``photos, a stand-in for CIFAR-10``."""
-    role = ROLES[origin["role"]]
-    if origin["stand_in"]:
-        return f"{origin['dataset']}, a stand-in for {role}"
-    return f"{origin['dataset']}, in the role of {role}"
+    """The dataset, and what it stands in for: ``photos, a stand-in for CIFAR-10``.
+
+    A note that the configuration makes on the data follows in brackets.
+    """
+    part = "a stand-in for" if origin["stand_in"] else "in the role of"
+    note = f" ({origin['note']})" if origin["note"] else ""
+    return f"{origin['dataset']}, {part} {ROLES[origin['role']]}{note}"
 
 
 def comparable(origin: Mapping[str, Any]) -> bool:

@@ -1,0 +1,32 @@
+# Published datasets: the only rules that use the network, and only when asked for.
+
+
+# On the machine where snakemake runs: the nodes of a cluster often reach no network.
+localrules:
+    fetch,
+    fetch_file,
+
+
+rule fetch:
+    input:
+        [f"{RESULTS}/fetched/{kind}/{file}" for kind, file in plan.published_files()],
+
+
+# The file itself is no output, which snakemake would delete before the job and after a failure;
+# its part has to survive, and so has a file that is not the right one. What is put out is gone
+# after the run, so that each run looks at the files.
+rule fetch_file:
+    output:
+        temp(f"{RESULTS}/fetched/{{kind}}/{{file}}"),
+    log:
+        f"{RESULTS}/logs/fetched/{{kind}}/{{file}}.log",
+    conda:
+        "../../envs/advsparse.yaml"
+    resources:
+        mem_mb=500,
+        runtime=120,
+    params:
+        settings=lambda w: plan.fetch_settings(w.kind, w.file),
+        code=code("fetch_file.py"),
+    script:
+        "../scripts/fetch_file.py"
