@@ -13,6 +13,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from advsparse.config.loading import WORKFLOW
+from advsparse.data import _download
+from advsparse.data._download import Patience, download
+from advsparse.data._registry import RemoteFile
+from advsparse.errors import DataError
 from http_servers import (
     Server,
     announces,
@@ -25,12 +31,6 @@ from http_servers import (
     well,
     whole,
 )
-
-from advsparse.config.loading import WORKFLOW
-from advsparse.data import _download
-from advsparse.data._download import Patience, download
-from advsparse.data._registry import RemoteFile
-from advsparse.errors import DataError
 
 DATA = np.random.default_rng(0).bytes(1_000_000)
 SIZE = len(DATA)

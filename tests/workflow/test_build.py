@@ -118,9 +118,11 @@ def test_users_images_replace_the_stand_in(sources, tmp_path):
                 pixels = np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)
                 Image.fromarray(pixels).save(folder / f"{i}.png")
     archive = shutil.make_archive(str(tmp_path / "mine"), "zip", tmp_path / "mine")
-    sources.configure(f"datasets:\n  mine: {{kind: folder, path: {archive}}}\n")
+    digest = hashlib.sha256(Path(archive).read_bytes()).hexdigest()
+    mine = f"{{kind: folder, path: {archive}, sha256: {digest}, note: drawn by a test}}"
+    sources.configure(f"datasets:\n  mine: {mine}\n")
     sources.configure("roles: {cifar10: mine}\n")
     table = "results/test/frecon2021/tables/cost.md"
     sources.snakemake(table)
     said = (sources.path / table).read_text()
-    assert "mine, in the role of CIFAR-10" in said and "stand-in" not in said
+    assert "mine, in the role of CIFAR-10 (drawn by a test)" in said and "stand-in" not in said

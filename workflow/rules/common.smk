@@ -66,13 +66,16 @@ def gpus(wildcards, attempt=1):
 
 
 def dataset_input(wildcards):
-    """The files of a dataset; what to do where they are missing, which a dry run only warns of."""
+    """The files of a dataset; without them a run ends, and a dry run warns."""
     absent = plan.absent(wildcards.dataset)
-    if absent and not workflow.dryrun:
-        raise WorkflowError(f"dataset {wildcards.dataset}: {absent}")
-    if absent:
-        print(f"dataset {wildcards.dataset}: {absent}", file=sys.stderr)
-    return [] if absent else plan.dataset_files(wildcards.dataset)
+    if absent is None:
+        return plan.dataset_files(wildcards.dataset)
+    said = f"dataset {wildcards.dataset}: {absent}"
+    if not workflow.dryrun:
+        # Not a WorkflowError, which is shown with a traceback from here.
+        raise SystemExit(said)
+    print(said, file=sys.stderr)
+    return []
 
 
 def dataset_file(paper, model):

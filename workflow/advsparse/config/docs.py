@@ -1,6 +1,6 @@
 """The configuration page of the documentation, generated from the JSON schema.
 
-``python -m advsparse.config.docs`` rewrites it, the page on the attacks and the schema file.
+``python -m advsparse.config.docs`` rewrites it, the pages on attacks and data, and the schema.
 """
 
 from __future__ import annotations
@@ -170,6 +170,8 @@ def _default(name: str, schema: dict, required: list[str]) -> str:
         return "those of its keys"
     empty = {"array": [], "object": {}}.get(schema.get("type", ""))
     value = schema.get("default", empty)
+    if value == "":
+        return "empty"
     return _code(value if isinstance(value, str) else json.dumps(value))
 
 
@@ -239,15 +241,15 @@ def _anchor(heading: str) -> str:
 
 
 def _meaning(schema: dict) -> str:
-    return _prose(schema.get("description") or _resolved(schema).get("description", ""))
+    return prose(schema.get("description") or _resolved(schema).get("description", ""))
 
 
 def _first(schema: dict) -> str:
     """The first paragraph of a description."""
-    return _prose(schema.get("description", "").partition("\n\n")[0])
+    return prose(schema.get("description", "").partition("\n\n")[0])
 
 
-def _prose(text: str) -> str:
+def prose(text: str) -> str:
     """A docstring's words as one line of Markdown that also stands in a table."""
     text = re.sub(r":[\w:]+:`", "``", " ".join(text.split())) if ":`" in text else text
     parts = re.split(r"``(.+?)``", " ".join(text.split()))
@@ -266,11 +268,12 @@ def _code(value: Any) -> str:
 
 def main() -> None:
     """Write the pages and the schema."""
-    from advsparse.config import attack_docs
+    from advsparse.config import attack_docs, data_docs
 
     texts = {
         PAGE: configuration_page(),
         attack_docs.PAGE: attack_docs.attacks_page(),
+        data_docs.PAGE: data_docs.data_page(),
         SCHEMA: schema_text(),
     }
     for path, text in texts.items():

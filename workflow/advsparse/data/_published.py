@@ -30,15 +30,15 @@ class Published(Source):
             return None
         folder = directory / registry.kind_of(self)
         return (
-            f"{self.published().title} is not in {folder} (no {', '.join(gone)}); download it by: "
-            f"{FETCH}, or put the files there"
+            f"{self.published().title} is not in {folder} (no {', '.join(gone)}); download it by "
+            f"{FETCH!r}, with the options of this run, or put the files there"
         )
 
     def _checked(self, directory: Path, name: str) -> Path:
         """Where the file ``name`` is; raises DataError unless it is the published one."""
         folder = directory / registry.kind_of(self)
         path, sha256 = located_file(folder, self.published().file(name))
-        check_sha256(path, sha256, f"move it away and download it by: {FETCH}")
+        check_sha256(path, sha256, f"move it away and run {FETCH!r}")
         return path
 
 

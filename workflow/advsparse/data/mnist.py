@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -50,12 +51,14 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
                 f"{path}: no IDX file of unsigned bytes in {dimensions} dimensions: "
                 f"it begins with {header[:4].hex(' ') or 'nothing'}"
             )
-        shape = tuple(np.frombuffer(header[4:], ">u4").tolist())
+        if len(header) < 4 + 4 * dimensions:
+            raise DataError(f"{path}: ends within its header")
+        shape = struct.unpack(f">{dimensions}I", header[4:])
         size = math.prod(shape)
         if size > _LARGEST:
             raise DataError(f"{path}: the header says {shape}, {size} bytes; at most {_LARGEST}")
         data = file.read(size + 1)
-    if len(shape) != dimensions or len(data) != size:
+    if len(data) != size:
         held = f"more than {size}" if len(data) > size else len(data)
         raise DataError(f"{path}: the header says {shape}, {size} bytes; it holds {held}")
     return np.frombuffer(data, np.uint8).reshape(shape)

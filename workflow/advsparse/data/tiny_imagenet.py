@@ -46,6 +46,9 @@ class TinyImageNet(Published):
             unknown = sorted(set(classes) - set(known))
             if unknown:
                 raise DataError(f"{path}: there is no class {unknown[0]!r}")
+            twice = [wnid for i, wnid in enumerate(classes) if wnid in classes[:i]]
+            if twice:
+                raise DataError(f"{path}: class {twice[0]!r} is given twice")
             for split, images, count in (
                 ("train", _train(archive), self.train_per_class),
                 ("test", _val(archive), self.test_per_class),

@@ -1,0 +1,90 @@
+"""The page on the published datasets, generated from the registry and the sources' docstrings."""
+
+from __future__ import annotations
+
+from advsparse import registry
+from advsparse.config.docs import COMMAND, ROOT, prose
+from advsparse.data._published import FETCH
+from advsparse.data._registry import Dataset, registered
+from advsparse.data.imagenet10 import COARSE
+
+PAGE = ROOT / "docs" / "data.md"
+
+_INTRODUCTION = f"""\
+<!-- Generated from workflow/advsparse/data/registry.yaml by: {COMMAND} -->
+
+# Data
+
+Some datasets are read as their authors publish them. Their files are fetched by
+
+```sh
+{FETCH}
+```
+
+with the options of the run, such as `--config preset=mini`: all files that the datasets in the
+papers' roles need, and nothing else of the pipeline uses the network. They go to
+`<data.directory>/<kind>/`, by default `data/<kind>/`. A file that is there already is checked and
+left alone, so that one that was copied there does as well. One that is not the published one is an
+error, never replaced. Each time that a file is read, its SHA-256 is checked again.
+
+A download that breaks off goes on where it was, also in a later run, from any address;
+`<file>.part` holds what there is. The addresses are tried in turn. `data.mirrors` names copies of
+a data directory, on a web server of your own for example, that are tried before them:
+
+```yaml
+data:
+  mirrors: [https://data.example.org/advsparse]  # holds mnist/train-images-idx3-ubyte.gz
+```
+
+Archives are read in place. One that leads out of its folder, holds links or devices, has a file of
+more than 64 MiB, or unpacks to more than 1 GiB and 100 times its own size, is refused.
+
+A copy in another form is named in the configuration, with its SHA-256, and with a note that every
+table and figure made from it shows:
+
+```yaml
+datasets:
+  cifar10_jpeg:
+    kind: folder
+    path: cifar10-jpeg.zip
+    sha256: cd7a4371e075145697873ef11961d3a787889dbb1058f046d9987108fd0a738b
+    note: re-encoded as JPEG of quality 75, slightly lossy
+roles:
+  cifar10: cifar10_jpeg
+```
+
+The licences below are what the authors say; whether they allow your use is for you to see.
+"""
+
+
+def data_page() -> str:
+    """The page as docs/data.md holds it."""
+    parts = [_INTRODUCTION]
+    parts += [_section(kind, dataset) for kind, dataset in registered().items()]
+    rows = [("Class", "WordNet ids"), ("---", "---")]
+    rows += [(f"`{name}`", " ".join(f"`{wnid}`" for wnid in ids)) for name, ids in COARSE.items()]
+    parts.append(f"The classes, chosen here as the paper does not list its own:\n\n{_table(rows)}")
+    return "\n".join(parts)
+
+
+def _section(kind: str, dataset: Dataset) -> str:
+    lines = [
+        f"## {dataset.title}: `kind: {kind}`\n",
+        f"{prose(registry.load('data', kind).__doc__)}\n",
+        f"- Version: {dataset.version}",
+        f"- Described at: <{dataset.homepage}>",
+        f"- Licence: {dataset.licence}",
+    ]
+    if not dataset.files:
+        lines.append("- Not fetched: each user asks for it, and puts it into a folder\n")
+        return "\n".join(lines)
+    official, *mirrors = dataset.addresses
+    lines += [f"- Official address: <{official}>"]
+    lines += [f"- Mirror: <{mirror}>" for mirror in mirrors]
+    rows = [("File", "Bytes", "SHA-256"), ("---", "---:", "---")]
+    rows += [(f"`{file.name}`", str(file.size), f"`{file.sha256}`") for file in dataset.files]
+    return "\n".join([*lines, "", _table(rows)])
+
+
+def _table(rows: list[tuple[str, ...]]) -> str:
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
