@@ -64,7 +64,7 @@ def attacks_page(kinds: tuple[str, ...] | None = None) -> str:
     order = sorted(classes, key=lambda kind: (_rank(classes[kind].family), kind))
     rows = [("Kind", "Family", "Norms", "Cost"), ("---",) * 4]
     for kind in order:
-        cost = docs.prose(sections(classes[kind])[1].get("Cost", "")).rstrip(".")
+        cost = docs._prose(sections(classes[kind])[1].get("Cost", "")).rstrip(".")
         cells = (f"[`{kind}`](#{kind})", classes[kind].family, _norms(classes[kind]), cost)
         rows.append(cells)
     table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
@@ -107,15 +107,15 @@ def markdown(text: str) -> str:
 
 def _with_formulas(text: str) -> str:
     parts = re.split(r":math:`(.+?)`", text, flags=re.DOTALL)
-    prose = [f"${part}$" if i % 2 else prose(part) for i, part in enumerate(parts)]
+    prose = [f"${part}$" if i % 2 else _prose(part) for i, part in enumerate(parts)]
     return " ".join(part for part in prose if part).replace("$ .", "$.").replace("$ ,", "$,")
 
 
-def prose(text: str) -> str:
+def _prose(text: str) -> str:
     # The last name alone of :class:`~package.module.Name`.
     text = re.sub(r":[\w:]+:`~[\w.]*?(\w+)`", r"``\1``", text)
     text = re.sub(r":[\w:]+:`([^`]+)`", r"``\1``", text)
-    return docs.prose(text)
+    return docs._prose(text)
 
 
 def _attack(cls: type) -> str:

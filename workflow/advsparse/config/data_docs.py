@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from advsparse import registry
-from advsparse.config.docs import COMMAND, ROOT, prose
+from advsparse.config.docs import COMMAND, ROOT, _prose
 from advsparse.data._published import FETCH
 from advsparse.data._registry import Dataset, registered
 from advsparse.data.imagenet10 import COARSE
@@ -70,7 +70,7 @@ def data_page() -> str:
 def _section(kind: str, dataset: Dataset) -> str:
     lines = [
         f"## {dataset.title}: `kind: {kind}`\n",
-        f"{prose(registry.load('data', kind).__doc__)}\n",
+        f"{_prose(registry.load('data', kind).__doc__)}\n",
         f"- Version: {dataset.version}",
         f"- Described at: <{dataset.homepage}>",
         f"- Licence: {dataset.licence}",

@@ -241,15 +241,15 @@ def _anchor(heading: str) -> str:
 
 
 def _meaning(schema: dict) -> str:
-    return prose(schema.get("description") or _resolved(schema).get("description", ""))
+    return _prose(schema.get("description") or _resolved(schema).get("description", ""))
 
 
 def _first(schema: dict) -> str:
     """The first paragraph of a description."""
-    return prose(schema.get("description", "").partition("\n\n")[0])
+    return _prose(schema.get("description", "").partition("\n\n")[0])
 
 
-def prose(text: str) -> str:
+def _prose(text: str) -> str:
     """A docstring's words as one line of Markdown that also stands in a table."""
     text = re.sub(r":[\w:]+:`", "``", " ".join(text.split())) if ":`" in text else text
     parts = re.split(r"``(.+?)``", " ".join(text.split()))
