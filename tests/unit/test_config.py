@@ -24,6 +24,7 @@ from advsparse.config.plan import Plan
 from advsparse.config.schema import json_schema, schema_text, subschema
 from advsparse.config.sources import Place, Tree, read_yaml
 from advsparse.errors import ConfigError
+from advsparse.figures.origin import data_used
 
 ROOT = WORKFLOW.parent
 CONFIG = ROOT / "config.yaml"
@@ -457,6 +458,23 @@ def test_words_in_place_of_numbers_on_the_command_line_count(write):
     assert load([write("threads: '2'")], {"threads": 2}).threads == 2
 
 
+def test_published_datasets_are_fetched_for_the_papers_that_use_them(write):
+    """They need not be there before, and mirrors decide on nothing that is built."""
+    datasets = "datasets: {a: {kind: mnist}, b: {kind: cifar10, note: lossy}, c: {kind: mnist}}\n"
+    roles = "roles: {mnist: a, cifar10: b, tiny_imagenet: c}\n"
+    data = "data: {directory: nowhere, mirrors: ['http://localhost/data']}\n"
+    config = write(datasets + roles + data)
+    plan = Plan(load([config], {"papers": ["frecon2021"]}))
+    assert plan.published_files() == [("cifar10", "cifar-10-binary.tar.gz")]
+    plan = Plan(load([config]))
+    kinds = [kind for kind, _ in plan.published_files()]
+    assert kinds == ["cifar10"] + ["mnist"] * 4
+    assert "nowhere/mnist" in plan.absent("a") and plan.absent("photos") is None
+    assert "mirrors" not in json.dumps(plan.dataset_settings("a"))
+    assert plan.fetch_settings("mnist", "x")["mirrors"] == ["http://localhost/data"]
+    assert data_used(plan.origin("frecon2021", "lenet")) == "b, in the role of CIFAR-10 (lossy)"
+
+
 # Mistakes.
 
 ATTACK = "settings.frecon2021.attacks"
@@ -540,6 +558,7 @@ MISTAKES = [
     ("seed: 2024-01-01", 1, "seed", "got '2024-01-01'"),
     ("seed: 1.5", 1, "seed", "valid integer"),
     ("data: {directory: 3}", 1, "data.directory", "valid string, got 3"),
+    ("data: {mirrors: [ftp://x]}", 1, "data.mirrors[0]", "should match pattern"),
     ("data: null", 1, "data", "expected a mapping of keys to values, got None"),
     ("data: {dir: x}", 1, "data.dir", "did you mean 'directory'?"),
     ("settings: 3", 1, "settings", "mapping of keys to values, got 3"),

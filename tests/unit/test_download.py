@@ -280,6 +280,14 @@ def test_two_processes_at_once(server, target):
     assert_whole(target)
 
 
+def test_file_that_another_process_has_put_in_place(server, target):
+    target.parent.mkdir()
+    target.write_bytes(DATA)
+    get(target, server)
+    assert_whole(target)
+    assert server.asked == []
+
+
 def test_progress_in_the_log_and_on_a_terminal(server, target, monkeypatch, caplog, capsys):
     from advsparse.data import _meter
 

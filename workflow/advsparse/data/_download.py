@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import fcntl
 import logging
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -54,13 +54,13 @@ def download(
         target.parent.mkdir(parents=True, exist_ok=True)
         with part.open("a+b", buffering=0) as out:
             _lock(out, part)
-            if target.exists():  # by a process that has held the lock
-                return
             try:
+                if target.exists():  # by a process that has held the lock
+                    return
                 for url in urls:
                     _check_room(target, file.size - _length(out))
                     try:
-                        _Source(url, out, part, file, patience or Patience()).get()
+                        _Transfer(url, out, part, file, patience or Patience()).get()
                     except Refused as error:
                         logger.warning("%s: %s", url, error)
                         said.append(f"  {url}: {error}")
@@ -77,7 +77,7 @@ def download(
     )
 
 
-class _Source:
+class _Transfer:
     """One address of a file, and the part of the file that there is."""
 
     def __init__(
@@ -133,21 +133,21 @@ class _Source:
 
     def _receive(self, response: Response) -> None:
         have = _length(self._out)
-        meter = Meter(self._file.name, have, self._file.size)
-        since, then = time.monotonic(), have
-        while have < self._file.size:
-            chunk = memoryview(response.read(min(_CHUNK, self._file.size - have)))
-            if not chunk:
-                raise Interrupted(f"ends after {have} of {self._file.size} bytes")
-            have += len(chunk)
-            while chunk:
-                chunk = chunk[self._out.write(chunk) :]
-            meter.note(have)
-            seconds = time.monotonic() - since
-            if seconds > self._patience.timeout:
-                if have - then < self._patience.slowest * seconds:
-                    raise Refused(f"sends {(have - then) / seconds:.0f} bytes a second")
-                since, then = time.monotonic(), have
+        with closing(Meter(self._file.name, have, self._file.size)) as meter:
+            since, then = time.monotonic(), have
+            while have < self._file.size:
+                chunk = memoryview(response.read(min(_CHUNK, self._file.size - have)))
+                if not chunk:
+                    raise Interrupted(f"ends after {have} of {self._file.size} bytes")
+                have += len(chunk)
+                while chunk:
+                    chunk = chunk[self._out.write(chunk) :]
+                meter.note(have)
+                seconds = time.monotonic() - since
+                if seconds > self._patience.timeout:
+                    if have - then < self._patience.slowest * seconds:
+                        raise Refused(f"sends {(have - then) / seconds:.0f} bytes a second")
+                    since, then = time.monotonic(), have
         logger.info("%s: got %s", self._url, self._file.name)
 
     def _start_over(self) -> None:
@@ -177,7 +177,7 @@ def _check_room(target: Path, needed: int) -> None:
         )
 
 
-@contextlib.contextmanager
+@contextmanager
 def _disk_errors(target: Path, part: Path) -> Iterator[None]:
     """Errors of the file system as one message; those of the network are no OSError here."""
     try:

@@ -32,7 +32,11 @@ class Meter:
         if now - self._logged >= _LOG_INTERVAL:
             self._logged = now
             logger.info(line)
-        done = have == self._size
-        if self._terminal and (done or now - self._shown >= _TERMINAL_INTERVAL):
+        if self._terminal and (have == self._size or now - self._shown >= _TERMINAL_INTERVAL):
             self._shown = now
-            print(f"\r{line}", end="\n" if done else "", file=sys.stderr, flush=True)
+            print(f"\r{line}", end="", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """After the last bytes, or none that came."""
+        if self._shown:
+            print(file=sys.stderr)
