@@ -460,7 +460,7 @@ def test_words_in_place_of_numbers_on_the_command_line_count(write):
 
 def test_published_datasets_are_fetched_for_the_papers_that_use_them(write):
     """They need not be there before, and mirrors decide on nothing that is built."""
-    datasets = "datasets: {a: {kind: mnist}, b: {kind: cifar10, note: lossy}, c: {kind: mnist}}\n"
+    datasets = "datasets: {a: {kind: mnist}, b: {kind: cifar10}, c: {kind: mnist}}\n"
     roles = "roles: {mnist: a, cifar10: b, tiny_imagenet: c}\n"
     data = "data: {directory: nowhere, mirrors: ['http://localhost/data']}\n"
     config = write(datasets + roles + data)
@@ -472,7 +472,16 @@ def test_published_datasets_are_fetched_for_the_papers_that_use_them(write):
     assert "nowhere/mnist" in plan.absent("a") and plan.absent("photos") is None
     assert "mirrors" not in json.dumps(plan.dataset_settings("a"))
     assert plan.fetch_settings("mnist", "x")["mirrors"] == ["http://localhost/data"]
+
+
+def test_note_on_a_local_copy_reaches_tables_and_figures(write):
+    copy = write("", "copy.npz")
+    datasets = f"datasets: {{b: {{kind: npz, path: {copy}, note: lossy}}}}\nroles: {{cifar10: b}}"
+    plan = Plan(load([write(datasets)]))
     assert data_used(plan.origin("frecon2021", "lenet")) == "b, in the role of CIFAR-10 (lossy)"
+    plan = Plan(load([CONFIG]))
+    said = data_used(plan.origin("frecon2021", "lenet"))
+    assert said == "photos, a stand-in for CIFAR-10"
 
 
 # Mistakes.
