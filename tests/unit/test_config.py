@@ -213,7 +213,7 @@ SCALE = {
 def test_preset_changes_scale_and_data_only(preset):
     values = read_yaml(preset).values
     assert values.keys() <= {"datasets", "roles", "settings"}
-    for key in leaves(values.get("settings", {})):
+    for key in leaves(values["settings"]) if "settings" in values else ():
         paper, section, _, *rest = key
         if section == "attacks" and rest[0] == "grid":
             # A coarser grid of the same parameters, never a sweep that the paper doesn't have.
