@@ -47,8 +47,8 @@ class AutoAttack(BudgetAttack):
 
     Source: Croce and Hein 2020a; weitzner2023, supplement.
 
-    Cost: at most (1 + targets) x steps gradients of APGD, 2 x targets x steps of FAB, and
-    ``queries`` forward passes.
+    Cost: at most (1 + targets) x steps gradients of APGD, targets x steps of FAB with as many
+    forward passes, and ``queries`` forward passes.
 
     Trace: the self-checks (each N, bool): ``randomised``, two passes differ;
     ``softmax_output``, the outputs are non-negative and sum to 1; ``zero_gradient``, the

@@ -37,7 +37,7 @@ class FAB(MinimumNormAttack):
     Source: Croce and Hein 2020b; towards target classes (FAB-T) Croce and Hein 2020a; weitzner2023,
     supplement.
 
-    Cost: at most targets x restarts x steps gradients, and as many again after steps that fooled.
+    Cost: at most targets x restarts x steps gradients, and as many forward passes.
     """
 
     randomness = "the starting points of all restarts but the first"
@@ -91,28 +91,21 @@ class FAB(MinimumNormAttack):
         def slope(point, rows):
             return oracle.gradient(point, lambda z: _lead(z, rows, y, target, aim), rows)
 
-        value, _, gradient = slope(point, rows)
-        for step in range(self.steps):
+        for _ in range(self.steps):
+            value, _, gradient = slope(point, rows)
             point = self._step(point, x[rows], value, gradient)
             found.steps[rows] += 1
-            if step + 1 < self.steps:
-                value, logits, gradient = slope(point, rows)
-            else:
-                logits = oracle.logits(point, rows)
-            won = fooled(logits, y[rows], at_rows(target, rows))
+            # Most steps cross the boundary, and go on from another point: no gradient yet.
+            won = fooled(oracle.logits(point, rows), y[rows], at_rows(target, rows))
             if not won.any():
                 continue
             found.offer(point[won], x, rows[won], self.norm)
             going = found.distance[rows] > enough
             if not going.all():
                 rows, point, won = rows[going], point[going], won[going]
-                value, gradient = value[going], gradient[going]
             if not len(rows):
                 return
-            if won.any() and step + 1 < self.steps:
-                at = rows[won]
-                point[won] = torch.lerp(x[at], point[won], self.backward)
-                value[won], _, gradient[won] = slope(point[won], at)
+            point[won] = torch.lerp(x[rows[won]], point[won], self.backward)
         # The best effort for an image on which the search fails.
         failed = found.distance[rows].isinf()
         found.x[rows[failed]] = point[failed]
