@@ -11,6 +11,7 @@ from PIL import Image
 from test_build import results
 
 from advsparse.artifacts import read_arrays
+from advsparse.evaluate.claims import read_claims
 from project import Project
 
 FIGURES = (
@@ -47,11 +48,12 @@ def test_figures_come_as_pdf_png_and_numbers(built_codes, name):
 
 
 def test_every_claim_has_a_verdict_and_says_on_which_data(built_codes):
-    stated = lines(built_codes.path / "workflow/papers/weitzner2023/reference/claims.csv")
+    reference = built_codes.path / "workflow/papers/weitzner2023/reference"
+    stated = read_claims(reference / "claims.yaml")
     found = lines(results(built_codes) / "weitzner2023/tables/claims.csv")
-    assert [row["claim"] for row in found] == [row["claim"] for row in stated]
+    assert [row["claim"] for row in found] == [claim.claim for claim in stated]
     for row in found:
-        assert row["verdict"] and row["reproduced"] and row["criterion"]
+        assert row["verdict"] != "can't be judged" and row["reproduced"] and row["criterion"]
         assert "stand-in" in row["data"] or "synthetic" in row["data"]
 
 
@@ -96,5 +98,5 @@ def test_a_failed_attack_leaves_a_gap_in_its_figures_alone(project):
     (gap,) = lines(folder / "figures/budgets.csv")
     assert "synthesis" in gap["failed"]
     found = {row["claim"]: row["verdict"] for row in lines(folder / "tables/claims.csv")}
-    assert found["da_mnist"].startswith("not judged: budgets_mnist failed")
+    assert found["da_mnist"] == "not judged: budgets_mnist failed"
     assert not any(found[claim].startswith("not judged") for claim in ("energy", "da_cifar10"))

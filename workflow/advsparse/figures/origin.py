@@ -20,7 +20,7 @@ def data_used(origin: Mapping[str, Any]) -> str:
     A note that the configuration makes on the data follows in brackets.
     """
     part = "a stand-in for" if origin["stand_in"] else "in the role of"
-    note = f" ({origin['note']})" if origin["note"] else ""
+    note = f" ({origin['note']})" if origin.get("note") else ""
     return f"{origin['dataset']}, {part} {ROLES[origin['role']]}{note}"
 
 

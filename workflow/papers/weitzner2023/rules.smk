@@ -199,6 +199,7 @@ rule weitzner2023_budgets:
 rule weitzner2023_tests:
     input:
         **analyses_left(WEITZNER),
+        claims=f"{PAPERS}/{WEITZNER}/reference/claims.yaml",
     output:
         **table_files(WEITZNER, "tests", "Statistical tests"),
     log:
@@ -210,7 +211,10 @@ rule weitzner2023_tests:
         runtime=10,
     params:
         **calling("make_table.py", f"papers.{WEITZNER}.tables.tests"),
-        settings={"preset": WEITZNER_PRESET, "origins": WEITZNER_ORIGINS},
+        settings={
+            "origins": WEITZNER_ORIGINS,
+            "failures": analyses_failed(WEITZNER),
+        },
     script:
         "../../scripts/make_table.py"
 
@@ -218,8 +222,7 @@ rule weitzner2023_tests:
 rule weitzner2023_claims:
     input:
         **analyses_left(WEITZNER),
-        claims=f"{PAPERS}/{WEITZNER}/reference/claims.csv",
-        reasons=f"{PAPERS}/{WEITZNER}/reference/reasons.csv",
+        claims=f"{PAPERS}/{WEITZNER}/reference/claims.yaml",
     output:
         **table_files(WEITZNER, "claims", "The paper's claims beside what was rebuilt"),
     log:
