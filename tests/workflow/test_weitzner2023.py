@@ -23,7 +23,7 @@ FIGURES = (
     "coding_da",
     "budgets",
 )
-TABLES = {"weitzner2023_tests", "weitzner2023_claims"}
+TABLES = {"weitzner2023_tests", "weitzner2023_claims", "weitzner2023_numbers"}
 
 
 @pytest.fixture
