@@ -14,6 +14,7 @@ ROWS_AND_WHAT_READS_THEM = {
     "frecon2021_tradeoff",
     "frecon2021_number_of_atoms",
     "frecon2021_claims",
+    "frecon2021_numbers",
     "warn_of_attacks",
     "write_provenance",
 }
