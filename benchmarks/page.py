@@ -92,9 +92,7 @@ def _attack(one: dict[str, Any]) -> str:
         for contender in one["contenders"]
     ]
     columns = ["library", "seconds", "runs", "robust accuracy", f"median {one['norm']}", ""]
-    return "\n".join(
-        [f"## {one['title']}\n", f"{one['settings']}.\n", _table(rows, columns), _origin(one)]
-    )
+    return _section("##", one["title"], f"{one['settings']}.", _table(rows, columns), one)
 
 
 def _coder(one: dict[str, Any]) -> str:
@@ -112,9 +110,7 @@ def _coder(one: dict[str, Any]) -> str:
         f"Over all signals, the largest relative excess of the {one['quality']} over the best "
         f"peer's: {one['excess']:.1e}.\n"
     )
-    return "\n".join(
-        [f"### {one['title']}\n", f"{one['settings']}.\n", table, excess, _origin(one)]
-    )
+    return _section("###", one["title"], f"{one['settings']}.", f"{table}\n{excess}", one)
 
 
 def _learning(one: dict[str, Any]) -> str:
@@ -123,12 +119,16 @@ def _learning(one: dict[str, Any]) -> str:
         for name, paper, here in one["rows"]
     ]
     table = _table(rows, ["", "paper, s", "here, s", "times faster"])
-    return "\n".join([f"## {SCADA}\n", f"{one['settings']}\n", table, _origin(one)])
+    return _section("##", SCADA, one["settings"], table, one)
 
 
 def _alone(one: dict[str, Any]) -> str:
     table = _table(one["rows"], one["columns"])
-    return "\n".join([f"## {one['title']}\n", f"{one['settings']}\n", table, _origin(one)])
+    return _section("##", one["title"], one["settings"], table, one)
+
+
+def _section(level: str, title: str, settings: str, found: str, one: dict[str, Any]) -> str:
+    return "\n".join([f"{level} {title}\n", f"{settings}\n", found, _origin(one)])
 
 
 def _origin(one: dict[str, Any]) -> str:

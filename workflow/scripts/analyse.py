@@ -36,7 +36,6 @@ with job(snakemake, "analysis") as this:
         attacks,
         classifier,
         Signals(**settings["signals"]) if "signals" in settings else None,
-        this.device,
     )
     method = registry.from_spec("analyses", settings["method"])
     write_arrays(snakemake.output[0], method.run(given), this.metadata())

@@ -16,6 +16,9 @@ from advsparse.lazy import torch
 from advsparse.seeding import Random
 from advsparse.settings import settings
 
+BATCH = 64
+"""Images at a time: their codes are large."""
+
 
 @dataclass(frozen=True)
 class Attacked:
@@ -51,7 +54,6 @@ class Given:
     """What the attacks attack."""
     signals: Signals | None = None
     """What the coders have learned from, where that is synthetic."""
-    device: str = "cpu"
 
     def perturbed(self) -> dict[str, Attacked]:
         """The attacks on those images that all of them have perturbed.
@@ -96,7 +98,7 @@ def noise_like(perturbation: torch.Tensor, rng: Random, law: str, stream: int = 
     return noise * size.reshape(-1, *[1] * (noise.ndim - 1))
 
 
-def in_batches(function, x: torch.Tensor, size: int = 64) -> torch.Tensor:
+def in_batches(function, x: torch.Tensor) -> torch.Tensor:
     """``function`` of the images ``x``, some at a time, without gradients."""
     with torch.no_grad():
-        return torch.cat([function(batch) for batch in x.split(size)])
+        return torch.cat([function(batch) for batch in x.split(BATCH)])

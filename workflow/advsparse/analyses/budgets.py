@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from pydantic import Field
 
-from advsparse.analyses._base import Analysis, Given, in_batches
+from advsparse.analyses._base import BATCH, Analysis, Given
+from advsparse.models._io import predict
 from advsparse.settings import PositiveFloat, settings
 
 
@@ -30,8 +31,7 @@ class Budgets(Analysis):
         first = next(iter(given.attacks.values()))
 
         def right(x):
-            predicted = in_batches(lambda batch: given.classifier(batch).argmax(1), x)
-            return (predicted == first.label).cpu().numpy()
+            return (predict(given.classifier, x, BATCH) == first.label).cpu().numpy()
 
         correct = np.empty((len(given.attacks), 2, len(self.budgets), len(first.x)), dtype=bool)
         for row, attacked in enumerate(given.attacks.values()):

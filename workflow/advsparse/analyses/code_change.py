@@ -6,8 +6,9 @@ from typing import Literal
 
 import numpy as np
 
-from advsparse.analyses._base import Analysis, Given, in_batches, noise_like
+from advsparse.analyses._base import BATCH, Analysis, Given, in_batches, noise_like
 from advsparse.lazy import torch
+from advsparse.models._io import predict
 from advsparse.settings import settings
 
 
@@ -52,7 +53,7 @@ class CodeChange(Analysis):
 def _example(classifier, attacks) -> int:
     """The first image that all attacks fool; the first of all where there is none."""
     fooled = [
-        in_batches(lambda x: classifier(x).argmax(1), attacked.x_adv) != attacked.label
+        predict(classifier, attacked.x_adv, BATCH) != attacked.label
         for attacked in attacks.values()
     ]
     return int(torch.stack(fooled).all(0).int().argmax())

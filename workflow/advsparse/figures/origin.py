@@ -31,8 +31,13 @@ def comparable(origin: Mapping[str, Any]) -> bool:
 
 def stamp(figure: Any, origin: Mapping[str, Any]) -> None:
     """Write at the foot of a figure which data and preset it was built on."""
+    write_at_foot(figure, f"{data_used(origin)}; preset {origin['preset']}")
+
+
+def write_at_foot(figure: Any, text: str) -> None:
+    """Write at the foot of a figure what it was built on."""
     figure.supxlabel(
-        f"{data_used(origin)}; preset {origin['preset']}",
+        text,
         fontsize=7,
         color="0.4",
         x=0.995,

@@ -7,6 +7,7 @@ import pandas as pd
 
 from advsparse.analyses.signal_attacks import CONDITIONS, PARTS
 from advsparse.artifacts import read_arrays
+from advsparse.figures.origin import write_at_foot
 from advsparse.figures.style import ON_WHITE, WIDTH, look, plt
 
 FAMILIES = {"OMP": "omp", "LASSO": "lasso", "LISTA": "lista"}
@@ -132,11 +133,8 @@ def draw_perturbation_codes(inputs, settings):
 def _stamp(figure, inputs, settings) -> None:
     _, metadata = read_arrays(inputs["signals"], stage="analysis")
     signals = metadata.params["signals"]
-    figure.supxlabel(
+    write_at_foot(
+        figure,
         f"synthetic signals (m = {signals['size']}, n = {signals['atoms']}, "
         f"s = {signals['sparsity']}, {signals['support']} support); preset {settings['preset']}",
-        fontsize=7,
-        color="0.4",
-        x=0.995,
-        ha="right",
     )

@@ -44,7 +44,7 @@ def _errors(arrays) -> Iterator[dict]:
         weight = float(mode) if mode[0].isdigit() else np.nan
         for condition, parts in zip(CONDITIONS, errors, strict=True):
             row = {"coder": coder, "family": family, "weight": weight, "condition": condition}
-            yield row | {"what": "squared error of codes", "samples": parts.sum(0)}
+            yield row | {"samples": parts.sum(0)}
 
 
 def _codes(arrays) -> Iterator[dict]:
@@ -79,7 +79,7 @@ def _densities(arrays) -> Iterator[dict]:
     for dictionary in ("learned", "random"):
         for by in ("attack", "noise"):
             density = arrays[f"density.{dictionary}.{by}"].astype(np.float64)
-            row = {"dictionary": dictionary, "by": by, "what": "correlation density"}
+            row = {"dictionary": dictionary, "by": by}
             yield row | {"samples": density * len(density)}
 
 
@@ -89,7 +89,7 @@ def _conditions(arrays) -> Iterator[dict]:
     for dictionary in ("learned", "random"):
         for group, spectra in zip(GROUPS, arrays[f"singular_values.{dictionary}"], strict=True):
             condition = spectra[:, 0] / np.maximum(spectra[:, -1], tiny)
-            row = {"dictionary": dictionary, "group": group, "what": "log10 of condition numbers"}
+            row = {"dictionary": dictionary, "group": group}
             yield row | {"samples": np.log10(condition)}
 
 

@@ -104,7 +104,8 @@ def numbers(inputs, settings):
     records = []
     if "signals" in inputs:
         records += _energies(inputs, settings)
-    found = tables(_analyses(inputs))["accuracies"]
+    budgets = {name: path for name, path in inputs.items() if name.startswith("budgets_")}
+    found = tables(budgets)["accuracies"]
     for printed in pd.read_csv(inputs["accuracies"]).itertuples():
         same = {"role": printed.role, "attack": printed.attack, "budget": printed.budget}
         rows = found[~found["clamped"]] if len(found) else found
