@@ -80,10 +80,10 @@ def test_each_row_of_a_is_compared_with_each_of_b_that_shares_its_place():
         by="intervals",
     )
     finding, found = judge(below, {"t": table(*rows)})
-    assert [(one.a, one.b) for one in found] == [
-        ("budget 1 da", "budget 1 uap"),
-        ("budget 1 da", "budget 1 noise"),
-        ("budget 10 da", "budget 10 uap"),
+    assert [(one.place, one.a, one.b) for one in found] == [
+        ("budget = 1", "da", "uap"),
+        ("budget = 1", "da", "noise"),
+        ("budget = 10", "da", "uap"),
     ]
     assert finding.comparisons == (1, 0, -1)
 
@@ -99,7 +99,53 @@ def test_extremes_are_taken_among_the_rows_that_match_the_rest():
         by="intervals",
     )
     finding, (one,) = judge(extremes, {"t": table(*rows)})
-    assert (one.a, one.b, finding.comparisons) == ("budget 3", "budget 1", (1,))
+    assert (one.a, one.b, finding.comparisons) == ("budget = 3", "budget = 1", (1,))
+
+
+def test_a_row_is_not_compared_with_itself():
+    ends = {"a": {"budget": "largest"}, "b": {"budget": "smallest"}, "by": "intervals"}
+    finding, found = judge(claim(expects="above", **ends), {"t": table(interval("da", 1.0, 0.5))})
+    assert found == [] and finding.text == "nothing to compare"
+
+
+def test_rows_without_a_counterpart_are_counted():
+    rows = [interval("da", 1.0, 0.5), interval("uap", 1.0, 0.8), interval("uap", 2.0, 0.8)]
+    sides = {"a": {"attack": "da"}, "b": {"attack": "uap"}, "for_each": ["budget"]}
+    finding, found = judge(claim(expects="below", by="intervals", **sides), {"t": table(*rows)})
+    assert len(found) == 1 and finding.comparisons == (1,)
+    assert finding.text == "budget = 1: da (0.5), uap (0.8); 1 without a counterpart"
+
+
+def test_of_many_comparisons_the_extremes_are_shown():
+    rows = [interval("da", float(b), 0.5) for b in range(7)]
+    rows += [interval("uap", float(b), 0.3 + b / 10) for b in range(7)]
+    sides = {"a": {"attack": "da"}, "b": {"attack": "uap"}, "for_each": ["budget"]}
+    finding, found = judge(claim(expects="below", by="intervals", **sides), {"t": table(*rows)})
+    assert len(found) == 7
+    assert finding.text == (
+        "7 differences, -0.4 [budget = 6: da (0.5), uap (0.9)] "
+        "to +0.2 [budget = 0: da (0.5), uap (0.3)]"
+    )
+
+
+def test_a_claim_is_not_judged_where_something_that_it_reads_has_failed():
+    failed = interval("uap", 1.0, np.nan) | {"failed": "RuntimeError: no luck"}
+    rows = [interval("da", 1.0, 0.5), interval("noise", 1.0, 0.8), failed]
+    for b, verdict in (("uap", "not judged: uap failed"), ("noise", "holds")):
+        sides = {"a": {"attack": "da"}, "b": {"attack": b}}
+        finding, _ = judge(claim(expects="below", by="intervals", **sides), {"t": table(*rows)})
+        assert finding.verdict == verdict
+    extremes = {"a": {"budget": "largest"}, "b": {"attack": "da"}, "by": "intervals"}
+    finding, _ = judge(claim(expects="below", **extremes), {"t": table(*rows)})
+    assert finding.text == "RuntimeError: no luck"
+
+
+def test_an_absolute_claim_needs_the_papers_data_and_scale():
+    absolute = claim(expects="above", absolute=True)
+    tables = {"t": samples(LOW, HIGH)}
+    assert judge(absolute, tables)[0].verdict == "does not hold"
+    found, _ = judge(absolute, tables, comparable=False)
+    assert found.verdict.startswith("not comparable") and not found.contradicted
 
 
 def test_nothing_to_compare_is_no_verdict():

@@ -1,12 +1,24 @@
-"""The judges of frecon2021's claims, on tables made by hand."""
+"""The verdicts on frecon2021's claims, on points made by hand."""
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from papers.frecon2021.claims import JUDGES, Evidence, Finding, findings
+from advsparse.config.loading import WORKFLOW
+from advsparse.evaluate.claims import judge, read_claims
+from advsparse.evaluate.findings import Finding
+from advsparse.evaluate.statistics import Estimate, proportion
+from papers.frecon2021.found import tables
 from papers.frecon2021.points import experiment_table
+
+CLAIMS = {
+    claim.claim: claim
+    for claim in read_claims(WORKFLOW / "papers/frecon2021/reference/claims.yaml")
+}
+OF_ATTACKS = sorted(set(CLAIMS) - {"accuracy"})
+PAPER = {"paper": Estimate(0.628, 0, 0.628, 0.628)}
 
 
 def point(kind, rate, rmse, name=None, dead=None, spread=0.05, **settings):
@@ -28,6 +40,7 @@ def point(kind, rate, rmse, name=None, dead=None, spread=0.05, **settings):
         "active_atoms": settings.get("active", 3.0),
         "active_atoms_low": settings.get("active", 3.0) - 0.3,
         "active_atoms_high": settings.get("active", 3.0) + 0.3,
+        "n": 128,
         "failed": None,
         "dead_start": dead if dead is not None else (0.0 if kind == "scada" else None),
     }
@@ -42,9 +55,11 @@ def grid(rate, rmse, dead=0.0):
     ]
 
 
-def judged(name, table, sweep=()) -> Finding:
-    evidence = Evidence(pd.DataFrame(table), pd.DataFrame(list(sweep)), table[0]["id"])
-    return JUDGES[name][1](evidence)
+def judged(name, table, sweep=(), hits=(), comparable=True) -> Finding:
+    sweep = list(sweep) or [point("scada", 0.0, 0.0, dead=1.0, atoms=1)]
+    accuracies = PAPER | {"reproduced": proportion(hits)}
+    found = tables(pd.DataFrame(table), pd.DataFrame(sweep), table[0]["id"], accuracies)
+    return judge(CLAIMS[name], found, comparable)[0]
 
 
 AS_CLAIMED = grid(
@@ -60,12 +75,13 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize("name", sorted(set(JUDGES) - {"atoms", "tradeoff_specific"}))
+@pytest.mark.parametrize("name", sorted(set(OF_ATTACKS) - {"tradeoff_specific"}))
 def test_data_made_as_the_paper_claims_holds(name):
-    assert judged(name, AS_CLAIMED + OTHERS).verdict.startswith("holds"), name
+    sweep = [point("scada", 0.5, 0.03, atoms=1), point("scada", 0.9, 0.01, atoms=32)]
+    assert judged(name, AS_CLAIMED + OTHERS, sweep).verdict.startswith("holds"), name
 
 
-@pytest.mark.parametrize("name", sorted(JUDGES))
+@pytest.mark.parametrize("name", OF_ATTACKS)
 @pytest.mark.parametrize("table", [DEAD, DEAD + OTHERS, AS_CLAIMED[:1]], ids=len)
 def test_dead_starts_and_single_points_are_no_evidence(name, table):
     found = judged(name, table, [point("scada", 0.0, 0.0, dead=1.0, atoms=m) for m in (1, 2)])
@@ -78,23 +94,38 @@ def test_dead_starts_and_single_points_are_no_evidence(name, table):
 
 
 @pytest.mark.parametrize("missing", ["fgsm", "pgd", "deepfool", "uap"])
-def test_attacks_may_be_left_out(missing):
+@pytest.mark.parametrize("name", OF_ATTACKS)
+def test_attacks_may_be_left_out(missing, name):
     table = AS_CLAIMED + [other for other in OTHERS if other["kind"] != missing]
-    frame = pd.DataFrame(table)
-    sweep = pd.DataFrame([point("scada", 0.5, 0.01, atoms=1)])
-    found = list(findings(Evidence(frame, sweep, table[0]["id"])))
-    assert len(found) == len(JUDGES) and all(finding.verdict for _, _, finding in found)
+    assert judged(name, table, [point("scada", 0.5, 0.01, atoms=1)]).verdict
 
 
-def test_points_nearer_than_all_of_scada_are_named_and_not_counted():
+def test_accuracy_is_beside_the_papers_where_that_may_be_compared():
+    hits = np.arange(1000) < 620
+    assert judged("accuracy", AS_CLAIMED, hits=hits).verdict == "holds"
+    assert judged("accuracy", AS_CLAIMED, hits=~hits).verdict == "does not hold"
+    elsewhere = judged("accuracy", AS_CLAIMED, hits=~hits, comparable=False)
+    assert elsewhere.verdict.startswith("not comparable") and not elsewhere.contradicted
+    assert elsewhere.text == "reproduced (0.38), paper (0.628)"
+
+
+def test_points_nearer_than_all_of_scada_are_counted_apart():
     found = judged("tradeoff_specific", AS_CLAIMED + OTHERS)
     assert found.verdict == "can't be judged"
-    assert found.text.startswith("3 not compared") and "deepfool" in found.text
+    assert found.text == "nothing to compare; 3 without a counterpart"
     beaten = point("deepfool", 0.2, 0.04, name="weak")
     assert judged("tradeoff_specific", [*AS_CLAIMED, *OTHERS, beaten]).verdict == "holds"
     better = point("deepfool", 1.0, 0.04, name="strong")
     found = judged("tradeoff_specific", [*AS_CLAIMED, *OTHERS, beaten, better])
     assert found.verdict == "mixed: 1 for, 1 against, 0 within the noise"
+
+
+def test_a_compromise_that_others_match_nearer_by_is_none():
+    compromise = point("scada", 0.8, 0.03, lambda1=0.1, lambda2=0.001)
+    weaker = point("scada", 0.5, 0.01, lambda1=0.01, lambda2=0.001)
+    assert judged("compromise", [compromise, weaker]).verdict == "holds"
+    nearer = point("scada", 0.8, 0.01, lambda1=0.01, lambda2=0.1)
+    assert judged("compromise", [compromise, weaker, nearer]).verdict == "does not hold"
 
 
 def test_specific_attacks_that_fool_more_often_speak_against_the_claim():
@@ -109,29 +140,29 @@ def test_differences_within_the_intervals_decide_nothing():
     for name in ("lambda1", "lambda2"):
         assert judged(name, flat).verdict == "within the noise"
     sweep = [point("scada", 0.70, 0.010, atoms=1), point("scada", 0.72, 0.010, atoms=32)]
-    assert judged("atoms", AS_CLAIMED, sweep).verdict == "within the noise"
+    for name in ("atoms_fool", "atoms_near"):
+        assert judged(name, AS_CLAIMED, sweep).verdict == "within the noise"
 
 
-def test_more_atoms_must_fool_more_and_be_nearer():
+@pytest.mark.parametrize("name", ["atoms_fool", "atoms_near"])
+def test_more_atoms_must_fool_more_and_be_nearer(name):
     one, many = point("scada", 0.5, 0.03, atoms=1), point("scada", 0.9, 0.01, atoms=32)
-    assert judged("atoms", AS_CLAIMED, [many, one]).verdict == "holds"
+    assert judged(name, AS_CLAIMED, [many, one]).verdict == "holds"
     dead = point("scada", 0.0, 0.0, dead=1.0, atoms=64)
-    assert judged("atoms", AS_CLAIMED, [many, one, dead]).verdict == "holds"
+    assert judged(name, AS_CLAIMED, [many, one, dead]).verdict == "holds"
     worse = point("scada", 0.2, 0.09, atoms=64)
-    assert judged("atoms", AS_CLAIMED, [many, one, worse]).verdict == "does not hold"
+    assert judged(name, AS_CLAIMED, [many, one, worse]).verdict == "does not hold"
 
 
 def test_a_claim_is_not_judged_where_an_attack_that_it_needs_has_failed():
     failed = point("fgsm", float("nan"), float("nan")) | {"failed": "RuntimeError: no luck"}
     table = [*AS_CLAIMED, failed, *OTHERS[1:]]
     sweep = [point("scada", 0.5, 0.03, atoms=1), point("scada", 0.9, 0.01, atoms=32)]
-    evidence = Evidence(pd.DataFrame(table), pd.DataFrame(sweep), table[0]["id"])
-    verdicts = {name: found.verdict for name, _, found in findings(evidence)}
+    found = {name: judged(name, table, sweep) for name in OF_ATTACKS}
     lost = {"specific", "universal", "tradeoff_specific"}
-    assert {name for name in verdicts if verdicts[name].startswith("not judged")} == lost
-    assert verdicts["specific"] == "not judged: fgsm/nan-nan failed"
-    (found,) = [found for name, _, found in findings(evidence) if name == "specific"]
-    assert found.text == "RuntimeError: no luck"
+    assert {name for name in found if found[name].failed} == lost
+    assert found["specific"].verdict == "not judged: fgsm/nan-nan failed"
+    assert found["specific"].text == "RuntimeError: no luck"
 
 
 def test_half_of_the_atoms_is_half_of_those_learned():
@@ -150,6 +181,7 @@ def test_experiment_table_reads_rows_of_several_models():
             "value": value,
             "ci_low": 0.0,
             "ci_high": 1.0,
+            "n": 128,
             "note": "",
         }
 

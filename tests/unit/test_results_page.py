@@ -14,6 +14,7 @@ RECORD = {
     "configuration": {"papers": ["p"], "settings": {"p": {"title": "A paper, 2020"}}},
 }
 CLAIM = {"claim": "c", "where": "figure 1", "paper": "a | b", "reproduced": "0.5", "data": "real"}
+CLAIM["likely reason"] = ""
 NUMBER = {"quantity": "q", "paper": 0.6, "reproduced": 0.512345, "difference": -0.08768}
 
 

@@ -74,10 +74,8 @@ def _paper(tables: Path, paper: str, record: dict[str, Any]) -> Iterator[str]:
     holds = claims["verdict"].str.startswith("holds").sum()
     yield f"## {record['configuration']['settings'][paper]['title']}\n"
     yield f"{holds} of {len(claims)} claims hold.\n"
-    shown = ["where", "paper", "reproduced", "verdict"]
-    if "likely reason" in claims:
-        shown.append("likely reason")
-    yield _markdown(claims[[*shown, "data"]])
+    shown = ["where", "paper", "reproduced", "verdict", "likely reason", "data"]
+    yield _markdown(claims[shown])
     yield _markdown(numbers)
 
 

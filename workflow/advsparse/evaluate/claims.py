@@ -3,14 +3,17 @@
 A paper's ``reference/claims.yaml`` says of each claim which rows of which table are compared, how,
 and from where on a difference counts. The tables are the paper's own: frames whose rows are told
 apart by their columns, with what was found as ``samples`` (an array in each row), or as ``value``
-with its 95 % interval in ``low`` and ``high``.
+with its 95 % interval in ``low`` and ``high``. A row of what could not be measured says why in
+``failed``.
 """
 
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import json
-from collections.abc import Iterator, Mapping
+import numbers
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +25,9 @@ from pydantic import Field, TypeAdapter
 from advsparse.evaluate.comparisons import COMPARISONS, Compared
 from advsparse.evaluate.findings import Finding
 from advsparse.settings import settings
+
+LISTED = 6
+"""So many comparisons a verdict shows one by one."""
 
 Value = str | int | float | bool
 Rows = dict[str, Value | list[Value]]
@@ -56,6 +62,8 @@ class Claim:
     or by Levene's test of their spreads."""
     level: float = 0.05
     """The p below which a test calls a difference one."""
+    absolute: bool = False
+    """Whether a side is the paper's own number, which only its data at its scale can reproduce."""
     reason: str = ""
     """Why it likely does not hold, where it was found not to."""
 
@@ -74,6 +82,8 @@ class Comparison:
     """Two rows of a table, compared for a claim."""
 
     claim: Claim
+    place: str
+    """What both sides share."""
     a: str
     b: str
     found: Compared
@@ -88,8 +98,9 @@ class Comparison:
         return 1 if (self.found.a > self.found.b) == (self.claim.expects == "above") else -1
 
     def __str__(self) -> str:
-        p = "" if self.found.p is None else f" (p = {self.found.p:.2g})"
-        return f"{self.a} {self.found.a:.4g}, {self.b} {self.found.b:.4g}{p}"
+        place = f"{self.place}: " if self.place else ""
+        p = "" if self.found.p is None else f", p = {self.found.p:.2g}"
+        return f"{place}{self.a} ({self.found.a:.4g}), {self.b} ({self.found.b:.4g}){p}"
 
 
 def read_claims(path: str | Path) -> list[Claim]:
@@ -98,36 +109,100 @@ def read_claims(path: str | Path) -> list[Claim]:
     return TypeAdapter(list[Claim]).validate_json(json.dumps(text))
 
 
-def judge(claim: Claim, tables: Mapping[str, pd.DataFrame]) -> tuple[Finding, list[Comparison]]:
-    """What the rows of ``tables`` say of a claim, and each comparison that says it."""
-    compared = list(comparisons(claim, tables[claim.reads]))
-    text = "; ".join(map(str, compared)) or "nothing to compare"
-    return Finding(text, tuple(one.speaks for one in compared)), compared
+def judge(
+    claim: Claim, tables: Mapping[str, pd.DataFrame], comparable: bool = True
+) -> tuple[Finding, list[Comparison]]:
+    """What the rows of ``tables`` say of a claim, and each comparison that says it.
+
+    comparable: whether the data and its scale are the paper's, as absolute claims need. A claim is
+    not judged where something that it reads has failed.
+    """
+    table = _matching(tables[claim.reads], claim.rows)
+    if failed := _failures(claim, table):
+        return Finding("; ".join(dict.fromkeys(failed.values())), failed=tuple(failed)), []
+    pairs = list(_pairs(claim, table))
+    compared = [_compare(claim, a, b) for a, b in pairs if a is not None and b is not None]
+    text = _summary(compared)
+    if alone := len(pairs) - len(compared):
+        text += f"; {alone} without a counterpart"
+    incomparable = claim.absolute and not comparable
+    return Finding(text, tuple(one.speaks for one in compared), incomparable=incomparable), compared
 
 
 def comparisons(claim: Claim, table: pd.DataFrame) -> Iterator[Comparison]:
     """Every row of side a with every row of side b that agrees with it in ``for_each``."""
-    table = _matching(table, claim.rows)
-    groups = table.groupby(claim.for_each, sort=False) if claim.for_each else [((), table)]
+    for a, b in _pairs(claim, _matching(table, claim.rows)):
+        if a is not None and b is not None:
+            yield _compare(claim, a, b)
+
+
+def verdict_line(claim: Claim, finding: Finding, data: str) -> dict[str, str]:
+    """One line of a paper's table of claims; ``data`` says what it was found on."""
+    return {
+        "claim": claim.claim,
+        "where": claim.where,
+        "paper": claim.statement,
+        "criterion": claim.criterion,
+        "reproduced": finding.text,
+        "verdict": finding.verdict,
+        "likely reason": claim.reason if finding.contradicted else "",
+        "data": data,
+    }
+
+
+def _pairs(claim: Claim, table: pd.DataFrame) -> Iterator[tuple[pd.Series | None, ...]]:
+    """Rows of both sides that share a group; the row of one side alone has None for the other.
+
+    A row that is both the smallest and the largest of its group is not compared with itself.
+    """
+    each = claim.for_each if len(table) else []
+    groups = table.groupby(each, sort=False) if each else [((), table)]
     for _, group in groups:
-        for _, a in _matching(group, claim.a).iterrows():
-            for _, b in _matching(group, claim.b).iterrows():
-                found = COMPARISONS[claim.by].compare(a, b, claim.level)
-                both = (claim.a, a), (claim.b, b)
-                told = (_told([*claim.for_each, *side], row) for side, row in both)
-                yield Comparison(claim, *told, found)
+        of_a, of_b = (_matching(group, side) for side in (claim.a, claim.b))
+        pairs = itertools.product(*([row for _, row in side.iterrows()] for side in (of_a, of_b)))
+        yield from ((a, b) for a, b in pairs if a.name != b.name)
+        if not len(of_a) or not len(of_b):
+            yield from ((row, None) for _, row in of_a.iterrows())
+            yield from ((None, row) for _, row in of_b.iterrows())
 
 
-def _matching(table: pd.DataFrame, rows: Rows) -> pd.DataFrame:
+def _compare(claim: Claim, a: pd.Series, b: pd.Series) -> Comparison:
+    told = _told(claim.for_each, a), _told(claim.a, a), _told(claim.b, b)
+    return Comparison(claim, *told, COMPARISONS[claim.by].compare(a, b, claim.level))
+
+
+def _failures(claim: Claim, table: pd.DataFrame) -> dict[str, str]:
+    """What failed among the rows that either side could have, and why."""
+    if "failed" not in table:
+        return {}
+    failed = table[table["failed"].notna()]
+    sides = [_matching(failed, side, extremes=False) for side in (claim.a, claim.b)]
+    return {row["attack"]: row["failed"] for side in sides for _, row in side.iterrows()}
+
+
+def _summary(compared: list[Comparison]) -> str:
+    """All comparisons, or where these are many, the two between which all differences lie."""
+    if not compared:
+        return "nothing to compare"
+    if len(compared) <= LISTED:
+        return "; ".join(map(str, compared))
+    ordered = sorted(compared, key=lambda one: one.found.a - one.found.b)
+    ends = (f"{one.found.a - one.found.b:+.3g} [{one}]" for one in (ordered[0], ordered[-1]))
+    return f"{len(compared)} differences, {' to '.join(ends)}"
+
+
+def _matching(table: pd.DataFrame, rows: Rows, extremes: bool = True) -> pd.DataFrame:
     """The rows that have the given values; extremes are taken among those that match the rest."""
-    extremes = {}
+    if not len(table):
+        return table
+    edges = {}
     for column, value in rows.items():
         if value in ("smallest", "largest"):
-            extremes[column] = value
+            edges[column] = value
         else:
             wanted = value if isinstance(value, list) else [value]
             table = table[[any(_is(entry, one) for one in wanted) for entry in table[column]]]
-    for column, value in extremes.items():
+    for column, value in edges.items() if extremes else ():
         numbers = table[column].dropna()
         edge = numbers.min() if value == "smallest" else numbers.max()
         table = table[table[column] == edge]
@@ -140,18 +215,19 @@ def _is(entry: Any, wanted: Value) -> bool:
     return entry == wanted
 
 
-def _told(columns: list[str], row: pd.Series) -> str:
-    """What tells a row from the other side's, and both from other comparisons."""
+def _told(columns: Iterable[str], row: pd.Series) -> str:
+    """The values that a row has in some columns."""
     words = []
     for column in columns:
-        number = isinstance(row[column], int | float)
-        words.append(f"{column} {row[column]:g}" if number else str(row[column]))
-    return " ".join(words)
+        number = isinstance(row[column], numbers.Real)
+        words.append(f"{column} = {row[column]:g}" if number else str(row[column]))
+    return ", ".join(words)
 
 
 def _named(side: Rows) -> str:
     words = []
     for column, value in side.items():
         value = " or ".join(map(str, value)) if isinstance(value, list) else str(value)
-        words.append(f"{value} {column}" if value in ("smallest", "largest") else value)
+        if value != "*":
+            words.append(f"{value} {column}" if value in ("smallest", "largest") else value)
     return " ".join(words)

@@ -13,16 +13,20 @@ class Finding:
     comparisons: tuple[int, ...] = ()
     failed: tuple[str, ...] = ()
     """Attacks that the claim speaks of and that failed."""
+    incomparable: bool = False
+    """Whether a paper's own number was asked for, where data or preset are not the paper's."""
 
     @property
     def contradicted(self) -> bool:
         """Whether anything speaks against the claim."""
-        return -1 in self.comparisons
+        return -1 in self.comparisons and not self.incomparable
 
     @property
     def verdict(self) -> str:
         if self.failed:
             return f"not judged: {', '.join(self.failed)} failed"
+        if self.incomparable:
+            return "not comparable: other data, or a reduced preset"
         pro, against = self.comparisons.count(1), self.comparisons.count(-1)
         noise = self.comparisons.count(0)
         if not self.comparisons:

@@ -21,13 +21,14 @@ def experiment_table(rows: pd.DataFrame, points: list[dict]) -> pd.DataFrame:
     """One line for each of ``points`` (id, name, kind, settings): its settings and its metrics.
 
     What an attack doesn't have is missing. ``<metric>_low`` and ``<metric>_high`` bound the 95 %
-    interval of a metric. Of an attack that failed, ``failed`` says why, and no metric is there.
+    interval of a metric, over ``n`` images. Of an attack that failed, ``failed`` says why, and no
+    metric is there.
     """
     rows = rows[rows["attack"] != "none"]
     failed = rows[rows["metric"] == "failed"].set_index("attack")["note"].to_dict()
-    values, low, high = (
+    values, low, high, numbers = (
         rows.pivot(index="attack", columns="metric", values=column)
-        for column in ("value", "ci_low", "ci_high")
+        for column in ("value", "ci_low", "ci_high", "n")
     )
     records = []
     for point in points:
@@ -39,6 +40,7 @@ def experiment_table(rows: pd.DataFrame, points: list[dict]) -> pd.DataFrame:
             known = metric in values
             record[f"{metric}_low"] = low.at[point["id"], metric] if known else None
             record[f"{metric}_high"] = high.at[point["id"], metric] if known else None
+        record["n"] = numbers.at[point["id"], "fooling_rate"]
         record["failed"] = failed.get(point["id"])
         records.append(record)
     return pd.DataFrame(records)

@@ -167,8 +167,7 @@ rule frecon2021_claims:
         tradeoff=rows_file(FRECON, "tradeoff"),
         atoms=rows_file(FRECON, "atoms"),
         values=f"{PAPERS}/{FRECON}/reference/values.csv",
-        codes=f"{PAPERS}/{FRECON}/reference/codes.csv",
-        claims=f"{PAPERS}/{FRECON}/reference/claims.csv",
+        claims=f"{PAPERS}/{FRECON}/reference/claims.yaml",
     output:
         **table_files(FRECON, "claims", "The paper's claims beside what was rebuilt"),
     log:

@@ -6,10 +6,13 @@ import pandas as pd
 
 from advsparse.artifacts import read_arrays, read_rows
 from advsparse.evaluate.beside import NOTE, beside
+from advsparse.evaluate.claims import judge, read_claims, verdict_line
 from advsparse.evaluate.statistics import Estimate
 from advsparse.figures.origin import comparable, data_used
-from papers.frecon2021.claims import Evidence, findings
+from papers.frecon2021.found import tables
 from papers.frecon2021.points import experiment_table
+
+_ACCURACY = "test accuracy of LeNet on CIFAR-10"
 
 
 def cost(inputs, settings):
@@ -50,46 +53,38 @@ def claims(inputs, settings):
     """What the paper states, by which criterion it is judged, what was found, and the verdict."""
     rows, _ = read_rows(inputs["tradeoff"], stage="rows")
     sweep, _ = read_rows(inputs["atoms"], stage="rows")
-    stated = pd.read_csv(inputs["claims"]).set_index("claim")
-    evidence = Evidence(
-        experiment_table(rows, settings["points"]),
-        experiment_table(sweep, settings["atoms"]),
-        settings["shown"],
-    )
-    records = [_accuracy(inputs, rows, settings)]
-    for name, criterion, found in findings(evidence):
-        records.append(
-            {
-                "claim": name,
-                "where": stated.at[name, "where"],
-                "paper": stated.at[name, "statement"],
-                "criterion": criterion,
-                "reproduced": found.text,
-                "difference": "",
-                "verdict": found.verdict,
-            }
-        )
-    frame = pd.DataFrame(records).assign(data=data_used(settings["origin"]))
-    dead = int((evidence.table["dead_start"] == 1).sum())
+    points = experiment_table(rows, settings["points"])
+    paper = pd.read_csv(inputs["values"]).set_index("quantity").at[_ACCURACY, "value"]
+    accuracies = {
+        "reproduced": _clean_accuracy(rows, settings["model"]),
+        "paper": Estimate(paper, 0, paper, paper),
+    }
+    sweep = experiment_table(sweep, settings["atoms"])
+    found = tables(points, sweep, settings["shown"], accuracies)
+    origin, records = settings["origin"], []
+    for claim in read_claims(inputs["claims"]):
+        finding, _ = judge(claim, found, comparable(origin))
+        records.append(verdict_line(claim, finding, data_used(origin)))
+    dead = int((points["dead_start"] == 1).sum())
     note = (
-        f"Rebuilt on {data_used(settings['origin'])} with preset {settings['origin']['preset']}. "
-        "Comparisons are of 95 % intervals over the same images; where intervals overlap, the "
-        "difference is within the noise. SCADA's and UAP's rMSE are of the perturbation before its "
-        f"projection onto [0, 1]. {dead} dead starts of SCADA are left out."
+        f"Rebuilt on {data_used(origin)} with preset {origin['preset']}. Comparisons are of 95 % "
+        "intervals over the same images; where intervals overlap, the difference is within the "
+        "noise. SCADA's and UAP's rMSE are of the perturbation before its projection onto [0, 1]. "
+        f"{dead} dead starts of SCADA are left out."
     )
-    if not comparable(settings["origin"]):
+    if not comparable(origin):
         note += " Only orderings and trends are judged here, never the paper's absolute numbers."
-    return {"frame": frame, "title": "frecon2021: paper beside reproduced", "note": note}
+    title = "frecon2021: paper beside reproduced"
+    return {"frame": pd.DataFrame(records), "title": title, "note": note}
 
 
 def numbers(inputs, settings):
     """Every number that the paper gives of its results and that is no time, beside ours."""
     rows, _ = read_rows(inputs["tradeoff"], stage="rows")
     values = pd.read_csv(inputs["values"]).set_index("quantity")
-    quantity = "test accuracy of LeNet on CIFAR-10"
-    value, where = values.loc[quantity, ["value", "where"]]
+    value, where = values.loc[_ACCURACY, ["value", "where"]]
     found = _clean_accuracy(rows, settings["model"])
-    frame = pd.DataFrame([beside(quantity, where, value, found, settings["origin"])])
+    frame = pd.DataFrame([beside(_ACCURACY, where, value, found, settings["origin"])])
     title = "frecon2021: the paper's numbers beside the reproduced ones"
     return {"frame": frame, "title": title, "note": NOTE}
 
@@ -98,25 +93,3 @@ def _clean_accuracy(rows, model: str) -> Estimate:
     clean = (rows["attack"] == "none") & (rows["metric"] == "accuracy") & (rows["model"] == model)
     row = rows[clean].iloc[0]
     return Estimate(row["value"], int(row["n"]), row["ci_low"], row["ci_high"])
-
-
-def _accuracy(inputs, rows, settings) -> dict:
-    values = pd.read_csv(inputs["values"]).set_index("quantity")
-    quantity = "test accuracy of LeNet on CIFAR-10"
-    paper = values.at[quantity, "value"]
-    found = _clean_accuracy(rows, settings["model"])
-    difference, verdict = "", "not comparable: other data, or a reduced preset"
-    if comparable(settings["origin"]):
-        difference = f"{found.value - paper:+.3f}"
-        inside = found.low <= paper <= found.high
-        verdict = "within the interval" if inside else "outside the interval"
-    interval = f"{found.low:.3f} to {found.high:.3f}"
-    return {
-        "claim": "accuracy",
-        "where": values.at[quantity, "where"],
-        "paper": f"{paper:.1%} test accuracy",
-        "criterion": "the paper's lies in the 95 % interval",
-        "reproduced": f"{found.value:.3f} ({interval}, n = {found.n})",
-        "difference": difference,
-        "verdict": verdict,
-    }

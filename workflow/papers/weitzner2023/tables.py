@@ -8,7 +8,7 @@ import pandas as pd
 
 from advsparse.artifacts import read_arrays
 from advsparse.evaluate.beside import NOTE, beside
-from advsparse.evaluate.claims import Claim, judge, read_claims
+from advsparse.evaluate.claims import Claim, judge, read_claims, verdict_line
 from advsparse.evaluate.comparisons import COMPARISONS
 from advsparse.evaluate.findings import Finding
 from advsparse.evaluate.statistics import Estimate, mean
@@ -28,6 +28,7 @@ def tests(inputs, settings):
                 {
                     "claim": claim.claim,
                     "test": way.name,
+                    "for": one.place,
                     "a": one.a,
                     "b": one.b,
                     "of a": one.found.a,
@@ -59,18 +60,7 @@ def claims(inputs, settings):
             finding = Finding(failed, failed=(_analysis(claim),))
         else:
             finding, _ = judge(claim, found)
-        records.append(
-            {
-                "claim": claim.claim,
-                "where": claim.where,
-                "paper": claim.statement,
-                "criterion": claim.criterion,
-                "reproduced": finding.text,
-                "verdict": finding.verdict,
-                "likely reason": claim.reason if finding.contradicted else "",
-                "data": _data(claim, settings),
-            }
-        )
+        records.append(verdict_line(claim, finding, _data(claim, settings)))
     note = (
         f"Built with preset {settings['preset']}. A verdict is of the data named in the last "
         "column, and of networks as that preset trains them. Only orderings and trends are judged "
