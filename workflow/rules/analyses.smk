@@ -14,9 +14,8 @@ rule analyse:
         "../../envs/advsparse.yaml"
     threads: plan.configuration.threads
     resources:
+        **requested("{paper}/analyses/{analysis}", mem_mb=2000, runtime=120),
         gpu=gpus,
-        mem_mb=2000,
-        runtime=120,
     params:
         settings=lambda w: plan.analysis_settings(w.paper, w.analysis),
         code=lambda w: code("analyse.py", *plan.analysis_modules(w.paper, w.analysis)),

@@ -14,9 +14,8 @@ rule run_attack:
         "../../envs/advsparse.yaml"
     threads: plan.configuration.threads
     resources:
+        **requested("{paper}/attacks/{attack}", mem_mb=2000, runtime=120),
         gpu=gpus,
-        mem_mb=2000,
-        runtime=120,
     params:
         settings=lambda w: plan.attack_settings(w.paper, w.attack),
         # Not an output: it is what is left when there is none.

@@ -14,9 +14,8 @@ rule train_classifier:
         "../../envs/advsparse.yaml"
     threads: plan.configuration.threads
     resources:
+        **requested("{paper}/classifiers/{model}", mem_mb=2000, runtime=240),
         gpu=gpus,
-        mem_mb=2000,
-        runtime=240,
     params:
         settings=lambda w: plan.classifier_settings(w.paper, w.model),
         # Not an output: Snakemake deletes the outputs of a job that failed.

@@ -14,9 +14,8 @@ rule train_coder:
         "../../envs/advsparse.yaml"
     threads: plan.configuration.threads
     resources:
+        **requested("{paper}/coders/{coder}", mem_mb=2000, runtime=240),
         gpu=gpus,
-        mem_mb=2000,
-        runtime=240,
     params:
         settings=lambda w: plan.coder_settings(w.paper, w.coder),
         # Not an output: Snakemake deletes the outputs of a job that failed.

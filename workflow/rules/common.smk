@@ -9,7 +9,7 @@ WORKFLOW = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(WORKFLOW))
 from snakemake.exceptions import WorkflowError
 
-from advsparse import failures
+from advsparse import failures, requests
 from advsparse.codedigest import code_digest
 from advsparse.config.loading import load
 from advsparse.config.plan import Plan
@@ -46,6 +46,9 @@ RESULTS = f"results/{plan.configuration.preset}"
 # Relative to the working directory: an absolute path would make a copy of the project rerun.
 PAPERS = os.path.relpath(WORKFLOW / "papers")
 
+# What jobs of this preset took on this device, where that was measured.
+MEASURED = requests.read(plan.configuration.preset, plan.configuration.device)
+
 # What is built of each paper: filled by workflow/papers/<key>/rules.smk.
 PRODUCTS = {}
 
@@ -63,6 +66,23 @@ def calling(script, function):
 def gpus(wildcards, attempt=1):
     """GPUs that a job which trains or attacks networks asks for."""
     return int(plan.configuration.device == "cuda")
+
+
+def requested(benchmark, mem_mb, runtime):
+    """Memory (MB) and minutes that a job asks for, more with each attempt: ``**requested(...)``.
+
+    benchmark: its benchmark file, without folder and suffix. What was measured of such jobs goes
+    before mem_mb and runtime.
+    """
+
+    def resource(name, unmeasured):
+        def of(wildcards, attempt):
+            job = requests.key(benchmark.format(**dict(wildcards.items())).split("/"))
+            return attempt * MEASURED.get(job, {}).get(name, unmeasured)
+
+        return of
+
+    return {"mem_mb": resource("mem_mb", mem_mb), "runtime": resource("runtime", runtime)}
 
 
 def dataset_input(wildcards):

@@ -13,8 +13,7 @@ rule make_dataset:
     conda:
         "../../envs/advsparse.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        **requested("datasets/{dataset}", mem_mb=2000, runtime=30),
     params:
         settings=lambda w: plan.dataset_settings(w.dataset),
         code=lambda w: code("make_dataset.py", plan.dataset_module(w.dataset)),

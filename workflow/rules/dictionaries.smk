@@ -14,9 +14,8 @@ rule fit_attack:
         "../../envs/advsparse.yaml"
     threads: plan.configuration.threads
     resources:
+        **requested("{paper}/dictionaries/{fit}", mem_mb=2000, runtime=120),
         gpu=gpus,
-        mem_mb=2000,
-        runtime=120,
     params:
         settings=lambda w: plan.fit_settings(w.paper, plan.fitted(w.paper, w.fit)),
         # Not an output: it is what is left when there is none.

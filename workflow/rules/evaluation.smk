@@ -26,9 +26,8 @@ rule evaluate_attacks:
         "../../envs/advsparse.yaml"
     threads: plan.configuration.threads
     resources:
+        **requested("{paper}/rows/{experiment}", mem_mb=2000, runtime=30),
         gpu=gpus,
-        mem_mb=2000,
-        runtime=30,
     params:
         failures=lambda w: failures_of(w.paper, w.experiment),
         settings=lambda w: plan.experiment_settings(w.paper, w.experiment),

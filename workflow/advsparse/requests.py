@@ -1,0 +1,89 @@
+"""Memory and time that jobs ask a cluster for, from what they took before.
+
+``python -m advsparse.requests mini`` turns the ``benchmark:`` files of a preset's run into
+``workflow/requests.yaml``, from which the rules read. Keys are ``<paper>/<stage>/<name>`` or
+``datasets/<name>``; points of a grid, and what is learned for them, share their attack's name.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import math
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+
+FILE = Path(__file__).parents[1] / "requests.yaml"
+TIME_MARGIN, MEMORY_MARGIN = 2.0, 1.5
+"""What is asked for, as a multiple of what was measured."""
+
+_HEADER = """\
+# What jobs ask a cluster for, by preset, device and job: memory in MB, runtime in minutes.
+# Written from measured runs by: python -m advsparse.requests <preset>
+"""
+
+Needs = dict[str, dict[str, int]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("preset", help="whose finished run is measured")
+    preset = parser.parse_args().preset
+    results = Path("results") / preset
+    try:
+        record = json.loads((results / "provenance.json").read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        sys.exit(f"{error.filename} is missing: run snakemake --config preset={preset} first")
+    device = record["configuration"]["device"]
+    found = measured(results / "benchmarks")
+    everything = _read()
+    everything.setdefault(preset, {})[device] = found
+    FILE.write_text(_HEADER + yaml.safe_dump(everything), encoding="utf-8")
+    print(f"written: {FILE.name}, {len(found)} kinds of jobs of {preset} on {device}")
+
+
+def read(preset: str, device: str) -> Needs:
+    """What was measured of a preset on a device; nothing where it never was."""
+    return _read().get(preset, {}).get(device, {})
+
+
+def key(parts: Sequence[str]) -> str:
+    """The key of a job, from the place of its benchmark file below ``benchmarks``."""
+    named = 2 if parts[0] == "datasets" else 3
+    return re.sub(r"-[0-9a-f]{16}$", "", "/".join(parts[:named]))
+
+
+def measured(benchmarks: Path) -> Needs:
+    """What to ask for, by key: the most that any of its jobs took, with a margin."""
+    most: dict[str, tuple[float, float]] = {}
+    for path in sorted(benchmarks.rglob("*.tsv")):
+        name = key(path.relative_to(benchmarks).with_suffix("").parts)
+        with path.open(encoding="utf-8") as file:
+            for row in csv.DictReader(file, delimiter="\t"):
+                seconds, mib = most.get(name, (0.0, 0.0))
+                most[name] = max(seconds, _number(row["s"])), max(mib, _number(row["max_rss"]))
+    return {name: _with_margin(*taken) for name, taken in most.items()}
+
+
+def _with_margin(seconds: float, mib: float) -> dict[str, int]:
+    """In steps of 500 MB and 5 minutes, and never less than two of either."""
+    memory = math.ceil(MEMORY_MARGIN * mib * 2**20 / 1e6 / 500)
+    minutes = math.ceil(TIME_MARGIN * seconds / 60 / 5)
+    return {"mem_mb": 500 * max(2, memory), "runtime": 5 * max(2, minutes)}
+
+
+def _number(text: str) -> float:
+    """A number of a benchmark file, which says NA or - of jobs too short to be measured."""
+    try:
+        return float(text)
+    except ValueError:
+        return 0.0
+
+
+def _read() -> dict[str, dict[str, Needs]]:
+    return yaml.safe_load(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
