@@ -67,7 +67,7 @@ def _introduction(record: dict[str, Any], preset: str) -> str:
 
 
 def _paper(tables: Path, paper: str, record: dict[str, Any]) -> Iterator[str]:
-    claims = pd.read_csv(tables / "claims.csv").fillna("")
+    claims = pd.read_csv(tables / "claims.csv", keep_default_na=False)
     if claims["data"].str.contains("stand-in").any():
         raise ValueError(f"{tables}: built on stand-ins for the papers' data, which prove no claim")
     numbers = pd.read_csv(tables / "numbers.csv")
