@@ -18,6 +18,15 @@ def test_a_number_stands_beside_the_papers_with_its_interval_and_data():
     assert row["difference"] == pytest.approx(-0.1)
     assert (row["ci_low"], row["ci_high"], row["n"]) == (0.43, 0.57, 200)
     assert row["preset"] == "mini" and "CIFAR-10" in row["data"]
+    assert row["verdict"].startswith("not comparable")
+
+
+@pytest.mark.parametrize(
+    ("paper", "verdict"), [(0.44, "within the interval"), (0.6, "outside the interval")]
+)
+def test_at_the_papers_data_and_scale_a_number_is_judged(paper, verdict):
+    row = beside("accuracy", "figure 1", paper, FOUND, REAL | {"preset": "paper"})
+    assert row["verdict"] == verdict
 
 
 def test_a_stand_in_has_no_difference_from_the_papers_number():

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from advsparse.evaluate.findings import INCOMPARABLE
 from advsparse.evaluate.statistics import Estimate
-from advsparse.figures.origin import data_used
+from advsparse.figures.origin import comparable, data_used
 
 
 def beside(
@@ -16,7 +17,7 @@ def beside(
 
     quantity: what it is; where: its place in the paper; origin: of our data, as :meth:`Plan.origin`
     has it, with its preset. A stand-in's difference from the paper's number says nothing, and is
-    left out.
+    left out; a verdict is given where data and preset are the paper's.
     """
     return {
         "quantity": quantity,
@@ -27,9 +28,17 @@ def beside(
         "ci_low": found.low,
         "ci_high": found.high,
         "n": found.n,
+        "verdict": _verdict(paper, found, origin),
         "data": origin.get("data") or data_used(origin),
         "preset": origin["preset"],
     }
+
+
+def _verdict(paper: float, found: Estimate, origin: Mapping[str, Any]) -> str:
+    if not comparable(origin):
+        return INCOMPARABLE
+    inside = found.low <= paper <= found.high
+    return "within the interval" if inside else "outside the interval"
 
 
 NOTE = (

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+INCOMPARABLE = "not comparable: other data, or a reduced preset"
+"""The verdict on a paper's own number, where that can't be reproduced."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -26,7 +29,7 @@ class Finding:
         if self.failed:
             return f"not judged: {', '.join(self.failed)} failed"
         if self.incomparable:
-            return "not comparable: other data, or a reduced preset"
+            return INCOMPARABLE
         pro, against = self.comparisons.count(1), self.comparisons.count(-1)
         noise = self.comparisons.count(0)
         if not self.comparisons:

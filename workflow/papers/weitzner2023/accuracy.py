@@ -44,7 +44,14 @@ def draw_budgets(inputs, settings):
     handles, labels = axes[1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4, fontsize=7.5)
     stamp(figure, settings["origin"])
-    return figure, found.drop(columns="data")
+    return figure, _beside_paper(found.drop(columns="data"), reference)
+
+
+def _beside_paper(found: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:
+    """With the paper's accuracies, which are of images that are not clamped."""
+    printed = reference.rename(columns={"accuracy": "paper"}).assign(clamped=False)
+    both = found.merge(printed, how="left", on=["role", "attack", "budget", "clamped"])
+    return both.assign(difference=both["value"] - both["paper"])
 
 
 def _draw_attack(ax, table, clean, style) -> None:
