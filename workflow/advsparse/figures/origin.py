@@ -29,9 +29,10 @@ def comparable(origin: Mapping[str, Any]) -> bool:
     return origin["preset"] == "paper" and not origin["stand_in"]
 
 
-def stamp(figure: Any, origin: Mapping[str, Any]) -> None:
+def stamp(figure: Any, *origins: Mapping[str, Any]) -> None:
     """Write at the foot of a figure which data and preset it was built on."""
-    write_at_foot(figure, f"{data_used(origin)}; preset {origin['preset']}")
+    data = "; ".join(data_used(origin) for origin in origins)
+    write_at_foot(figure, f"{data}; preset {origins[0]['preset']}")
 
 
 def write_at_foot(figure: Any, text: str) -> None:

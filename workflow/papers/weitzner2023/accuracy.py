@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from advsparse.figures.origin import data_used, stamp
+from advsparse.figures.origin import ROLES, stamp
 from advsparse.figures.style import WIDTH, look, plt
 from papers.weitzner2023.found import tables
 
@@ -31,7 +31,7 @@ def draw_budgets(inputs, settings):
         ax.plot(variant["budget"], variant["value"], "--", color=look("dict_attack").colour)
         ax.set(
             xlabel=r"budget $\epsilon$ ($\ell_2$)",
-            title=data_used(settings["origins"][role]),
+            title=ROLES[role],
             ylim=(0, 1.02),
         )
     axes[0].set_ylabel("accuracy")
@@ -43,7 +43,7 @@ def draw_budgets(inputs, settings):
         axes[1].plot([], [], color="0.3", label=label, **style)
     handles, labels = axes[1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4, fontsize=7.5)
-    stamp(figure, settings["origin"])
+    stamp(figure, *settings["origins"].values())
     return figure, _beside_paper(found.drop(columns="data"), reference)
 
 

@@ -46,7 +46,7 @@ def draw_code_change(inputs, settings):
                 )
             )
         ax.set(xlabel="clean coefficient $|a_i|$", title=style.label)
-        ax.legend(loc="upper right", markerscale=2, **ON_WHITE)
+        ax.legend(loc="upper left", markerscale=2, **ON_WHITE)
     axes[0, 0].set_ylabel("change $|a_i' - a_i|$")
     stamp(figure, settings["origin"])
     return figure, pd.concat(records)
@@ -92,7 +92,7 @@ def _draw_densities(ax, arrays, name, title) -> list[dict]:
             for at, height in zip(bins[:-1], heights, strict=True)
         ]
     ax.set(xlabel="correlation of an atom / mean over atoms", ylabel="density", title=title)
-    ax.legend(loc="upper right", **ON_WHITE)
+    ax.legend(loc="upper left", **ON_WHITE)
     return records
 
 
