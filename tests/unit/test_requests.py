@@ -1,8 +1,11 @@
 """What jobs ask for, from benchmark files."""
 
+import json
+
 import pytest
 
-from advsparse.requests import key, measured
+from advsparse import requests
+from advsparse.requests import key, main, measured, read
 
 HEADER = "s\th:m:s\tmax_rss\tmax_vms\tmax_uss\tmax_pss\tio_in\tio_out\tmean_load\tcpu_time\n"
 
@@ -33,5 +36,21 @@ def test_a_request_is_the_most_that_was_taken_with_a_margin(tmp_path):
     found = measured(tmp_path)
     # 1.5 x 4000 MiB are 6291 MB, 2 x 1000 s are 33.3 minutes.
     assert found["p/attacks/pgd"] == {"mem_mb": 6500, "runtime": 35}
-    assert found["p/attacks/fgsm"] == {"mem_mb": 1000, "runtime": 10}
+    assert found["p/attacks/fgsm"] == {"mem_mb": 2000, "runtime": 10}
     assert len(found) == 2
+
+
+def test_a_run_replaces_what_was_measured_of_its_preset_and_device(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(requests, "FILE", tmp_path / "requests.yaml")
+    monkeypatch.setattr("sys.argv", ["requests", "mini"])
+    with pytest.raises(SystemExit, match=r"provenance\.json is missing: run snakemake"):
+        main()
+    results = tmp_path / "results/mini"
+    for device, seconds in (("cpu", 3000), ("cuda", 900), ("cpu", 600)):
+        benchmark(results / "benchmarks", "p/classifiers/lenet", seconds, 100)
+        (results / "provenance.json").write_text(json.dumps({"machine": {"devices": [device]}}))
+        main()
+    assert read("mini", "cpu")["p/classifiers/lenet"]["runtime"] == 20
+    assert read("mini", "cuda")["p/classifiers/lenet"]["runtime"] == 30
+    assert read("paper", "cuda") == {}

@@ -39,12 +39,14 @@ def main() -> None:
         record = json.loads((results / "provenance.json").read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         sys.exit(f"{error.filename} is missing: run snakemake --config preset={preset} first")
-    device = record["configuration"]["device"]
+    devices = record["machine"]["devices"]
+    if len(devices) != 1:
+        sys.exit(f"{results}: jobs ran on {' and '.join(devices)}, and none can be told apart")
     found = measured(results / "benchmarks")
     everything = _read()
-    everything.setdefault(preset, {})[device] = found
+    everything.setdefault(preset, {})[devices[0]] = found
     FILE.write_text(_HEADER + yaml.safe_dump(everything), encoding="utf-8")
-    print(f"written: {FILE.name}, {len(found)} kinds of jobs of {preset} on {device}")
+    print(f"written: {FILE.name}, {len(found)} kinds of jobs of {preset} on {devices[0]}")
 
 
 def read(preset: str, device: str) -> Needs:
@@ -71,10 +73,14 @@ def measured(benchmarks: Path) -> Needs:
 
 
 def _with_margin(seconds: float, mib: float) -> dict[str, int]:
-    """In steps of 500 MB and 5 minutes, and never less than two of either."""
+    """In steps of 500 MB and 5 minutes.
+
+    Never less than 2000 MB, as Snakemake looks at a job's memory too seldom to measure a short one,
+    and never less than 10 minutes.
+    """
     memory = math.ceil(MEMORY_MARGIN * mib * 2**20 / 1e6 / 500)
     minutes = math.ceil(TIME_MARGIN * seconds / 60 / 5)
-    return {"mem_mb": 500 * max(2, memory), "runtime": 5 * max(2, minutes)}
+    return {"mem_mb": 500 * max(4, memory), "runtime": 5 * max(2, minutes)}
 
 
 def _number(text: str) -> float:
@@ -87,3 +93,7 @@ def _number(text: str) -> float:
 
 def _read() -> dict[str, dict[str, Needs]]:
     return yaml.safe_load(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
+
+
+if __name__ == "__main__":
+    main()
