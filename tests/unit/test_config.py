@@ -186,7 +186,8 @@ SCALE = {
         (section, "*", "training", field)
         for section in ("coders", "models")
         # A shorter training takes longer steps, or it would leave a network as it was.
-        for field in ("batch_size", "epochs", "examples", "learning_rate")
+        # Lower precision is for devices that it is faster on; test_training.py bounds its effect.
+        for field in ("batch_size", "epochs", "examples", "learning_rate", "precision")
     ),
     *(("models", "*", "architecture", field) for field in ("blocks", "depth", "width")),
     *(("coders", "*", "method", field) for field in ("filters", "layers", "size")),

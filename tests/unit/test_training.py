@@ -1,5 +1,6 @@
 """Training of classifiers: reproducible, resumable, and loud when it fails."""
 
+import dataclasses
 import logging
 import re
 
@@ -17,6 +18,7 @@ SHAPES = {(3, 32, 32), (1, 28, 28), (1, 32, 32), (3, 28, 28)}
 TRAININGS = {
     "adam": Training(optimizer="adam", learning_rate=0.01, batch_size=16, weight_decay=1e-3),
     "sgd": Training(optimizer="sgd", learning_rate=0.05, batch_size=16, weight_decay=1e-3),
+    "bfloat16": Training(optimizer="sgd", learning_rate=0.05, batch_size=16, precision="bfloat16"),
 }
 both = pytest.mark.parametrize("training", TRAININGS.values(), ids=TRAININGS)
 
@@ -45,13 +47,7 @@ def built(x, seed=1, classes=4):
 
 
 def with_epochs(training: Training, epochs: int) -> Training:
-    return Training(
-        epochs=epochs,
-        batch_size=training.batch_size,
-        optimizer=training.optimizer,
-        learning_rate=training.learning_rate,
-        weight_decay=training.weight_decay,
-    )
+    return dataclasses.replace(training, epochs=epochs)
 
 
 def trained(training, x, y, seed=3, **options):
@@ -169,6 +165,23 @@ def test_learns_digits(digits):
     accuracy = (model(x_test).argmax(1) == y_test).float().mean()
     assert accuracy > 0.7  # chance is 0.1
     assert not model.training
+
+
+def test_mixed_precision_changes_less_than_another_seed(digits):
+    (x, y), (x_test, _) = digits
+
+    def predicted(precision, seed):
+        model = built(x, seed, classes=10)
+        train(Training(epochs=4, precision=precision), model, x, y, seed=seed)
+        assert {value.dtype for value in model.parameters()} == {torch.float32}
+        return model(x_test)
+
+    full, mixed, other = (
+        predicted(*options) for options in (("float32", 1), ("bfloat16", 1), ("float32", 2))
+    )
+    assert not torch.equal(full, mixed)
+    same, differ = ((full.argmax(1) != one.argmax(1)).float().mean() for one in (mixed, other))
+    assert same < differ / 2
 
 
 @both

@@ -42,6 +42,9 @@ class Training:
     """What the step size is multiplied by."""
     weight_decay: NonNegativeFloat = 0.0
     """Weight of half the squared l2 norm of the parameters."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of products and convolutions while training; weights, sums and the loss are float32 in both.
+    What is trained is then run in float32."""
 
     def make_optimizer(self, parameters) -> torch.optim.Optimizer:
         options = {"lr": self.learning_rate, "weight_decay": self.weight_decay}
@@ -92,7 +95,7 @@ class LabelledImages(Stored):
             loss, logits = model.loss(x, y)
         else:
             logits = model(x)
-            loss = torch.nn.functional.cross_entropy(logits, y, reduction="sum")
+            loss = torch.nn.functional.cross_entropy(logits.float(), y, reduction="sum")
         return loss, (logits.argmax(1) == y).sum()
 
 
@@ -137,7 +140,8 @@ def train_on(
         for group in optimizer.param_groups:
             group["lr"] = training.learning_rate_in(epoch)
         batches = examples.batches(training, rng.generator("epoch", epoch))
-        loss, accuracy = _epoch(examples, batches, model, optimizer)
+        mixed = training.precision == "bfloat16"
+        loss, accuracy = _epoch(examples, batches, model, optimizer, mixed)
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the training loss is {loss} in epoch {epoch + 1} of {training.epochs}, with "
@@ -155,12 +159,13 @@ def train_on(
     model.eval()
 
 
-def _epoch(examples, batches, model, optimizer) -> tuple[float, float | None]:
+def _epoch(examples, batches, model, optimizer, mixed) -> tuple[float, float | None]:
     """One pass; returns the mean loss and, of classifiers, the share of correct predictions."""
     seen, total, correct = 0, 0.0, 0
     for batch in batches:
         optimizer.zero_grad()
-        loss, right = examples.loss(model, *batch)
+        with torch.autocast(batch[0].device.type, torch.bfloat16, enabled=mixed):
+            loss, right = examples.loss(model, *batch)
         (loss / len(batch[0])).backward()
         optimizer.step()
         seen += len(batch[0])
