@@ -11,7 +11,7 @@ import torch
 from advsparse.data.digits import Digits
 from advsparse.errors import TrainingError
 from advsparse.models._layers import Normalise
-from advsparse.models._training import Training, train
+from advsparse.models._training import Stored, Training, train, train_on
 from advsparse.models.lenet import LeNet
 
 SHAPES = {(3, 32, 32), (1, 28, 28), (1, 32, 32), (3, 28, 28)}
@@ -317,9 +317,26 @@ def test_loss_that_is_not_finite_is_an_error(images, tmp_path):
     message = str(caught.value)
     assert re.search(r"\b(nan|inf)\b", message)
     assert "epoch 1 of 5" in message
-    assert "learning rate 1e+20" in message
-    assert "sgd" in message
+    assert "learning_rate of 1e+20 (sgd)" in message
     assert not path.exists()  # a training that failed leaves nothing to resume from
+
+
+def test_a_loss_that_grows_is_an_error_also_after_a_pause(tmp_path):
+    class Square(Stored):
+        def loss(self, model, x):
+            return (model(x) ** 2).sum(), None
+
+    def go_on(epochs):
+        torch.nn.init.ones_(model.weight)
+        # One step an epoch: the first takes w from 1 to -5, and the loss from 1 to 25.
+        training = Training(optimizer="sgd", learning_rate=3.0, epochs=epochs)
+        options = {"seed": 0, "checkpoint": tmp_path / "checkpoint.safetensors"}
+        train_on(Square(torch.ones(1, 1)), training, model, **options)
+
+    model = torch.nn.Linear(1, 1, bias=False)
+    go_on(1)
+    with pytest.raises(TrainingError, match="loss is 25 in epoch 2 of 2, after 1 in the first"):
+        go_on(2)
 
 
 def test_weights_that_are_not_finite_are_an_error(images):

@@ -18,8 +18,14 @@ class Checkpoint:
     def __init__(self, path: Path, identity: str) -> None:
         self.path, self.identity = path, identity
 
-    def save(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer, epoch: int) -> None:
-        """Keep the state after ``epoch`` epochs."""
+    def save(
+        self,
+        model: torch.nn.Module,
+        optimizer: torch.optim.Optimizer,
+        epoch: int,
+        loss_at_first: float,
+    ) -> None:
+        """Keep the state after ``epoch`` epochs, the first of which had a mean loss."""
         tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
         for index, state in optimizer.state_dict()["state"].items():
             for name, value in state.items():
@@ -30,24 +36,29 @@ class Checkpoint:
             params={"identity": self.identity},
             code="",
             seed=0,
-            extra={"epoch": epoch},
+            extra={"epoch": epoch, "loss_at_first": loss_at_first},
         )
         write_tensors(self.path, tensors, metadata)
 
-    def resume(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
-        """Load the state, if it is there and ours; returns the number of epochs done."""
+    def resume(
+        self, model: torch.nn.Module, optimizer: torch.optim.Optimizer
+    ) -> tuple[int, float | None]:
+        """Load the state, if it is there and ours.
+
+        Returns the number of epochs done, and the mean loss of the first.
+        """
         if not self.path.exists():
-            return 0
+            return 0, None
         try:
             tensors, metadata = read_tensors(self.path, stage="checkpoint")
         except ArtifactError as error:
             logger.warning("training starts afresh, the checkpoint is of no use: %s", error)
-            return 0
+            return 0, None
         if metadata.params["identity"] != self.identity:
             logger.info(
                 "the checkpoint %s is of another training: training starts afresh", self.path
             )
-            return 0
+            return 0, None
         weights, state = {}, {}
         for name, value in tensors.items():
             part, _, rest = name.partition(".")
@@ -67,4 +78,4 @@ class Checkpoint:
         optimizer.load_state_dict({"state": state, "param_groups": described})
         epoch = metadata.extra["epoch"]
         logger.info("resumed from %s after epoch %d", self.path, epoch)
-        return epoch
+        return epoch, metadata.extra["loss_at_first"]

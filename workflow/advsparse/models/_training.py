@@ -128,12 +128,13 @@ def train_on(
     ``checkpoint``, written after each epoch, ends in the weights of an uninterrupted one, bit for
     bit on the CPU. A checkpoint of another ``identity`` (code, data, settings) is not used.
 
-    Raises TrainingError once the loss is not finite.
+    Raises TrainingError once the loss of an epoch is not finite, or more than twice the first's: a
+    network that has diverged is no result.
     """
     rng = Random(seed)
     optimizer = training.make_optimizer([p for p in model.parameters() if p.requires_grad])
     saved = Checkpoint(checkpoint, identity) if checkpoint else None
-    first = saved.resume(model, optimizer) if saved else 0
+    first, loss_at_first = saved.resume(model, optimizer) if saved else (0, None)
     started = time.monotonic()
     model.train()
     for epoch in range(first, training.epochs):
@@ -142,11 +143,13 @@ def train_on(
         batches = examples.batches(training, rng.generator("epoch", epoch))
         mixed = training.precision == "bfloat16"
         loss, accuracy = _epoch(examples, batches, model, optimizer, mixed)
-        if not math.isfinite(loss):
+        loss_at_first = loss if loss_at_first is None else loss_at_first
+        if not math.isfinite(loss) or loss > 2 * loss_at_first:
+            since = "" if epoch == 0 else f", after {loss_at_first:.4g} in the first"
             raise TrainingError(
-                f"the training loss is {loss} in epoch {epoch + 1} of {training.epochs}, with "
-                f"{training.optimizer} at learning rate {training.learning_rate:g}: lower the "
-                "learning_rate, or check the data"
+                f"the training loss is {loss:.4g} in epoch {epoch + 1} of {training.epochs}{since};"
+                f" lower the learning_rate of {training.learning_rate:g} ({training.optimizer}),"
+                " or check the data"
             )
         done = epoch + 1
         left = (time.monotonic() - started) / (done - first) * (training.epochs - done)
@@ -155,7 +158,7 @@ def train_on(
             "epoch %d of %d: loss %.4f%s, %.0f s left", done, training.epochs, loss, said, left
         )
         if saved:
-            saved.save(model, optimizer, done)
+            saved.save(model, optimizer, done, loss_at_first)
     model.eval()
 
 
