@@ -1,7 +1,7 @@
 """A digest of the code that a script runs: its modules and what they import, inside the project.
 
 Snakemake notices an edited script, not an edited module that the script imports. A rule therefore
-carries ``code_digest`` of its script as a parameter. Only what runs counts: comments, docstrings,
+carries the digest of its script as a parameter. Only what runs counts: comments, docstrings,
 formatting and what stands under ``if TYPE_CHECKING:`` leave the digest as it is. Imports by a
 computed name cannot be seen; name such modules, a plugin's say, along with the script.
 """
@@ -19,21 +19,13 @@ from .errors import ConfigError
 
 
 def code_digest(*modules: str | Path, root: Path) -> str:
-    """SHA-256 of the syntax trees of ``modules`` and of every project module that they import.
-
-    A module is a dotted name under ``root``, or the path of a script: a :class:`Path` or a text
-    that ends in ``.py``. ConfigError if one is missing or a file cannot be parsed.
-    """
-    entries = sorted((label, source.digest) for label, source in _sources(modules, root))
-    return hashlib.sha256(repr(entries).encode()).hexdigest()
+    """:meth:`CodeBase.digest` of the modules under ``root`` as they are now."""
+    return CodeBase(root).digest(*modules)
 
 
 def imported_modules(*modules: str | Path, root: Path) -> tuple[str, ...]:
-    """The files behind :func:`code_digest`, relative to ``root``, sorted.
-
-    A script outside ``root`` is given by its name alone.
-    """
-    return tuple(sorted(label for label, _ in _sources(modules, root)))
+    """:meth:`CodeBase.files` of the modules under ``root`` as they are now."""
+    return CodeBase(root).files(*modules)
 
 
 class _Import(NamedTuple):
@@ -52,18 +44,6 @@ class _Source(NamedTuple):
     exports: tuple[str, ...]
 
 
-def _sources(modules: Iterable[str | Path], root: Path) -> list[tuple[str, _Source]]:
-    project = _Project(Path(root).resolve())
-    pending = [path for module in modules for path in project.named(module)]
-    sources: dict[Path, _Source] = {}
-    while pending:
-        path = pending.pop()
-        if path not in sources:
-            sources[path] = _source(path)
-            pending += (file for line in sources[path].imports for file in project.run(line, path))
-    return [(project.label(path), source) for path, source in sources.items()]
-
-
 class _Step(NamedTuple):
     """One name of a dotted name: its file, and its folder if it is a package.
 
@@ -74,63 +54,102 @@ class _Step(NamedTuple):
     folder: Path | None
 
 
-class _Project:
-    """Finds the files behind the imports of one call; each folder is asked once for each name."""
+class CodeBase:
+    """The modules under ``root``. Each is read once: what changes later is not seen."""
 
     def __init__(self, root: Path) -> None:
-        self.root = root
-        self.bases = [root]
-        self.find = functools.cache(_find)
+        self.root = Path(root).resolve()
+        self._find = functools.cache(_find)
+        self._read = functools.cache(_source)
+        self._label = functools.cache(self._label)
+        self._imported_by = functools.cache(self._imported_by)
 
-    def holds(self, path: Path) -> bool:
+    def digest(self, *modules: str | Path) -> str:
+        """SHA-256 of the syntax trees of ``modules`` and of every project module that they import.
+
+        A module is a dotted name under ``root``, or the path of a script: a :class:`Path` or a text
+        that ends in ``.py``. ConfigError if one is missing or a file cannot be parsed.
+        """
+        read = self._sources(modules)
+        entries = sorted((self._label(path), self._read(path).digest) for path in read)
+        return hashlib.sha256(repr(entries).encode()).hexdigest()
+
+    def files(self, *modules: str | Path) -> tuple[str, ...]:
+        """The files behind :meth:`digest`, relative to ``root``, sorted.
+
+        A script outside ``root`` is given by its name alone.
+        """
+        return tuple(sorted(map(self._label, self._sources(modules))))
+
+    def _sources(self, modules: Iterable[str | Path]) -> set[Path]:
+        # Snakemake lets a script import what lies beside it.
+        scripts = [Path(module).resolve().parent for module in modules if _is_script(module)]
+        bases = (self.root, *(folder for folder in scripts if self._holds(folder)))
+        pending = [path for module in modules for path in self._named(module)]
+        found: set[Path] = set()
+        while pending:
+            path = pending.pop()
+            if path not in found:
+                found.add(path)
+                pending += self._imported_by(path, bases)
+        return found
+
+    def _imported_by(self, path: Path, bases: tuple[Path, ...]) -> tuple[Path, ...]:
+        lines = self._read(path).imports
+        return tuple(dict.fromkeys(file for line in lines for file in self._run(line, path, bases)))
+
+    def _holds(self, path: Path) -> bool:
         return path.is_relative_to(self.root)
 
-    def label(self, path: Path) -> str:
-        return path.relative_to(self.root).as_posix() if self.holds(path) else path.name
+    def _label(self, path: Path) -> str:
+        return path.relative_to(self.root).as_posix() if self._holds(path) else path.name
 
-    def named(self, module: str | Path) -> list[Path]:
-        """The files that run when an argument of ``code_digest`` is imported."""
-        if isinstance(module, str) and not module.endswith(".py"):
-            parts = module.split(".")
-            steps = self.walk(self.root, parts)
+    def _named(self, module: str | Path) -> list[Path]:
+        """The files that run when an argument of :meth:`digest` is imported."""
+        if not _is_script(module):
+            parts = str(module).split(".")
+            steps = self._walk(self.root, parts)
             if len(steps) < len(parts) or not steps[-1].file:
                 raise ConfigError(f"no module {module} under {self.root} to take the digest of")
             return _files(steps)
         path = Path(module).resolve()
         if not path.is_file():
             raise ConfigError(f"no script {module} to take the digest of")
-        if not self.holds(path):
+        if not self._holds(path):
             return [path]
-        # Snakemake lets a script import what lies beside it.
-        self.bases.append(path.parent)
-        return [path, *_files(self.walk(self.root, path.relative_to(self.root).parts[:-1]))]
+        return [path, *_files(self._walk(self.root, path.relative_to(self.root).parts[:-1]))]
 
-    def run(self, line: _Import, importer: Path) -> Iterator[Path]:
+    def _run(self, line: _Import, importer: Path, bases: tuple[Path, ...]) -> Iterator[Path]:
         """The files that run when ``importer`` runs the import ``line``."""
-        bases = importer.parents[line.level - 1 : line.level] if line.level else self.bases
-        for base in filter(self.holds, bases):
-            steps = self.walk(base, line.module)
+        if line.level:
+            bases = tuple(importer.parents[line.level - 1 : line.level])
+        for base in filter(self._holds, bases):
+            steps = self._walk(base, line.module)
             if len(steps) == len(line.module):
                 package = steps[-1] if steps else _Step(_init(base), base)
                 names = set(line.names)
                 if "*" in names and package.file:
-                    names.update(_source(package.file).exports)
+                    names.update(self._read(package.file).exports)
                 for name in sorted(names) if package.folder else ():
-                    yield from _files(self.walk(package.folder, (name,)))
+                    yield from _files(self._walk(package.folder, (name,)))
             if steps:
                 yield from _files(steps)
                 return
 
-    def walk(self, folder: Path, parts: Iterable[str]) -> list[_Step]:
+    def _walk(self, folder: Path, parts: Iterable[str]) -> list[_Step]:
         """The steps of a dotted name, up to the first that is not there."""
         steps = []
         for part in parts:
-            step = self.find(folder, part) if folder else None
+            step = self._find(folder, part) if folder else None
             if not step:
                 break
             steps.append(step)
             folder = step.folder
         return steps
+
+
+def _is_script(module: str | Path) -> bool:
+    return isinstance(module, Path) or module.endswith(".py")
 
 
 def _find(folder: Path, name: str) -> _Step | None:

@@ -39,10 +39,15 @@ class Job:
             params=self.settings,
             code=self.code,
             seed=self.settings.get("seed", 0),
-            device=self.device,
+            device=self._device_name(),
             wall_seconds=time.monotonic() - self._started,
             extra=extra,
         )
+
+    def _device_name(self) -> str:
+        from advsparse.lazy import torch
+
+        return f"cuda: {torch.cuda.get_device_name()}" if self.device == "cuda" else self.device
 
     def prepare_torch(self) -> None:
         """Fix what decides torch's rounding (threads, algorithms and reduced precision), and have

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import datetime
 import importlib.metadata
 import os
@@ -28,18 +27,21 @@ _PACKAGES = (
 
 
 def record(
-    configuration: Mapping[str, Any], benchmarks: Path, devices: Iterable[str]
+    configuration: Mapping[str, Any], cost: list[dict[str, Any]], devices: Iterable[str]
 ) -> dict[str, Any]:
     """Everything there is to say of a run with this merged ``configuration``.
 
-    devices: where the evaluated networks ran, from the metadata of the rows.
+    cost: what each rule took; devices: where the evaluated networks ran, from the metadata of the
+    rows.
     """
     return {
         "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "preset": configuration["preset"],
+        "seed": configuration["seed"],
         "commit": commit(),
         "machine": machine() | {"devices": sorted(set(devices))},
         "versions": versions(),
-        "cost": cost(benchmarks),
+        "cost": cost,
         "configuration": dict(configuration),
     }
 
@@ -101,48 +103,26 @@ def versions() -> dict[str, str]:
     return found
 
 
-def cost(benchmarks: Path) -> list[dict[str, Any]]:
-    """Jobs, seconds and peak memory by stage, from Snakemake's benchmark files.
-
-    A stage is the folder of a file: frecon2021/attacks. Files of jobs that are no longer part of
-    the workflow count too, as long as they lie there.
-    """
-    stages: dict[str, list[dict[str, str]]] = {}
-    for path in sorted(benchmarks.rglob("*.tsv")):
-        parts = path.relative_to(benchmarks).parts[:-1]
-        with path.open() as file:
-            rows = list(csv.DictReader(file, delimiter="\t"))
-        stages.setdefault("/".join(parts[:2]), []).extend(rows)
-    return [
-        {
-            "stage": stage,
-            "jobs": len(rows),
-            "seconds": round(sum(_number(row["s"]) for row in rows), 1),
-            "longest_seconds": round(max(_number(row["s"]) for row in rows), 1),
-            "peak_mib": round(max(_number(row["max_rss"]) for row in rows)),
-        }
-        for stage, rows in stages.items()
-        if rows
-    ]
-
-
-def _number(text: str) -> float:
-    """A number of a benchmark file, which says NA or - of jobs too short to be measured."""
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0
-
-
 def page(entries: Mapping[str, Any]) -> str:
     """The record as an HTML page."""
     import yaml
     from jinja2 import Environment
 
-    template = Environment(autoescape=True).from_string(_PAGE)
-    return template.render(
+    environment = Environment(autoescape=True)
+    environment.filters["duration"] = duration
+    return environment.from_string(_PAGE).render(
         entries, yaml=yaml.safe_dump(entries["configuration"], sort_keys=False, width=100)
     )
+
+
+def duration(seconds: float) -> str:
+    """A time for readers: ``4.2 s``, ``3 min 12 s``, ``2 h 05 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 _PAGE = """<!doctype html>
@@ -151,11 +131,15 @@ body { font: 14px/1.45 system-ui, sans-serif; margin: 1.5em; color: #222 }
 table { border-collapse: collapse }
 th, td { padding: .25em .8em; border-bottom: 1px solid #ddd; text-align: left }
 td.number, th.number { text-align: right }
+td.bar { width: 12em }
+td.bar div { background: #4878a8; height: .8em; min-width: 1px }
 pre { background: #f6f6f6; padding: 1em; overflow: auto }
 </style></head><body>
 <h1>Provenance</h1>
 <table>
 <tr><th>written</th><td>{{ written }}</td></tr>
+<tr><th>preset</th><td>{{ preset }}</td></tr>
+<tr><th>seed</th><td>{{ seed }}, from which each job derives its own</td></tr>
 <tr><th>commit</th><td>{{ commit.commit }}
 {%- if commit.clean is false %}, with uncommitted changes{% endif %}</td></tr>
 {%- for name, value in machine.items() %}
@@ -166,15 +150,20 @@ string else value }}</td></tr>
 <tr><th>{{ name }}</th><td>{{ value }}</td></tr>
 {%- endfor %}
 </table>
-<h2>Time and memory</h2>
-<p>Measured by Snakemake for each job that ever ran in this folder, starting Python included.</p>
+<h2>Where the time went</h2>
+<p>{{ cost | sum(attribute="jobs") }} jobs, {{ cost | sum(attribute="seconds") | duration }} of them
+all, those side by side added up. Measured by Snakemake for each job of the workflow when it last
+ran, starting Python included. Memory is that of the largest job.</p>
 <table>
-<tr><th>stage</th><th class="number">jobs</th><th class="number">seconds</th>
-<th class="number">longest job, seconds</th><th class="number">peak memory, MiB</th></tr>
+<tr><th>rule</th><th class="number">jobs</th><th class="number">time</th><th colspan="2">share</th>
+<th class="number">longest</th><th>job</th><th class="number">peak memory</th></tr>
 {%- for row in cost %}
-<tr><td>{{ row.stage }}</td><td class="number">{{ row.jobs }}</td>
-<td class="number">{{ row.seconds }}</td><td class="number">{{ row.longest_seconds }}</td>
-<td class="number">{{ row.peak_mib }}</td></tr>
+<tr><td>{{ row.rule }}</td><td class="number">{{ row.jobs }}</td>
+<td class="number">{{ row.seconds | duration }}</td>
+<td class="number">{{ "%.1f" | format(100 * row.share) }} %</td>
+<td class="bar"><div style="width: {{ 100 * row.share }}%"></div></td>
+<td class="number">{{ row.longest_seconds | duration }}</td><td>{{ row.longest }}</td>
+<td class="number">{{ row.peak_mib }} MiB</td></tr>
 {%- endfor %}
 </table>
 <h2>Configuration</h2>

@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import math
 import re
@@ -17,6 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
+
+from advsparse.cost import taken
 
 FILE = Path(__file__).parents[1] / "requests.yaml"
 TIME_MARGIN, MEMORY_MARGIN = 2.0, 1.5
@@ -65,10 +66,7 @@ def measured(benchmarks: Path) -> Needs:
     most: dict[str, tuple[float, float]] = {}
     for path in sorted(benchmarks.rglob("*.tsv")):
         name = key(path.relative_to(benchmarks).with_suffix("").parts)
-        with path.open(encoding="utf-8") as file:
-            for row in csv.DictReader(file, delimiter="\t"):
-                seconds, mib = most.get(name, (0.0, 0.0))
-                most[name] = max(seconds, _number(row["s"])), max(mib, _number(row["max_rss"]))
+        most[name] = tuple(map(max, taken(path), most.get(name, (0.0, 0.0))))
     return {name: _with_margin(*taken) for name, taken in most.items()}
 
 
@@ -81,14 +79,6 @@ def _with_margin(seconds: float, mib: float) -> dict[str, int]:
     memory = math.ceil(MEMORY_MARGIN * mib * 2**20 / 1e6 / 500)
     minutes = math.ceil(TIME_MARGIN * seconds / 60 / 5)
     return {"mem_mb": 500 * max(4, memory), "runtime": 5 * max(2, minutes)}
-
-
-def _number(text: str) -> float:
-    """A number of a benchmark file, which says NA or - of jobs too short to be measured."""
-    try:
-        return float(text)
-    except ValueError:
-        return 0.0
 
 
 def _read() -> dict[str, dict[str, Needs]]:

@@ -10,7 +10,7 @@ sys.path.insert(0, str(WORKFLOW))
 from snakemake.exceptions import WorkflowError
 
 from advsparse import failures, requests
-from advsparse.codedigest import code_digest
+from advsparse.codedigest import CodeBase
 from advsparse.config.loading import load
 from advsparse.config.plan import Plan
 from advsparse.errors import ConfigError
@@ -53,9 +53,12 @@ MEASURED = requests.read(plan.configuration.preset, plan.configuration.device)
 PRODUCTS = {}
 
 
+CODE = CodeBase(WORKFLOW)
+
+
 def code(script, *modules):
     """The digest of the code that a job runs: its script, and modules that it imports by name."""
-    return code_digest(WORKFLOW / "scripts" / script, *modules, root=WORKFLOW)
+    return CODE.digest(WORKFLOW / "scripts" / script, *modules)
 
 
 def calling(script, function):

@@ -34,6 +34,8 @@ rule draw_dataset:
         ),
     log:
         f"{RESULTS}/logs/datasets/{{dataset}}_figure.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/datasets/{{dataset}}_figure.tsv"
     conda:
         "../../envs/advsparse.yaml"
     resources:

@@ -1,5 +1,28 @@
 # What went wrong, and the record of the run.
 
+from snakemake.io import get_wildcard_names
+
+from advsparse.config.extent import extent
+
+
+def measured_jobs(wildcards):
+    """The jobs behind all that is built, by rule, as their benchmark files are named."""
+    extents = [extent(plan, paper) for paper in plan.configuration.papers]
+    jobs = {}
+    for rule in workflow.rules:
+        if rule.benchmark:
+            file = getattr(rules, rule.name).benchmark
+            name = file.removeprefix(f"{RESULTS}/benchmarks/").removesuffix(".tsv")
+            axes = get_wildcard_names(name)
+            jobs[rule.name] = sorted(
+                {
+                    job
+                    for found in extents
+                    for job in expand(name, **{axis: found[axis] for axis in axes})
+                }
+            )
+    return jobs
+
 
 rule warn_of_attacks:
     input:
@@ -17,6 +40,8 @@ rule warn_of_attacks:
         csv=f"{RESULTS}/{{paper}}/tables/warnings.csv",
     log:
         f"{RESULTS}/logs/{{paper}}/tables/warnings.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{{paper}}/tables/warnings.tsv"
     conda:
         "../../envs/advsparse.yaml"
     resources:
@@ -55,6 +80,7 @@ rule write_provenance:
     params:
         settings=plan.described(),
         benchmarks=f"{RESULTS}/benchmarks",
+        jobs=measured_jobs,
         code=code("write_provenance.py"),
     script:
         "../scripts/write_provenance.py"

@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 
 from advsparse.artifacts import atomic_path, read_rows
+from advsparse.cost import cost
 from advsparse.jobs import job
 from advsparse.provenance import page, record
 
 with job(snakemake, "provenance") as this:
     devices = [read_rows(path, stage="rows")[1].device for path in snakemake.input.rows]
-    entries = record(this.settings, Path(snakemake.params.benchmarks), devices)
+    spent = cost(Path(snakemake.params.benchmarks), snakemake.params.jobs)
+    entries = record(this.settings, spent, devices)
     with atomic_path(snakemake.output.json) as path:
         path.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
     with atomic_path(snakemake.output.html) as path:

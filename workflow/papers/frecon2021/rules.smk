@@ -43,6 +43,8 @@ rule frecon2021_atoms:
         **figure_files(FRECON, "atoms", "Figure 1: atoms"),
     log:
         f"{RESULTS}/logs/{FRECON}/figures/atoms.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{FRECON}/figures/atoms.tsv"
     conda:
         "../../../envs/advsparse.yaml"
     resources:
@@ -63,6 +65,8 @@ rule frecon2021_examples:
         **figure_files(FRECON, "examples", "Figure 2: two attacked images"),
     log:
         f"{RESULTS}/logs/{FRECON}/figures/examples.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{FRECON}/figures/examples.tsv"
     conda:
         "../../../envs/advsparse.yaml"
     resources:
@@ -82,6 +86,8 @@ rule frecon2021_loss:
         **figure_files(FRECON, "loss", "Figure 3, left: training loss"),
     log:
         f"{RESULTS}/logs/{FRECON}/figures/loss.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{FRECON}/figures/loss.tsv"
     conda:
         "../../../envs/advsparse.yaml"
     resources:
@@ -101,6 +107,8 @@ rule frecon2021_tradeoff:
         **figure_files(FRECON, "tradeoff", "Figure 3, right: fooling rate against rMSE"),
     log:
         f"{RESULTS}/logs/{FRECON}/figures/tradeoff.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{FRECON}/figures/tradeoff.tsv"
     conda:
         "../../../envs/advsparse.yaml"
     resources:
@@ -125,6 +133,8 @@ rule frecon2021_number_of_atoms:
         **figure_files(FRECON, "number_of_atoms", "Beyond the paper: from universal to specific"),
     log:
         f"{RESULTS}/logs/{FRECON}/figures/number_of_atoms.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{FRECON}/figures/number_of_atoms.tsv"
     conda:
         "../../../envs/advsparse.yaml"
     resources:
@@ -150,6 +160,8 @@ rule frecon2021_cost:
         **table_files(FRECON, "cost", "Cost of learning and attacking", numbers="json"),
     log:
         f"{RESULTS}/logs/{FRECON}/tables/cost.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{FRECON}/tables/cost.tsv"
     conda:
         "../../../envs/advsparse.yaml"
     resources:
@@ -172,6 +184,8 @@ rule frecon2021_claims:
         **table_files(FRECON, "claims", "The paper's claims beside what was rebuilt"),
     log:
         f"{RESULTS}/logs/{FRECON}/tables/claims.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{FRECON}/tables/claims.tsv"
     conda:
         "../../../envs/advsparse.yaml"
     resources:
@@ -199,6 +213,8 @@ rule frecon2021_numbers:
         **table_files(FRECON, "numbers", "The paper's numbers beside the reproduced ones"),
     log:
         f"{RESULTS}/logs/{FRECON}/tables/numbers.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{FRECON}/tables/numbers.tsv"
     conda:
         "../../../envs/advsparse.yaml"
     resources:

@@ -52,6 +52,8 @@ rule weitzner2023_coding:
         **figure_files(WEITZNER, "coding", "Figure 1: codes of attacked signals"),
     log:
         f"{RESULTS}/logs/{WEITZNER}/figures/coding.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{WEITZNER}/figures/coding.tsv"
     conda:
         "../../../envs/advsparse.yaml"
     resources:
@@ -71,6 +73,8 @@ rule weitzner2023_coding_da:
         **figure_files(WEITZNER, "coding_da", "Figure 6: codes of signals under PGD and DA"),
     log:
         f"{RESULTS}/logs/{WEITZNER}/figures/coding_da.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{WEITZNER}/figures/coding_da.tsv"
     conda:
         "../../../envs/advsparse.yaml"
     resources:
@@ -91,6 +95,8 @@ rule weitzner2023_perturbation_codes:
         **figure_files(WEITZNER, "perturbation_codes", "Figure 5: codes of perturbations"),
     log:
         f"{RESULTS}/logs/{WEITZNER}/figures/perturbation_codes.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{WEITZNER}/figures/perturbation_codes.tsv"
     conda:
         "../../../envs/advsparse.yaml"
     resources:
@@ -110,6 +116,8 @@ rule weitzner2023_code_change:
         **figure_files(WEITZNER, "code_change", "Figure 2: change of a code's entries"),
     log:
         f"{RESULTS}/logs/{WEITZNER}/figures/code_change.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{WEITZNER}/figures/code_change.tsv"
     conda:
         "../../../envs/advsparse.yaml"
     resources:
@@ -135,6 +143,8 @@ rule weitzner2023_correlation_cifar10:
         **figure_files(WEITZNER, "correlation_cifar10", "Figure 3: correlation with atoms"),
     log:
         f"{RESULTS}/logs/{WEITZNER}/figures/correlation_cifar10.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{WEITZNER}/figures/correlation_cifar10.tsv"
     conda:
         "../../../envs/advsparse.yaml"
     resources:
@@ -156,6 +166,8 @@ rule weitzner2023_correlation_tiny_imagenet:
         ),
     log:
         f"{RESULTS}/logs/{WEITZNER}/figures/correlation_tiny_imagenet.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{WEITZNER}/figures/correlation_tiny_imagenet.tsv"
     conda:
         "../../../envs/advsparse.yaml"
     resources:
@@ -178,6 +190,8 @@ rule weitzner2023_budgets:
         **figure_files(WEITZNER, "budgets", "Figure 7: accuracy against the budget"),
     log:
         f"{RESULTS}/logs/{WEITZNER}/figures/budgets.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{WEITZNER}/figures/budgets.tsv"
     conda:
         "../../../envs/advsparse.yaml"
     resources:
@@ -204,6 +218,8 @@ rule weitzner2023_tests:
         **table_files(WEITZNER, "tests", "Statistical tests"),
     log:
         f"{RESULTS}/logs/{WEITZNER}/tables/tests.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{WEITZNER}/tables/tests.tsv"
     conda:
         "../../../envs/advsparse.yaml"
     resources:
@@ -227,6 +243,8 @@ rule weitzner2023_claims:
         **table_files(WEITZNER, "claims", "The paper's claims beside what was rebuilt"),
     log:
         f"{RESULTS}/logs/{WEITZNER}/tables/claims.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{WEITZNER}/tables/claims.tsv"
     conda:
         "../../../envs/advsparse.yaml"
     resources:
@@ -252,6 +270,8 @@ rule weitzner2023_numbers:
         **table_files(WEITZNER, "numbers", "The paper's numbers beside the reproduced ones"),
     log:
         f"{RESULTS}/logs/{WEITZNER}/tables/numbers.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/{WEITZNER}/tables/numbers.tsv"
     conda:
         "../../../envs/advsparse.yaml"
     resources:
