@@ -6,13 +6,14 @@ BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench results lint docs install install-test install-bench
+.PHONY: help demo test bench results clean-results lint docs install install-test install-bench
 
 help:
 	@echo "make demo   build every figure and table on small stand-in data, and a report"
 	@echo "make test   run the tests"
 	@echo "make bench  measure speed beside published libraries: docs/benchmarks.md (WORDS=pgd: a part)"
 	@echo "make results PRESET=mini   write docs/results.md from the results of a preset on real data"
+	@echo "make clean-results PRESET=demo   delete all results of a preset, after asking"
 	@echo "make lint   check formatting and style"
 	@echo "make docs   rewrite the generated pages of docs/"
 
@@ -33,6 +34,11 @@ bench: install-bench
 
 results: install
 	@$(BIN)/python -m advsparse.results_page $(PRESET)
+
+# The name goes through the environment: no shell reads it. Python's own library is enough.
+clean-results: export PRESET ?=
+clean-results:
+	@PYTHONPATH=workflow $(PYTHON) -m advsparse.clean_results "$$PRESET"
 
 lint: install-test
 	@$(BIN)/ruff check .

@@ -22,12 +22,30 @@ class Project:
 
     path: Path
 
-    def snakemake(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess:
+    @property
+    def imported(self) -> Path:
+        """Where a project that is built by :meth:`build` has the record of each job's imports."""
+        return self.path.with_name(f"{self.path.name}-imported")
+
+    def build(self) -> Project:
+        """Build everything, and record what each job imports."""
+        recorder = Path(__file__).with_name("recorder")
+        self.snakemake(PYTHONPATH=str(recorder), ADVSPARSE_IMPORTED=str(self.imported))
+        return self
+
+    def snakemake(
+        self, *arguments: str, check: bool = True, **environment: str
+    ) -> subprocess.CompletedProcess:
         """Run snakemake with the test preset on two cores."""
         command = [*SNAKEMAKE, "--cores", "2", "--config", "preset=test", *_last_config(arguments)]
-        environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+        inherited = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         done = subprocess.run(
-            command, cwd=self.path, capture_output=True, text=True, env=environment, timeout=900
+            command,
+            cwd=self.path,
+            capture_output=True,
+            text=True,
+            timeout=900,
+            env=inherited | environment,
         )
         if check and done.returncode:
             pytest.fail(f"{' '.join(command)}\n{done.stdout[-4000:]}\n{done.stderr[-6000:]}")

@@ -12,17 +12,13 @@ from project import Project, copy_sources
 @pytest.fixture(scope="session")
 def built(tmp_path_factory) -> Project:
     """The project with all results of the test preset. Not to be changed."""
-    project = copy_sources(tmp_path_factory.mktemp("built"))
-    project.snakemake()
-    return project
+    return copy_sources(tmp_path_factory.mktemp("built")).build()
 
 
 @pytest.fixture(scope="session")
 def built_codes(tmp_path_factory) -> Project:
     """The same of weitzner2023. Not to be changed."""
-    project = copy_sources(tmp_path_factory.mktemp("built-codes"), "weitzner2023")
-    project.snakemake()
-    return project
+    return copy_sources(tmp_path_factory.mktemp("built-codes"), "weitzner2023").build()
 
 
 @pytest.fixture

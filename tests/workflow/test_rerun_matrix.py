@@ -1,0 +1,266 @@
+"""Each module and each key of the configuration reruns what depends on it: no more, no less.
+
+What snakemake decides is compared with what other ways tell: the modules that jobs had loaded when
+they ended, the keys that stages read by their names, and the declared inputs and outputs.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import random
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+import config_keys
+from advsparse.codedigest import CodeBase
+from advsparse.config.plan import Plan
+from decisions import Job, ask
+from project import ROOT, Project
+
+WORKFLOW = ROOT / "workflow"
+MODULES = sorted(path.relative_to(WORKFLOW).as_posix() for path in WORKFLOW.rglob("*.py"))
+
+# Entries that no job reads, for keys to name instead of those that they name.
+SPARE = {
+    "frecon2021": """
+settings:
+  frecon2021:
+    models: {spare: {dataset: cifar10, architecture: {kind: lenet}}}
+    images: {spare: {start: 40, count: 8}}
+""",
+    "weitzner2023": """
+settings:
+  weitzner2023:
+    models: {spare: {dataset: cifar10, architecture: {kind: lenet}}}
+    images: {spare: {start: 40, count: 8}}
+    signals: {spare: {size: 20, atoms: 40, sparsity: 3}}
+""",
+}
+
+
+@dataclass(frozen=True)
+class Built:
+    """A built project to ask about, and what its jobs imported, by their first output."""
+
+    paper: str
+    project: Project
+    imported: dict[str, set[str]]
+
+
+@pytest.fixture(scope="module", params=SPARE)
+def copied(request, tmp_path_factory) -> Built:
+    paper = request.param
+    built = request.getfixturevalue({"frecon2021": "built", "weitzner2023": "built_codes"}[paper])
+    path = tmp_path_factory.mktemp("copied") / "project"
+    subprocess.run(["cp", "-a", str(built.path), str(path)], check=True)
+    records = [json.loads(file.read_text()) for file in built.imported.glob("*.json")]
+    imported = {
+        record["output"][0]: {
+            Path(file).relative_to(built.path / "workflow").as_posix()
+            for file in record["imported"].values()
+        }
+        for record in records
+    }
+    return Built(paper, Project(path), imported)
+
+
+def following(jobs: list[Job], start: Iterable[str], missing: Iterable[str] = ()) -> set[str]:
+    """The jobs that run when those of ``start`` do and files are missing."""
+    maker = {file: job for job in jobs for file in job.output}
+    found, missing = set(start), set(missing)
+    while True:
+        before = len(found)
+        for job in jobs:
+            made_by = {file: maker[file].name for file in job.input if file in maker}
+            if job.rule != "all" and found & set(made_by.values()):
+                found.add(job.name)
+            if job.rule == "all" or job.name in found:
+                found |= {made_by[file] for file in missing & made_by.keys()}
+        if len(found) == before:
+            return found
+
+
+def running(jobs: list[Job]) -> set[str]:
+    return {job.name for job in jobs if job.runs} - {"all"}
+
+
+def test_a_job_carries_the_modules_that_it_imports(copied):
+    """Those it lacks are edits that rerun too little; those too many, edits that rerun too much."""
+    (jobs,) = ask(copied.project.path, [{"modules": True}])
+    lacks, has = {}, {}
+    for job in jobs:
+        if job.output:
+            code = {name for name in job.code if not name.startswith("scripts/")}
+            imported = copied.imported[job.output[0]]
+            lacks.setdefault(job.rule, set()).update(imported - code)
+            has.setdefault(job.rule, set()).update(code - imported)
+    assert {rule: names for rule, names in lacks.items() if names} == {}
+    assert {rule: names for rule, names in has.items() if names} == {}
+
+
+def test_an_edited_module_reruns_the_jobs_that_import_it_and_what_follows(copied):
+    """One of the modules that the same jobs import, for each set of jobs."""
+    (jobs,) = ask(copied.project.path, [{"modules": True}])
+    importing = {
+        module: frozenset(
+            job.name
+            for job in jobs
+            if job.output and (module in copied.imported[job.output[0]] or module in job.code[-1:])
+        )
+        for module in MODULES
+    }
+    chosen = {names: module for module, names in importing.items()}
+    questions = [{"append": {f"workflow/{m}": "\n_edited = 1\n"}} for m in chosen.values()]
+    answers = ask(copied.project.path, questions)
+    for (names, module), answer in zip(chosen.items(), answers, strict=True):
+        assert running(answer) == following(jobs, names), module
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_only_meaning_changes_the_digest_of_a_module(module, tmp_path):
+    """Not comments and formatting, which parsing and printing takes away, and not docstrings."""
+    file = tmp_path / module
+    file.parent.mkdir(parents=True)
+    text = (WORKFLOW / module).read_text()
+
+    def digest(text: str) -> str:
+        file.write_text(text)
+        return CodeBase(tmp_path).digest(file)
+
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            node.value.value = "Something else."
+    assert digest(ast.unparse(tree) + "\n# the end\n") == digest(text)
+    assert digest(text + "\n_edited = 1\n") != digest(text)
+
+
+def read_by(key: config_keys.Key, before: Plan, after: Plan, job: Job) -> bool:
+    """Whether a job reads the key, going by the names of the key's parts.
+
+    before, after: plans of the configuration without and with the key's change.
+    """
+    if key[0] in ("threads", "seed"):
+        stages = ("train_coder", "train_classifier", "fit_attack", "run_attack", "analyse")
+        return job.rule in (*stages, "evaluate_attacks")
+    if key[0] == "datasets":
+        return job.rule == "make_dataset" and job.wildcards["dataset"] == key[1]
+    if key[0] == "roles":
+        return _trained_on(key[1], after, job)
+    if key[0] != "settings" or job.wildcards.get("paper") != key[1] or len(key) < 4:
+        return False
+    paper, section, name, *field = key[1:]
+    entry = after.paper(paper)
+    match section, job.rule:
+        case "models", "train_classifier":
+            return job.wildcards["model"] == name
+        case "coders", "train_coder":
+            return job.wildcards["coder"] == name
+        case "signals", "train_coder":
+            return entry.coders[job.wildcards["coder"]].signals == name
+        case "analyses", "analyse":
+            return job.wildcards["analysis"] == name
+        case "experiments", "evaluate_attacks":
+            return job.wildcards["experiment"] == name
+        case "images", "run_attack":
+            return after.attack(paper, job.wildcards["attack"]).entry.images == name
+        case "images", "fit_attack":
+            ids = _learning(after, paper, job.wildcards["fit"])
+            return any(after.attack(paper, id).entry.learn_from == name for id in ids)
+        case "attacks", "run_attack":
+            return _attack_reads(field, before, after, paper, name, job.wildcards["attack"])
+        case "attacks", "fit_attack":
+            ids = _learning(after, paper, job.wildcards["fit"])
+            return any(_fit_reads(field, before, after, paper, name, id) for id in ids)
+    return False
+
+
+def _trained_on(role: str, plan: Plan, job: Job) -> bool:
+    if job.rule == "train_classifier":
+        return plan.paper(job.wildcards["paper"]).models[job.wildcards["model"]].dataset == role
+    if job.rule == "train_coder":
+        return plan.paper(job.wildcards["paper"]).coders[job.wildcards["coder"]].dataset == role
+    return False
+
+
+def _learning(plan: Plan, paper: str, fit: str) -> list[str]:
+    """The attacks that share what is learned as ``fit``."""
+    ids = (id for id in plan.attack_ids(paper) if plan.attack(paper, id).entry.learn_from)
+    return [id for id in ids if plan.fit_of(paper, id) == fit]
+
+
+def _attack_reads(field, before: Plan, after: Plan, paper: str, name: str, id: str) -> bool:
+    """What is learned for an attack is read as a file: those keys are not the attack's own."""
+    job = after.attack(paper, id)
+    if job.name != name or field == ["learn_from"]:
+        return False
+    if field[0] == "grid":
+        return id not in before.attack_ids(paper)
+    return field[0] != "method" or field[1] not in job.entry.grid
+
+
+def _fit_reads(field, before: Plan, after: Plan, paper: str, name: str, id: str) -> bool:
+    job = after.attack(paper, id)
+    if job.name != name or field[0] in ("images", "target"):
+        return False
+    if field[0] == "model":
+        return not job.entry.surrogate
+    if field[0] == "grid":
+        field = ["method", field[1]]
+    elif field[0] != "method":
+        return True
+    known = before.attack_ids(paper)
+    same = id if id in known else next(i for i in known if before.attack(paper, i).name == name)
+    return before.attack(paper, same).method.learner() != job.method.learner()
+
+
+def batches(changes: dict[config_keys.Key, object], seed: int) -> list[list[config_keys.Key]]:
+    """Keys to change together: of entries of one section, of which none follows from another.
+
+    Each seed pairs them otherwise, so that what one hides of another shows with another one.
+    """
+    shuffled = random.Random(seed).sample(sorted(changes), len(changes))
+    found: dict[tuple[str, ...], list[list[config_keys.Key]]] = {}
+    for key in shuffled:
+        together = key[0] == "settings" and len(key) > 4 and key[2] != "images"
+        section = found.setdefault(key[:3] if together else key, [])
+        room = (batch for batch in section if all(key[3] != other[3] for other in batch))
+        if batch := next(room, None) if together else None:
+            batch.append(key)
+        else:
+            section.append([key])
+    return [batch for section in found.values() for batch in section]
+
+
+def test_a_changed_key_reruns_the_jobs_that_read_it_and_what_follows(copied):
+    copied.project.configure(SPARE[copied.paper])
+    path = copied.project.path
+    before = Plan(config_keys.configured(path, {}))
+    described = before.described()
+    found = {
+        key: config_keys.change(path, key, value, described)
+        for key, value in config_keys.keys(described)
+    }
+    changes = {key: value for key, value in found.items() if value is not None}
+    plan = [*batches(changes, seed=0), *batches(changes, seed=1)]
+    configs = [
+        config_keys.merged(*(config_keys.nested(key, changes[key]) for key in batch))
+        for batch in plan
+    ]
+    answers = ask(path, [{"config": config} for config in configs])
+    wrong = {}
+    for batch, config, jobs in zip(plan, configs, answers, strict=True):
+        after = Plan(config_keys.configured(path, config))
+        read = {job.name for job in jobs for key in batch if read_by(key, before, after, job)}
+        missing = (file for job in jobs for file in job.input if not (path / file).exists())
+        new = set(missing) if batch[0][0] == "roles" else ()
+        expected = following(jobs, read | {"write_provenance"}, new)
+        if running(jobs) != expected:
+            name = " + ".join(".".join(key) for key in batch)
+            wrong[name] = sorted(running(jobs) ^ expected)
+    assert wrong == {}
