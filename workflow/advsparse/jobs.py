@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
+import re
 import sys
 import time
 import traceback
@@ -19,6 +21,10 @@ from advsparse.errors import UserError
 
 logger = logging.getLogger(__name__)
 
+# The last line of a job's log: its own work, and what went before since the process began.
+_DONE = "done in %.2f s, %.2f s after its start"
+DONE = re.compile(r"done in (?P<work>[\d.]+) s, (?P<start>[\d.]+) s after its start$")
+
 
 class Job:
     """One running job: its settings, its device, and the record that its artifact will carry."""
@@ -30,7 +36,17 @@ class Job:
         self.threads: int = snakemake.threads
         # The rule asks for a GPU where the configuration says cuda: the grant decides.
         self.device = "cuda" if getattr(snakemake.resources, "gpu", 0) else "cpu"
+        self._begin()
+
+    def _begin(self) -> None:
+        """From here on it is the job's own work that takes time."""
+        # What importing has made lives until the end: nothing of it is garbage to look for.
+        gc.freeze()
         self._started = time.monotonic()
+
+    def seconds(self) -> float:
+        """What the job's own work has taken, which importing torch is no part of."""
+        return time.monotonic() - self._started
 
     def metadata(self, **extra: Any) -> Metadata:
         """The metadata of the job's artifact."""
@@ -40,7 +56,7 @@ class Job:
             code=self.code,
             seed=self.settings.get("seed", 0),
             device=self._device_name(),
-            wall_seconds=time.monotonic() - self._started,
+            wall_seconds=self.seconds(),
             extra=extra,
         )
 
@@ -50,12 +66,16 @@ class Job:
         return f"cuda: {torch.cuda.get_device_name()}" if self.device == "cuda" else self.device
 
     def prepare_torch(self) -> None:
-        """Fix what decides torch's rounding (threads, algorithms and reduced precision), and have
-        memory kept that passes need again and again."""
+        """Import torch, fix what decides its rounding (threads, algorithms, reduced precision), and
+        have memory kept that passes need again and again."""
         from advsparse.lazy import torch
 
         keep_freed_memory()
+        # Looking for garbage while torch is imported, and in all of it at the end, takes a third of
+        # the time of starting and ending a process.
+        gc.disable()
         torch.set_num_threads(self.threads)
+        gc.enable()
         # Read by cuBLAS when it starts; without it, deterministic algorithms refuse to run.
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         # The same as use_deterministic_algorithms(True), which imports a compiler for a second.
@@ -64,6 +84,7 @@ class Job:
         torch.backends.cuda.matmul.allow_tf32 = False
         if self.device == "cuda" and not torch.cuda.is_available():
             raise UserError("device is cuda, but torch finds no GPU here: set 'device: cpu'")
+        self._begin()
 
 
 @contextmanager
@@ -86,7 +107,8 @@ def job(snakemake: Any, stage: str) -> Iterator[Job]:
     try:
         this = Job(snakemake, stage)
         yield this
-        logger.info("done in %.1f s", time.monotonic() - this._started)
+        work = this.seconds()
+        logger.info(_DONE, work, _age() - work)
     except UserError as error:
         failures.end(record, str(error))
         _give_up(stage, str(error))
@@ -99,6 +121,13 @@ def job(snakemake: Any, stage: str) -> Iterator[Job]:
         failures.end(record)
         raise
     failures.end(record)
+
+
+def _age() -> float:
+    """Seconds since this process began."""
+    import psutil
+
+    return time.time() - psutil.Process().create_time()
 
 
 def _give_up(stage: str, message: str) -> None:

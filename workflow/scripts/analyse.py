@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import torch
-
 from advsparse import registry
 from advsparse.analyses._base import Attacked, Given
 from advsparse.artifacts import read_arrays, write_arrays
@@ -11,6 +9,7 @@ from advsparse.coding._io import load_coder
 from advsparse.coding._signals import Signals
 from advsparse.data._io import load_dataset
 from advsparse.jobs import job
+from advsparse.lazy import torch
 from advsparse.models._io import load_classifier
 from advsparse.seeding import Random
 

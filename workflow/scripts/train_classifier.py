@@ -4,13 +4,12 @@ import hashlib
 import json
 from pathlib import Path
 
-import torch
-
 from advsparse import registry
 from advsparse.artifacts import read_arrays, write_tensors
 from advsparse.coding._io import description, load_coder
 from advsparse.data._io import load_dataset
 from advsparse.jobs import job
+from advsparse.lazy import torch
 from advsparse.models._training import Training, train
 
 with job(snakemake, "classifier") as this:

@@ -4,14 +4,13 @@ import hashlib
 import json
 from pathlib import Path
 
-import torch
-
 from advsparse import registry
 from advsparse.artifacts import read_arrays, write_tensors
 from advsparse.coding._signals import Signals
 from advsparse.coding._training import GeneratedSignals, UnlabelledSignals
 from advsparse.data._io import load_dataset
 from advsparse.jobs import job
+from advsparse.lazy import torch
 from advsparse.models._training import Training, train_on
 
 with job(snakemake, "coder") as this:
