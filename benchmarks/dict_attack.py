@@ -18,7 +18,7 @@ import torch
 
 from advsparse.attacks._dict_directions import between
 from advsparse.attacks.dict_attack import DictAttack
-from advsparse.coding._maps import Convolution
+from advsparse.coding._convolution_map import Convolution
 
 TITLE = "Dict-Attack"
 SETTINGS = (

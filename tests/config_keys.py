@@ -94,11 +94,11 @@ def _others(key: Key, value: Any, described: Mapping[str, Any]) -> Iterator[Any]
     elif key[0] == "roles":
         yield from (other for other in described["datasets"] if other != value)
     elif name in _words():
-        yield from (word for word in _words()[name] if word != value)
+        yield from (word for word in (*_words()[name], 1) if word != value)
     elif value is None:
         yield from (1, 0.5)
     else:
-        yield f"{value}, changed"
+        yield from (1, f"{value}, changed")
 
 
 @functools.cache

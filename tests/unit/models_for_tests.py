@@ -13,7 +13,7 @@ from advsparse import registry
 from advsparse.attacks._base import BudgetAttack
 from advsparse.attacks._fitting import UniversalAttack
 from advsparse.attacks._oracle import bytes_per_image, undisturbed
-from advsparse.coding._maps import Convolution
+from advsparse.coding._convolution_map import Convolution
 
 SHAPE, CLASSES = (3, 8, 8), 4
 """What the small networks take and tell apart."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from advsparse.coding._maps import Convolution, Matrix
+from advsparse.coding._convolution_map import Convolution
+from advsparse.coding._maps import Matrix
 
 
 def normal(*shape, seed=0):

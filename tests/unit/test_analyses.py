@@ -4,17 +4,13 @@ import numpy as np
 import pytest
 import torch
 
+from advsparse.analyses._axes import CONDITIONS, GROUPS, PARTS
 from advsparse.analyses._base import Attacked, Given, noise_like
-from advsparse.analyses.atom_correlation import (
-    GROUPS,
-    AtomCorrelation,
-    atom_columns,
-    correlation_density,
-)
+from advsparse.analyses.atom_correlation import AtomCorrelation, atom_columns, correlation_density
 from advsparse.analyses.budgets import Budgets
 from advsparse.analyses.code_change import CodeChange
-from advsparse.analyses.signal_attacks import CONDITIONS, PARTS, SignalAttacks, error_parts
-from advsparse.coding._maps import Convolution
+from advsparse.analyses.signal_attacks import SignalAttacks, error_parts
+from advsparse.coding._convolution_map import Convolution
 from advsparse.coding._signals import Signals
 from advsparse.coding.lista import LISTA
 from advsparse.errors import AnalysisError

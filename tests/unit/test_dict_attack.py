@@ -18,7 +18,9 @@ from models_for_tests import (
 
 from advsparse.attacks import _dict_directions as directions
 from advsparse.attacks.dict_attack import DictAttack
-from advsparse.coding._maps import Convolution, Matrix
+from advsparse.coding import _maps
+from advsparse.coding._convolution_map import Convolution
+from advsparse.coding._maps import Matrix
 
 
 def normal(*shape, seed=3):
@@ -138,14 +140,14 @@ def test_constraints_agree_for_orthogonal_atoms_and_only_there():
 @each_map
 def test_gram_is_that_of_the_dense_dictionary(synthesis):
     d = dense(synthesis)
-    found = directions.gram(synthesis.to(torch.float64)).numpy()
+    found = synthesis.to(torch.float64).gram().numpy()
     np.testing.assert_allclose(found, d @ d.T, rtol=0, atol=1e-12 * np.abs(d @ d.T).max())
 
 
 def test_blocks_of_basis_images_make_no_difference(monkeypatch):
-    whole = directions.gram(MAPS["wide"])
-    monkeypatch.setattr(directions, "_BLOCK", 7)
-    torch.testing.assert_close(directions.gram(MAPS["wide"]), whole)
+    whole = MAPS["wide"].gram()
+    monkeypatch.setattr(_maps, "_BLOCK", 7)
+    torch.testing.assert_close(MAPS["wide"].gram(), whole)
 
 
 def test_a_dictionary_of_zeros_is_refused():

@@ -20,8 +20,6 @@ rule fit_attack:
         settings=lambda w: plan.fit_settings(w.paper, plan.fitted(w.paper, w.fit)),
         # Not an output: it is what is left when there is none.
         failure=lambda w: failure_file(w.paper, "dictionaries", w.fit),
-        code=lambda w: code(
-            "fit_attack.py", *plan.attack_modules(w.paper, plan.fitted(w.paper, w.fit))
-        ),
+        code=lambda w: code("fit_attack.py", *plan.fit_modules(w.paper, w.fit)),
     script:
         "../scripts/fit_attack.py"

@@ -6,12 +6,10 @@ from __future__ import annotations
 import numpy as np
 
 from advsparse.analyses._base import Analysis, Given, noise_like
-from advsparse.coding._maps import Convolution, LinearMap
+from advsparse.coding._convolution_map import Convolution
+from advsparse.coding._maps import LinearMap
 from advsparse.lazy import torch
 from advsparse.settings import PositiveInt, settings
-
-GROUPS = ("top", "bottom", "random")
-"""Atoms that sub-matrices are drawn from: the most and the least correlated, and all."""
 
 
 @settings
@@ -63,7 +61,7 @@ class AtomCorrelation(Analysis):
         return arrays
 
     def _spectra(self, atoms, density, generator) -> torch.Tensor:
-        """Singular values of the sub-matrices, GROUPS x submatrices x columns, float64."""
+        """Singular values of the sub-matrices, groups x submatrices x columns, float64."""
         order = density.argsort().cpu()
         groups = (order[-self.extremes :], order[: self.extremes], torch.arange(len(order)))
         found = []

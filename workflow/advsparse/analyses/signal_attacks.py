@@ -8,6 +8,7 @@ import math
 import numpy as np
 from pydantic import Field
 
+from advsparse.analyses._axes import CONDITIONS
 from advsparse.analyses._base import Analysis, Given
 from advsparse.attacks._ascent import ascend
 from advsparse.attacks._dict_directions import Spectrum
@@ -21,12 +22,6 @@ from advsparse.settings import NonNegativeFloat, PositiveFloat, PositiveInt, set
 from advsparse.threat import Threat
 
 logger = logging.getLogger(__name__)
-
-CONDITIONS = ("clean", "noise", "pgd", "da")
-"""What the signals of an analysis have been through."""
-
-PARTS = ("excess", "missing", "in support")
-"""What makes up the squared error of a code."""
 
 
 @settings

@@ -6,11 +6,8 @@ D, with a column for each entry of a code, is never formed: D D^T is, P x P for 
 from __future__ import annotations
 
 from advsparse.attacks._losses import direction
-from advsparse.coding._maps import Convolution, LinearMap
+from advsparse.coding._maps import LinearMap
 from advsparse.lazy import torch
-
-_BLOCK = 64
-"""Basis images that go through the dictionary at once."""
 
 
 class Spectrum:
@@ -23,7 +20,7 @@ class Spectrum:
 
     def __init__(self, synthesis: LinearMap) -> None:
         self._map = synthesis.to(torch.float64)
-        squares, vectors = torch.linalg.eigh(gram(self._map))
+        squares, vectors = torch.linalg.eigh(self._map.gram())
         kept = squares > squares[-1] * synthesis.size * torch.finfo(torch.float64).eps
         if not kept.any():
             raise ValueError("synthesis: the dictionary is 0")
@@ -48,39 +45,6 @@ class Spectrum:
         image = self._map.forward(g.to(self._map.like)).flatten(1)
         found = (image @ self._vectors / self.values.square()) @ self._vectors.T
         return found.reshape(-1, *self._map.signal_shape)
-
-
-def gram(synthesis: LinearMap) -> torch.Tensor:
-    """D D^T, P x P, column by column: D D^T e for each basis image e."""
-    if isinstance(synthesis, Convolution):
-        return _gram_of_filters(synthesis)
-    size = synthesis.size
-    found = synthesis.like.new_empty(size, size)
-    for columns in torch.arange(size, device=found.device).split(_BLOCK):
-        basis = found.new_zeros(len(columns), size)
-        basis[torch.arange(len(columns)), columns] = 1
-        images = synthesis.forward(synthesis.adjoint(basis.reshape(-1, *synthesis.signal_shape)))
-        found[columns] = images.flatten(1)
-    return (found + found.T) / 2
-
-
-def _gram_of_filters(synthesis: Convolution) -> torch.Tensor:
-    r"""D D^T as :math:`\sum_q R_q^T (\sum_k d_k d_k^T) R_q`, where R_q cuts out the pixels that a
-    filter at position q covers: in a few percent of the time."""
-    filters = synthesis.filters.flatten(1)
-    at_one = filters.T @ filters
-    pixels = torch.arange(1.0, synthesis.size + 1, device=filters.device)  # 0 lies outside
-    covered = torch.nn.functional.unfold(
-        pixels.reshape(1, *synthesis.signal_shape),
-        synthesis.filters.shape[2:],
-        padding=synthesis.padding,
-    )
-    found = filters.new_zeros(synthesis.size, synthesis.size)
-    for position in covered[0].T.long():
-        inside = position.nonzero().flatten()
-        at = position[inside] - 1
-        found[at[:, None], at] += at_one[inside[:, None], inside]
-    return found
 
 
 def by_column_norms(synthesis: LinearMap, g: torch.Tensor) -> torch.Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch.nn import Conv2d, Parameter
 
 from advsparse.coding._base import CodingNetwork
-from advsparse.coding._maps import Convolution
+from advsparse.coding._convolution_map import Convolution
 from advsparse.coding._shrinkage import shrink_
 from advsparse.coding._ssim import ssim
 from advsparse.coding.convlista import ConvLISTA

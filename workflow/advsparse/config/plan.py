@@ -271,7 +271,7 @@ class Plan:
         configuration = self.configuration
         described = {
             name: getattr(configuration, name)
-            for name in ("preset", "papers", "threads", "seed", "roles")
+            for name in ("preset", "papers", "device", "threads", "seed", "roles")
         }
         described["data"] = dataclasses.asdict(configuration.data)
         described["datasets"] = {
@@ -322,6 +322,11 @@ class Plan:
             yield registry.module_of(attack)
         for model in filter(None, (job.entry.model, job.entry.surrogate)):
             yield from self.classifier_modules(paper, model)
+
+    def fit_modules(self, paper: str, fit: str) -> Iterator[str]:
+        id = self.fitted(paper, fit)
+        yield from map(registry.module_of, registry.with_nested(self.attack(paper, id).method))
+        yield from self.classifier_modules(paper, self.learns_on(paper, id))
 
     def coder_modules(self, paper: str, name: str) -> Iterator[str]:
         yield registry.module_of(self.paper(paper).coders[name].method)

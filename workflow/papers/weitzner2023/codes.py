@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from advsparse.analyses.atom_correlation import GROUPS
+from advsparse.analyses._axes import GROUPS
 from advsparse.artifacts import read_arrays
 from advsparse.figures.origin import stamp
 from advsparse.figures.style import ON_WHITE, WIDTH, look, plt

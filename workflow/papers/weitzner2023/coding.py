@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from advsparse.analyses.signal_attacks import CONDITIONS, PARTS
+from advsparse.analyses._axes import CONDITIONS, PARTS
 from advsparse.artifacts import read_arrays
 from advsparse.figures.origin import write_at_foot
 from advsparse.figures.style import ON_WHITE, WIDTH, look, plt

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import pandas as pd
 
-from advsparse.analyses.atom_correlation import GROUPS
-from advsparse.analyses.signal_attacks import CONDITIONS
+from advsparse.analyses._axes import CONDITIONS, GROUPS
 from advsparse.artifacts import read_arrays
 from advsparse.evaluate.statistics import proportion
 
