@@ -72,6 +72,12 @@ class Project:
                 found.add(f"{rule} {name}".strip())
         return found - {"all"}
 
+    def job_counts(self) -> dict[str, int]:
+        """How many jobs of each rule snakemake would run now, by the table that it prints."""
+        printed = self.snakemake("--dry-run").stdout.split("Job stats:")[1]
+        rows = re.findall(r"(?m)^(\w+) +(\d+)$", printed)
+        return {rule: int(count) for rule, count in rows if rule != "total"}
+
     def edit(self, name: str, old: str, new: str) -> None:
         """Replace ``old``, which must be there once, in a file."""
         path = self.path / name
