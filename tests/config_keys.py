@@ -90,7 +90,8 @@ def _others(key: Key, value: Any, described: Mapping[str, Any]) -> Iterator[Any]
         yield from ([0.5], ["http://mirror.example"])
     elif name in _SECTIONS:
         section = described["settings"][key[1]][_SECTIONS[name]]
-        yield from (other for other in section if other != value)
+        # The last one first, which others do not name.
+        yield from (other for other in reversed(section) if other != value)
     elif key[0] == "roles":
         yield from (other for other in described["datasets"] if other != value)
     elif name in _words():

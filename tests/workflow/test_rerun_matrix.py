@@ -176,14 +176,11 @@ def read_by(key: config_keys.Key, before: Plan, after: Plan, job: Job) -> bool:
             return job.wildcards["experiment"] == name
         case "images", "run_attack":
             return after.attack(paper, job.wildcards["attack"]).entry.images == name
-        case "images", "fit_attack":
-            ids = _learning(after, paper, job.wildcards["fit"])
-            return any(after.attack(paper, id).entry.learn_from == name for id in ids)
+        case "images" | "attacks", "fit_attack":
+            lesson = _lessons(after, paper)[job.wildcards["fit"]]
+            return lesson not in _lessons(before, paper).values()
         case "attacks", "run_attack":
             return _attack_reads(field, before, after, paper, name, job.wildcards["attack"])
-        case "attacks", "fit_attack":
-            ids = _learning(after, paper, job.wildcards["fit"])
-            return any(_fit_reads(field, before, after, paper, name, id) for id in ids)
     return False
 
 
@@ -195,10 +192,16 @@ def _trained_on(role: str, plan: Plan, job: Job) -> bool:
     return False
 
 
-def _learning(plan: Plan, paper: str, fit: str) -> list[str]:
-    """The attacks that share what is learned as ``fit``."""
-    ids = (id for id in plan.attack_ids(paper) if plan.attack(paper, id).entry.learn_from)
-    return [id for id in ids if plan.fit_of(paper, id) == fit]
+def _lessons(plan: Plan, paper: str) -> dict[str, list]:
+    """What is learned, from what and on which classifier, by its name."""
+    found = {}
+    for id in plan.attack_ids(paper):
+        job = plan.attack(paper, id)
+        if job.entry.learn_from:
+            images = plan.paper(paper).images[job.entry.learn_from]
+            lesson = [job.method.learner(), images, plan.learns_on(paper, id), job.entry.against]
+            found[plan.fit_of(paper, id)] = lesson
+    return found
 
 
 def _attack_reads(field, before: Plan, after: Plan, paper: str, name: str, id: str) -> bool:
@@ -206,24 +209,11 @@ def _attack_reads(field, before: Plan, after: Plan, paper: str, name: str, id: s
     job = after.attack(paper, id)
     if job.name != name or field == ["learn_from"]:
         return False
+    if field == ["surrogate"]:
+        return job.entry.target != "none"
     if field[0] == "grid":
         return id not in before.attack_ids(paper)
     return field[0] != "method" or field[1] not in job.entry.grid
-
-
-def _fit_reads(field, before: Plan, after: Plan, paper: str, name: str, id: str) -> bool:
-    job = after.attack(paper, id)
-    if job.name != name or field[0] in ("images", "target"):
-        return False
-    if field[0] in ("model", "surrogate"):
-        return before.learns_on(paper, id) != after.learns_on(paper, id)
-    if field[0] == "grid":
-        field = ["method", field[1]]
-    elif field[0] != "method":
-        return True
-    known = before.attack_ids(paper)
-    same = id if id in known else next(i for i in known if before.attack(paper, i).name == name)
-    return before.attack(paper, same).method.learner() != job.method.learner()
 
 
 def batches(changes: dict[config_keys.Key, object]) -> list[list[config_keys.Key]]:

@@ -229,8 +229,8 @@ def attack_input(wildcards):
     paper, id = wildcards.paper, wildcards.attack
     entry = plan.attack(paper, id).entry
     files = classified_files(paper, entry.model)
-    if entry.surrogate:
-        files["surrogate"] = classifier_file(paper, entry.surrogate)
+    if leading := plan.led_by(paper, id):
+        files["surrogate"] = classifier_file(paper, leading)
     if entry.learn_from:
         files["fit"] = fit_file(paper, id)
     return files

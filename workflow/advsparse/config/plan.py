@@ -191,6 +191,11 @@ class Plan:
         entry = self.attack(paper, id).entry
         return entry.surrogate or entry.model
 
+    def led_by(self, paper: str, id: str) -> str | None:
+        """The classifier, if another than the attacked one, that says where an attack is led to."""
+        entry = self.attack(paper, id).entry
+        return entry.surrogate if entry.target != "none" else None
+
     def fit_of(self, paper: str, id: str) -> str:
         """The name of what an attack learns: attacks that learn the same share it.
 
@@ -320,7 +325,7 @@ class Plan:
         job = self.attack(paper, id)
         for attack in registry.with_nested(job.method):
             yield registry.module_of(attack)
-        for model in filter(None, (job.entry.model, job.entry.surrogate)):
+        for model in filter(None, (job.entry.model, self.led_by(paper, id))):
             yield from self.classifier_modules(paper, model)
 
     def fit_modules(self, paper: str, fit: str) -> Iterator[str]:
