@@ -55,15 +55,15 @@ class Job:
             params=self.settings,
             code=self.code,
             seed=self.settings.get("seed", 0),
-            device=self._device_name(),
+            device=self.device,
             wall_seconds=self.seconds(),
-            extra=extra,
+            extra=extra | self._gpu(),
         )
 
-    def _device_name(self) -> str:
+    def _gpu(self) -> dict[str, str]:
         from advsparse.lazy import torch
 
-        return f"cuda: {torch.cuda.get_device_name()}" if self.device == "cuda" else self.device
+        return {"gpu": torch.cuda.get_device_name()} if self.device == "cuda" else {}
 
     def prepare_torch(self) -> None:
         """Import torch, fix what decides its rounding (threads, algorithms, reduced precision), and

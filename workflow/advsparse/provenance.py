@@ -11,6 +11,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from advsparse.artifacts import Metadata
+
 _PACKAGES = (
     "snakemake",
     "torch",
@@ -27,23 +29,29 @@ _PACKAGES = (
 
 
 def record(
-    configuration: Mapping[str, Any], cost: list[dict[str, Any]], devices: Iterable[str]
+    configuration: Mapping[str, Any], cost: list[dict[str, Any]], evaluated: Iterable[Metadata]
 ) -> dict[str, Any]:
     """Everything there is to say of a run with this merged ``configuration``.
 
-    cost: what each rule took; devices: where the evaluated networks ran, from the metadata of the
-    rows.
+    cost: what each rule took; evaluated: the metadata of the rows, which say where networks ran.
     """
     return {
         "written": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "preset": configuration["preset"],
         "seed": configuration["seed"],
         "commit": commit(),
-        "machine": machine() | {"devices": sorted(set(devices))},
+        "machine": machine() | _devices(evaluated),
         "versions": versions(),
         "cost": cost,
         "configuration": dict(configuration),
     }
+
+
+def _devices(evaluated: Iterable[Metadata]) -> dict[str, list[str]]:
+    """Kinds of devices that networks ran on, and names of GPUs among them."""
+    found = list(evaluated)
+    gpus = {metadata.extra["gpu"] for metadata in found if "gpu" in metadata.extra}
+    return {"devices": sorted({metadata.device for metadata in found}), "used_gpus": sorted(gpus)}
 
 
 def commit() -> dict[str, Any]:

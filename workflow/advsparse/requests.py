@@ -67,7 +67,7 @@ def measured(benchmarks: Path) -> Needs:
     for path in sorted(benchmarks.rglob("*.tsv")):
         name = key(path.relative_to(benchmarks).with_suffix("").parts)
         most[name] = tuple(map(max, taken(path), most.get(name, (0.0, 0.0))))
-    return {name: _with_margin(*taken) for name, taken in most.items()}
+    return {name: _with_margin(*needs) for name, needs in most.items()}
 
 
 def _with_margin(seconds: float, mib: float) -> dict[str, int]:

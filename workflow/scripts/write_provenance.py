@@ -9,9 +9,9 @@ from advsparse.jobs import job
 from advsparse.provenance import page, record
 
 with job(snakemake, "provenance") as this:
-    devices = [read_rows(path, stage="rows")[1].device for path in snakemake.input.rows]
+    evaluated = [read_rows(path, stage="rows")[1] for path in snakemake.input.rows]
     spent = cost(Path(snakemake.params.benchmarks), snakemake.params.jobs)
-    entries = record(this.settings, spent, devices)
+    entries = record(this.settings, spent, evaluated)
     with atomic_path(snakemake.output.json) as path:
         path.write_text(json.dumps(entries, indent=2) + "\n", encoding="utf-8")
     with atomic_path(snakemake.output.html) as path:
