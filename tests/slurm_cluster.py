@@ -106,7 +106,7 @@ def _job(said: dict[str, str]) -> SlurmJob:
     times = [datetime.fromisoformat(said[f"{name}Time"]) for name in ("Submit", "Start", "End")]
     return SlurmJob(
         said["JobId"],
-        re.search(r"/((?:rule|group)_[^/]+)/", said["StdOut"])[1],
+        re.search(r"/(rule_[^/]+|group_[a-z]+)", said["StdOut"])[1],
         said["JobState"],
         int(gpus[1]) if gpus else 0,
         60 * hours + minutes,
