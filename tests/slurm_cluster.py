@@ -131,6 +131,7 @@ def slurm_cluster() -> Iterator[SlurmCluster]:
     with tempfile.TemporaryDirectory(prefix="slurm-") as name, contextlib.ExitStack() as daemons:
         folder = Path(name)
         cluster = SlurmCluster(folder, _configure(folder))
+        # Forced: munged wants a folder that all users may enter, and these daemons are all root's.
         for program, *options in (
             (
                 *("munged", "--foreground", "--force", f"--key-file={folder}/munge.key"),
@@ -151,8 +152,6 @@ def slurm_cluster() -> Iterator[SlurmCluster]:
 
 def _configure(folder: Path) -> dict[str, str]:
     """Write all that the daemons read; returns the environment that leads to it."""
-    # The daemons look into their folder also as other users than its owner.
-    folder.chmod(0o755)
     key = folder / "munge.key"
     key.touch(mode=0o600)
     key.write_bytes(os.urandom(128))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import time
@@ -100,11 +101,14 @@ def snakemake(project: Project, cluster: SlurmCluster) -> None:
     try:
         while process.poll() is None and not (project.path / "training").exists():
             time.sleep(0.5)
-        training = [job.id for job in cluster.jobs() if job.name == "rule_train_classifier"]
-        cluster.run("scancel", *training)
-        process.wait(600)
+        for job in cluster.jobs():
+            if job.name == "rule_train_classifier":
+                cluster.run("scancel", job.id)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(600)
     finally:
         process.kill()
+        process.wait()
     assert process.returncode == 0, f"{said.read_text()[-8000:]}\n{cluster.logs()}"
 
 
