@@ -19,7 +19,7 @@ def benchmark(folder, place, seconds, mib):
 @pytest.mark.parametrize(
     ("job", "name"),
     [
-        ("frecon2021/attacks/scada/lambda1=0.1,lambda2=0.001", "frecon2021/attacks/scada"),
+        ("frecon2021/attacks/scada/lambda1=0.1_lambda2=0.001", "frecon2021/attacks/scada"),
         ("frecon2021/dictionaries/scada-0123456789abcdef", "frecon2021/dictionaries/scada"),
         ("frecon2021/classifiers/lenet", "frecon2021/classifiers/lenet"),
         ("datasets/mnist", "datasets/mnist"),

@@ -126,7 +126,7 @@ def test_a_failed_attack_leaves_a_row_that_says_so_and_no_artifact(kept_going):
     assert set(failed["attack"]) == ATTACKS
     assert set(failed["note"]) == {"RuntimeError: no luck with $x$"}
     assert set(rows[rows["attack"].isin(ATTACKS)]["metric"]) == {"failed"}
-    assert {"deepfool", "cw", "scada/lambda1=0.1,lambda2=0.1"} <= set(rows["attack"])
+    assert {"deepfool", "cw", "scada/lambda1=0.1_lambda2=0.1"} <= set(rows["attack"])
     assert not any((results / f"attacks/{attack}.npz").exists() for attack in ATTACKS)
 
 

@@ -95,7 +95,7 @@ def test_a_new_lambda1_reruns_scada_and_what_follows(project):
     project.configure(
         "settings: {frecon2021: {attacks: {scada: {grid: {lambda1: [0.05, 0.1]}}}}}\n"
     )
-    new = {f"run_attack scada/lambda1=0.05,lambda2={value}" for value in ("0.001", "0.1")}
+    new = {f"run_attack scada/lambda1=0.05_lambda2={value}" for value in ("0.001", "0.1")}
     assert project.jobs() == ROWS_AND_WHAT_READS_THEM | new | {"fit_attack scada"}
 
 

@@ -38,7 +38,7 @@ wildcard_constraints:
     kind=r"\w+",
     file=r"[\w.-]+",
     fit=r"[\w-]+",
-    attack=r"[\w-]+(/[\w.,=+-]+)?",
+    attack=r"[\w-]+(/[\w.=+-]+)?",
 
 
 RESULTS = f"results/{plan.configuration.preset}"

@@ -42,8 +42,9 @@ class AttackJob:
 
     @property
     def id(self) -> str:
-        """The attack in file names and rows: ``deepfool``, ``scada/lambda1=0.1,lambda2=1``."""
-        point = ",".join(f"{name}={shortened(value)}" for name, value in self.point.items())
+        """The attack in file names and rows: ``deepfool``, ``scada/lambda1=0.1_lambda2=1``."""
+        # No commas: Snakemake cannot hand a wildcard with one down to the job of a cluster.
+        point = "_".join(f"{name}={shortened(value)}" for name, value in self.point.items())
         return f"{self.name}/{point}" if point else self.name
 
 
