@@ -5,11 +5,14 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
-from advsparse.config.loading import load
+from advsparse.config import loading
 from advsparse.config.model import Configuration
+from advsparse.config.sources import Tree, read_yaml
 from advsparse.errors import ConfigError
 
 Key = tuple[str, ...]
@@ -46,7 +49,23 @@ def merged(*trees: Mapping[str, Any]) -> dict[str, Any]:
 
 def configured(project: Path, change: Mapping[str, Any]) -> Configuration:
     """The configuration of a project with the test preset and a change of it."""
-    return load([project / "config.yaml"], {"preset": "test"} | dict(change))
+    with files_read_once():
+        return loading.load([project / "config.yaml"], {"preset": "test"} | dict(change))
+
+
+def files_read_once() -> AbstractContextManager:
+    """A context in which files that are as they were are not read again: most of loading's time."""
+    return mock.patch.object(loading, "read_yaml", _remembered)
+
+
+def _remembered(path: Path) -> Tree:
+    path = Path(path).resolve()
+    return _read(path, path.stat().st_mtime_ns)
+
+
+@functools.cache
+def _read(path: Path, mtime_ns: int) -> Tree:
+    return read_yaml(path)
 
 
 def change(project: Path, key: Key, value: Any, described: Mapping[str, Any]) -> Any:

@@ -56,10 +56,14 @@ def ask(project: Path, questions: list[dict[str, Any]]) -> list[list[Job]]:
 
 
 def _main() -> None:
+    # Not before: the workflow is that of the project.
+    from config_keys import files_read_once
+
     answers = []
-    for question in json.load(sys.stdin):
-        with _changed(question.get("append", {}), question.get("hide", [])):
-            answers.append(_jobs(question.get("config", {}), question.get("modules", False)))
+    with files_read_once():
+        for question in json.load(sys.stdin):
+            with _changed(question.get("append", {}), question.get("hide", [])):
+                answers.append(_jobs(question.get("config", {}), question.get("modules", False)))
     print(json.dumps(answers))
 
 

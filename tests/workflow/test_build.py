@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,9 +73,23 @@ def test_provenance_names_commit_configuration_and_cost(built):
     record = json.loads((results(built) / "provenance.json").read_text())
     assert record["configuration"]["preset"] == "test"
     assert record["configuration"]["settings"]["frecon2021"]["attacks"]["deepfool"]["method"]
-    stages = {row["stage"]: row for row in record["cost"]}
-    assert stages["frecon2021/attacks"]["jobs"] >= 10
-    assert all(row["peak_mib"] <= 2048 for row in stages.values())
+    assert (record["preset"], record["seed"], record["configuration"]["device"]) == (
+        "test",
+        0,
+        "cpu",
+    )
+    rules = {row["rule"]: row for row in record["cost"]}
+    assert rules["run_attack"]["jobs"] >= 10 and rules["frecon2021_tradeoff"]["jobs"] == 1
+    assert all(row["peak_mib"] <= 2048 for row in rules.values())
+    assert sum(row["share"] for row in rules.values()) == pytest.approx(1, abs=0.01)
+    page = (results(built) / "provenance.html").read_text()
+    assert all(rule in page for rule in rules)
+
+
+def test_the_part_of_a_run_that_is_not_work_is_told(built):
+    command = [sys.executable, "-m", "advsparse.overhead", "test"]
+    done = subprocess.run(command, cwd=built.path, capture_output=True, text=True, check=True)
+    assert re.search(r"not work +\d+\.\d%", done.stdout)
 
 
 def test_no_job_leaves_temporary_files_or_checkpoints(built):

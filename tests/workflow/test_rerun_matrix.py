@@ -110,6 +110,19 @@ def test_a_job_carries_the_modules_that_it_imports(copied):
     assert {rule: names for rule, names in has.items() if names} == {}
 
 
+def test_the_record_of_a_run_counts_the_jobs_of_the_workflow(copied):
+    """All that are measured, and no others that once were."""
+    (jobs,) = ask(copied.project.path, [{}])
+    counted = next(job.jobs for job in jobs if job.rule == "write_provenance")
+    measured: dict[str, set[str]] = {}
+    for job in jobs:
+        if job.benchmark:
+            name = job.benchmark.removeprefix("results/test/benchmarks/").removesuffix(".tsv")
+            measured.setdefault(job.rule, set()).add(name)
+    assert {rule: set(names) for rule, names in counted.items() if names} == measured
+    assert {job.rule for job in jobs} - measured.keys() == {"write_provenance", "all"}
+
+
 def test_an_edited_module_reruns_the_jobs_that_import_it_and_what_follows(copied):
     """One of the modules that the same jobs import, for each set of jobs."""
     (jobs,) = ask(copied.project.path, [{"modules": True}])
