@@ -131,7 +131,7 @@ def slurm_cluster() -> Iterator[SlurmCluster]:
     with tempfile.TemporaryDirectory(prefix="slurm-") as name, contextlib.ExitStack() as daemons:
         folder = Path(name)
         cluster = SlurmCluster(folder, _configure(folder))
-        # Forced: munged wants a folder that all users may enter, and these daemons are all root's.
+        # Forced: munged wants a folder that all users may enter, and here all is root's.
         for program, *options in (
             (
                 *("munged", "--foreground", "--force", f"--key-file={folder}/munge.key"),

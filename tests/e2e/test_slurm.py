@@ -35,7 +35,7 @@ settings:
     experiments: {tradeoff: [scada]}
 """
 # The first to come this far waits to be killed.
-STALL = 'if not Path("{0}").exists(): Path("{0}").touch(); time.sleep(900)\n'
+STALL = 'if not Path("{0}").exists(): Path("{0}").touch(); import time; time.sleep(900)\n'
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,12 @@ def prepare(project: Project) -> None:
         'self.device = "cpu"\n'
         '        logger.info("GPUs: %s", os.environ.get("CUDA_VISIBLE_DEVICES"))',
     )
-    save = "            saved.save(model, optimizer, done)\n"
-    stall = f"            if done == 3:\n                {STALL.format('training')}"
-    project.edit("workflow/advsparse/models/_training.py", save, save + stall)
-    project.edit(
-        "workflow/scripts/make_dataset.py",
-        "    splits =",
-        "    import time\n"
-        '    if "digits" in snakemake.output[0]:\n'
-        f"        {STALL.format('dataset')}    splits =",
-    )
+    save = "        write_tensors(self.path, tensors, metadata)\n"
+    stall = f"        if epoch == 3:\n            {STALL.format('training')}"
+    project.edit("workflow/advsparse/models/_checkpoint.py", save, save + stall)
+    load = "    splits ="
+    stall = f"    if 'digits' in snakemake.output[0]:\n        {STALL.format('dataset')}"
+    project.edit("workflow/scripts/make_dataset.py", load, stall + load)
     # SLURM counts time limits in minutes.
     project.edit("workflow/rules/data.smk", "mem_mb=2000, runtime=30", "mem_mb=2000, runtime=1")
 
