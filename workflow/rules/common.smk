@@ -8,9 +8,11 @@ WORKFLOW = Path(workflow.basedir) / "workflow"
 # environment, by the scripts of its jobs, also inside conda environments and on cluster nodes.
 sys.path.insert(0, str(WORKFLOW))
 from snakemake.exceptions import WorkflowError
+from snakemake.io import get_wildcard_names
 
 from advsparse import failures, requests
 from advsparse.codedigest import CodeBase
+from advsparse.config.extent import extent
 from advsparse.config.loading import load
 from advsparse.config.plan import Plan
 from advsparse.errors import ConfigError
@@ -288,3 +290,22 @@ def table_files(paper, name, title, numbers="csv"):
         "tex": f"{stem}.tex",
         numbers: f"{stem}.{numbers}",
     }
+
+
+def measured_jobs(wildcards):
+    """The jobs behind all that is built, by rule, as their benchmark files are named."""
+    extents = [extent(plan, paper) for paper in plan.configuration.papers]
+    jobs = {}
+    for rule in workflow.rules:
+        if rule.benchmark:
+            file = getattr(rules, rule.name).benchmark
+            name = file.removeprefix(f"{RESULTS}/benchmarks/").removesuffix(".tsv")
+            axes = get_wildcard_names(name)
+            jobs[rule.name] = sorted(
+                {
+                    job
+                    for found in extents
+                    for job in expand(name, **{axis: found[axis] for axis in axes})
+                }
+            )
+    return jobs

@@ -1,28 +1,5 @@
 # What went wrong, and the record of the run.
 
-from snakemake.io import get_wildcard_names
-
-from advsparse.config.extent import extent
-
-
-def measured_jobs(wildcards):
-    """The jobs behind all that is built, by rule, as their benchmark files are named."""
-    extents = [extent(plan, paper) for paper in plan.configuration.papers]
-    jobs = {}
-    for rule in workflow.rules:
-        if rule.benchmark:
-            file = getattr(rules, rule.name).benchmark
-            name = file.removeprefix(f"{RESULTS}/benchmarks/").removesuffix(".tsv")
-            axes = get_wildcard_names(name)
-            jobs[rule.name] = sorted(
-                {
-                    job
-                    for found in extents
-                    for job in expand(name, **{axis: found[axis] for axis in axes})
-                }
-            )
-    return jobs
-
 
 rule warn_of_attacks:
     input:
