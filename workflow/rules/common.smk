@@ -296,16 +296,11 @@ def measured_jobs(wildcards):
     """The jobs behind all that is built, by rule, as their benchmark files are named."""
     extents = [extent(plan, paper) for paper in plan.configuration.papers]
     jobs = {}
-    for rule in workflow.rules:
-        if rule.benchmark:
-            file = getattr(rules, rule.name).benchmark
-            name = file.removeprefix(f"{RESULTS}/benchmarks/").removesuffix(".tsv")
-            axes = get_wildcard_names(name)
-            jobs[rule.name] = sorted(
-                {
-                    job
-                    for found in extents
-                    for job in expand(name, **{axis: found[axis] for axis in axes})
-                }
-            )
+    for each in workflow.rules:
+        if each.benchmark:
+            file = getattr(rules, each.name).benchmark
+            job = file.removeprefix(f"{RESULTS}/benchmarks/").removesuffix(".tsv")
+            axes = get_wildcard_names(job)
+            named = (expand(job, **{axis: found[axis] for axis in axes}) for found in extents)
+            jobs[each.name] = sorted(set().union(*named))
     return jobs
