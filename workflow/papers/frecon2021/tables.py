@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import nan
+
 import pandas as pd
 
 from advsparse.artifacts import read_arrays, read_rows
@@ -91,13 +93,22 @@ def numbers(inputs, settings):
     found = _clean_accuracy(rows, settings["model"])
     frame = pd.DataFrame([beside(quantity, where, value, found, settings["origin"])])
     title = "frecon2021: the paper's numbers beside the reproduced ones"
-    return {"frame": frame, "title": title, "note": NOTE}
+    note = NOTE if found.n else f"{NOTE} What is missing has failed: {_failure(rows, settings)}."
+    return {"frame": frame, "title": title, "note": note}
 
 
 def _clean_accuracy(rows, model: str) -> Estimate:
     clean = (rows["attack"] == "none") & (rows["metric"] == "accuracy") & (rows["model"] == model)
+    if not clean.any():  # the classifier has failed
+        return Estimate(nan, 0, nan, nan)
     row = rows[clean].iloc[0]
     return Estimate(row["value"], int(row["n"]), row["ci_low"], row["ci_high"])
+
+
+def _failure(rows, settings) -> str:
+    """Why nothing is known of a classifier whose accuracy is missing."""
+    failed = rows[(rows["model"] == settings["model"]) & (rows["metric"] == "failed")]
+    return failed["note"].iloc[0]
 
 
 def _accuracy(inputs, rows, settings) -> dict:
@@ -107,16 +118,18 @@ def _accuracy(inputs, rows, settings) -> dict:
     found = _clean_accuracy(rows, settings["model"])
     difference, verdict = "", "not comparable: other data, or a reduced preset"
     if comparable(settings["origin"]):
-        difference = f"{found.value - paper:+.3f}"
+        difference = f"{found.value - paper:+.3f}" if found.n else ""
         inside = found.low <= paper <= found.high
         verdict = "within the interval" if inside else "outside the interval"
-    interval = f"{found.low:.3f} to {found.high:.3f}"
+    text = f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f}, n = {found.n})"
+    if not found.n:
+        text, verdict = _failure(rows, settings), f"not judged: {settings['model']} failed"
     return {
         "claim": "accuracy",
         "where": values.at[quantity, "where"],
         "paper": f"{paper:.1%} test accuracy",
         "criterion": "the paper's lies in the 95 % interval",
-        "reproduced": f"{found.value:.3f} ({interval}, n = {found.n})",
+        "reproduced": text,
         "difference": difference,
         "verdict": verdict,
     }
