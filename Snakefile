@@ -24,6 +24,11 @@ for key in plan.configuration.papers:
     include: f"workflow/papers/{key}/rules.smk"
 
 
+onstart:
+    check_results_folder()
+    failures.keep_earlier_records(workflow)
+
+
 onerror:
     failures.draw_gaps(workflow, all_failures())
 

@@ -468,10 +468,26 @@ def test_atomic_path_replaces_or_leaves(tmp_path):
     with pytest.raises(RuntimeError), atomic_path(path) as temporary:
         temporary.write_text("two")
         raise RuntimeError
-    with pytest.raises(FileNotFoundError), atomic_path(path):
-        pass  # nothing was written
+    with pytest.raises(ValueError, match="nothing was written"), atomic_path(path):
+        pass
     assert path.read_text() == "one"
     assert [file.name for file in path.parent.iterdir()] == ["figure.svg"]
+
+
+def test_what_a_killed_writer_leaves_is_removed_by_the_next_and_a_live_one_is_left(tmp_path):
+    path = tmp_path / "a[1].npz"
+    dead = tmp_path / ".a[1].0123456789abcdef.npz"
+    others = [tmp_path / name for name in (".a[1].npz", ".a1.0123456789abcdef.npz", "a[1].csv")]
+    for file in (dead, *others):
+        file.write_bytes(b"half")
+    with atomic_path(path) as live:
+        assert not dead.exists()
+        live.write_text("first")
+        with atomic_path(path) as second:
+            second.write_text("second")
+        assert path.read_text() == "second"
+    assert path.read_text() == "first"
+    assert sorted(tmp_path.iterdir()) == sorted([path, *others])
 
 
 def test_a_folder_that_cannot_be_synced_is_no_failure(tmp_path, monkeypatch):

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import random
 import re
 import shutil
 import subprocess
@@ -744,78 +743,6 @@ def test_long_values_are_cut(write):
 def test_place_says_where():
     assert str(Place(None)) == "the command line (--config)"
     assert str(Place(ROOT / "config.yaml", 3)) == "config.yaml:3"
-
-
-# Any mistake at all.
-
-ODD = [
-    *(None, True, False, 0, -1, 3, 10**30, 1.5, -0.0, float("nan"), float("inf"), 1e-320),
-    *("", "x", "scada", "é\u2028", "0.1", [], [1], [[]], [None], ["scada", "scada"]),
-    *({}, {"kind": "pgd"}, {"kind": None}, {"a": {"b": [1, {"c": None}]}}, {"kind": {"kind": 1}}),
-]
-
-
-def containers(values) -> list:
-    inner = values.values() if isinstance(values, dict) else values
-    found = [
-        part for value in inner if isinstance(value, dict | list) for part in containers(value)
-    ]
-    return [values, *found] if values else found
-
-
-def mutate(values, rng: random.Random) -> None:
-    """Break ``values`` in one random way, in place."""
-    place = rng.choice(containers(values))
-    key = rng.choice(list(place)) if isinstance(place, dict) else rng.randrange(len(place))
-    names = ["kind", "eps", "lambda1", "scada", "frecon2021", "x y", "1", "", "é"]
-    match rng.choice(["drop", "rename", "retype", "nest", "unnest", "swap", "add"]):
-        case "drop":
-            del place[key]
-        case "rename" if isinstance(place, dict):
-            old = str(key)
-            name = rng.choice([old + "s", old[:-1], old.upper(), old[1:] + old[:1], *names])
-            place[name] = place.pop(key)
-        case "nest":
-            place[key] = rng.choice([[place[key]], {str(key): place[key]}, {"kind": place[key]}])
-        case "unnest" if isinstance(place[key], dict | list) and place[key]:
-            inner = place[key]
-            place[key] = rng.choice(list(inner.values() if isinstance(inner, dict) else inner))
-        case "swap":
-            other = rng.choice(containers(values))
-            if other is not place:
-                place[key] = copy.deepcopy(other)
-        case "add" if isinstance(place, dict):
-            place[rng.choice(names)] = copy.deepcopy(rng.choice(ODD))
-        case _:
-            place[key] = copy.deepcopy(rng.choice(ODD))
-
-
-@pytest.mark.parametrize("batch", range(4))
-def test_random_mistakes_end_in_a_configuration_or_a_message(batch, write):
-    original = shipped(WORKFLOW / "presets" / "test.yaml").values
-    refused = 0
-    for number in range(75):
-        rng = random.Random(1000 * batch + number)
-        values = copy.deepcopy(original)
-        for _ in range(rng.randint(1, 3)):
-            if values:
-                mutate(values, rng)
-        path = write(yaml.safe_dump(values, allow_unicode=True, sort_keys=False))
-        try:
-            if number % 5:
-                load([path])
-            else:
-                load([CONFIG], values)
-        except ConfigError as error:
-            refused += 1
-            message = str(error)
-            assert "Traceback" not in message
-            assert "pydantic" not in message
-            first = message.splitlines()[0]
-            assert re.match(
-                r"(?:\S+\.yaml:\d+|the command line \(--config\)): \S.*: \S", first
-            ) or (re.match(r"\S+: \S", first)), (number, message)
-    assert refused > 30
 
 
 # What a process that only reads the configuration must not pay for.

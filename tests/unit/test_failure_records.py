@@ -32,12 +32,19 @@ def test_a_record_lasts_from_the_start_of_a_job_to_its_success(snakemake):
     assert not Path(snakemake.params.failure).exists()
 
 
-def test_the_second_pass_computes_nothing_and_leaves_logs_alone(snakemake, monkeypatch):
+def test_the_second_pass_computes_nothing_and_logs_why(snakemake, monkeypatch):
+    stages = ("dataset", "coder", "classifier", "fit", "attack", "analysis")
+    for stage in stages:
+        with pytest.raises(SystemExit), jobs.job(snakemake, stage):
+            raise RuntimeError(f"no luck with the {stage}")
+        Path(snakemake.log[0]).unlink()  # as Snakemake does
+        with monkeypatch.context() as patch:
+            patch.setenv("ADVSPARSE_SECOND_PASS", "1")
+            said = f"failed earlier in this run: RuntimeError: no luck with the {stage}"
+            with pytest.raises(SystemExit, match=said), jobs.job(snakemake, stage):
+                raise AssertionError
+        assert Path(snakemake.log[0]).read_text() == f"{said}\n"
     monkeypatch.setenv("ADVSPARSE_SECOND_PASS", "1")
-    for stage in ("dataset", "classifier", "fit", "attack"):
-        with pytest.raises(SystemExit, match="failed earlier"), jobs.job(snakemake, stage):
-            raise AssertionError
-    assert not Path(snakemake.log[0]).exists()
     with jobs.job(snakemake, "rows"):
         pass
 

@@ -9,7 +9,7 @@ import pytest
 from advsparse.config.loading import WORKFLOW
 from advsparse.evaluate.claims import judge, read_claims
 from advsparse.evaluate.findings import Finding
-from advsparse.evaluate.statistics import Estimate, proportion
+from advsparse.evaluate.statistics import proportion
 from papers.frecon2021.found import tables
 from papers.frecon2021.points import experiment_table
 
@@ -18,7 +18,7 @@ CLAIMS = {
     for claim in read_claims(WORKFLOW / "papers/frecon2021/reference/claims.yaml")
 }
 OF_ATTACKS = sorted(set(CLAIMS) - {"accuracy"})
-PAPER = {"paper": Estimate(0.628, 0, 0.628, 0.628)}
+PAPER = {"of": "paper", "value": 0.628, "low": 0.628, "high": 0.628}
 
 
 def point(kind, rate, rmse, name=None, dead=None, spread=0.05, **settings):
@@ -57,7 +57,7 @@ def grid(rate, rmse, dead=0.0):
 
 def judged(name, table, sweep=(), hits=(), comparable=True) -> Finding:
     sweep = list(sweep) or [point("scada", 0.0, 0.0, dead=1.0, atoms=1)]
-    accuracies = PAPER | {"reproduced": proportion(hits)}
+    accuracies = [{"of": "reproduced", **proportion(hits)._asdict()}, PAPER]
     found = tables(pd.DataFrame(table), pd.DataFrame(sweep), table[0]["id"], accuracies)
     return judge(CLAIMS[name], found, comparable)[0]
 

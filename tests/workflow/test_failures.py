@@ -111,7 +111,7 @@ def records(path: Path) -> list[dict[str, str]]:
 def test_the_run_fails_and_names_the_failed_attacks(kept_going):
     project, done = kept_going
     assert done.returncode == 1
-    said = (done.stdout + done.stderr).rpartition("Failed attacks, which the next run tries")[2]
+    said = (done.stdout + done.stderr).rpartition("tried again by the next run")[2]
     for attack in ATTACKS:
         assert f"frecon2021 {attack}: RuntimeError: no luck with $x$\n" in said
     log = project.path / "results/test/logs/frecon2021/attacks/fails/eps=0.01.log"

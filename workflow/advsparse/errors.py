@@ -17,6 +17,10 @@ class ArtifactError(UserError):
     """A damaged, foreign or outdated artifact: the message names the file and how to rebuild it."""
 
 
+class StorageError(UserError, OSError):
+    """A file that cannot be written: the message names it and says why."""
+
+
 class ArchitectureError(UserError, ValueError):
     """A network that cannot be built for the images at hand."""
 

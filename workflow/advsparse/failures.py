@@ -1,20 +1,25 @@
-"""Attacks that fail, and results with a gap where they are missing.
+"""Jobs that fail, and results with a gap where what they make is missing.
 
-A job that attacks or learns keeps a record beside the results until it has succeeded: a text file
-with the reason, which a killed job leaves too. The job fails as any other, so that the exit status
-is right and the next run tries it again. With --keep-going, Snakemake then runs once more, for the
-rows, tables and figures alone (:func:`draw_gaps`): in this second pass they have the record as
-their input where the attack is missing. The next run asks for the attack again, and Snakemake
-rebuilds what was built from the record, as its inputs have changed.
+A job that computes (a dataset, a coder, a classifier, an attack or what it learns, an analysis)
+keeps a record beside the results until it has succeeded: a text file with the reason, which a
+killed job leaves too. The job fails as any other, so that the exit status is right and the next run
+tries it again. With --keep-going, Snakemake then runs once more, for the rows, tables and figures
+alone (:func:`draw_gaps`): in this second pass they have as their input, where an attack or an
+analysis is missing, the record of the first job on the way to it that has failed. The next run
+asks for the job again, and Snakemake rebuilds what was built from the record, as its inputs have
+changed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+from advsparse.artifacts.atomic import writing
 
 # Hands the second pass to its jobs, also on a cluster. A parameter of a rule would cause reruns.
 _SECOND_PASS = "ADVSPARSE_SECOND_PASS"
@@ -23,7 +28,12 @@ _SECOND_PASS = "ADVSPARSE_SECOND_PASS"
 # --forcerun takes back its names.
 _FORCING = {"-F", "--forceall", "-f", "--force"}
 
-_COMPUTED = ("dataset", "classifier", "fit", "attack")
+_COMPUTED = ("dataset", "coder", "classifier", "fit", "attack", "analysis")
+
+# Folders of records, and what the jobs make that others than attacks' own rows speak of.
+_NAMED = {"datasets": "dataset", "coders": "coder", "classifiers": "classifier"}
+
+_KILLED = "ended without a message: killed, or out of memory or time"
 
 
 def second_pass() -> bool:
@@ -40,21 +50,36 @@ def begin(record: str | None, log: Path) -> None:
     """Note that a job has begun, if it keeps a record: what one that is killed leaves behind."""
     if record:
         path = Path(record)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"ended without a message: killed, or out of memory or time; see {log}\n")
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{_KILLED}; see {log}\n", encoding="utf-8")
 
 
 def end(record: str | None, reason: str | None = None) -> None:
     """Note why a job has failed, or that it has not."""
-    if record and reason:
-        Path(record).write_text(" ".join(reason.split()) + "\n", encoding="utf-8")
-    elif record:
+    if not record:
+        return
+    if reason is None:
         Path(record).unlink(missing_ok=True)
+        return
+    # What has failed may be the disk: the reason is on the terminal then.
+    with contextlib.suppress(OSError):
+        Path(record).write_text(" ".join(reason.split()) + "\n", encoding="utf-8")
 
 
 def reason(record: str | Path) -> str:
-    """Why a job has failed."""
-    return Path(record).read_text(encoding="utf-8").strip()
+    """Why there is no result, such as an attack's: the job's own failure, or an earlier one's."""
+    *_, top, folder, name = Path(record).with_suffix("").parts
+    made = _NAMED.get(folder) if top == "failures" else None
+    return f"because {made} {name} failed: {told(record)}" if made else told(record)
+
+
+def told(record: str | Path) -> str:
+    """What a job that has failed said itself."""
+    try:
+        return Path(record).read_text(encoding="utf-8").strip() or _KILLED
+    except FileNotFoundError:
+        return "for want of what it is made from"
 
 
 def hand_down(workflow: Any) -> None:
@@ -63,21 +88,39 @@ def hand_down(workflow: Any) -> None:
         workflow.register_envvars(_SECOND_PASS)
 
 
+def keep_earlier_records(workflow: Any) -> None:
+    """Have Snakemake keep, of a job that fails, its record of what was built before.
+
+    It removes the output of a failed job, but records its parameters as if it had been built. Where
+    things made from the former output are still there, the next run would take them for up to date.
+    """
+    persistence = workflow.persistence
+    note_as_built = persistence.finished
+
+    async def finished(job: Any) -> None:
+        record = job.params.get("failure")
+        left = record is not None and Path(record).exists()
+        if not left and all([await file.exists() for file in job.output]):
+            await note_as_built(job)
+
+    persistence.finished = finished
+
+
 def draw_gaps(workflow: Any, failed: dict[str, Path]) -> None:
     """After a run with errors, build what is left, if the user wants to keep going.
 
-    failed: for each attack that failed, its name and its record.
+    failed: the records of the jobs that have failed, by the jobs' names.
     """
     scheduler = workflow.scheduler
     interrupted = scheduler.running or scheduler.open_jobs
     if not workflow.execution_settings.keep_going or second_pass() or interrupted or not failed:
         return
-    reasons = "\n".join(f"  {name}: {reason(record)}" for name, record in failed.items())
-    print("Drawing what is left, with gaps for the failed attacks.", file=sys.stderr)
+    reasons = "\n".join(f"  {name}: {told(record)}" for name, record in failed.items())
+    print("Drawing what is left, with gaps for what has failed.", file=sys.stderr)
     arguments = [argument for argument in sys.argv[1:] if argument not in _FORCING]
     end = arguments.index("--") if "--" in arguments else len(arguments)
     # The lock is that of the first pass, which waits.
     arguments[end:end] = ["--nolock", "--forcerun"]
     command = [sys.executable, "-m", "snakemake", *arguments]
     subprocess.run(command, env=os.environ | {_SECOND_PASS: "1"}, check=False)
-    print(f"Failed attacks, which the next run tries again:\n{reasons}", file=sys.stderr)
+    print(f"Failed, and tried again by the next run:\n{reasons}", file=sys.stderr)

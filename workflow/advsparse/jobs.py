@@ -17,6 +17,7 @@ from typing import Any
 from advsparse import failures
 from advsparse.allocator import keep_freed_memory
 from advsparse.artifacts import Metadata, make_metadata
+from advsparse.artifacts.atomic import writing
 from advsparse.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -94,17 +95,18 @@ def job(snakemake: Any, stage: str) -> Iterator[Job]:
     Everything else that goes wrong leaves its traceback in the log, and its last line on the
     terminal. A job with a parameter ``failure`` keeps a record there of why it has failed.
     """
+    # A disk that is full is said once, not at each line of the log.
+    logging.raiseExceptions = False
     log = Path(snakemake.log[0])
-    if not failures.may_run(stage):
-        # Before the log is opened, which says why.
-        sys.exit(f"{stage}: failed earlier in this run; see {log}")
     record = getattr(snakemake.params, "failure", None)
-    logging.basicConfig(
-        filename=log, filemode="w", level=logging.INFO, format="%(asctime)s %(message)s", force=True
-    )
-    logging.captureWarnings(True)
-    failures.begin(record, log)
+    if not failures.may_run(stage):
+        said = f"failed earlier in this run: {failures.told(record)}"
+        # Snakemake has removed the log of the first pass.
+        log.write_text(f"{said}\n", encoding="utf-8")
+        sys.exit(f"{stage}: {said}")
     try:
+        _log_to(log)
+        failures.begin(record, log)
         this = Job(snakemake, stage)
         yield this
         work = this.seconds()
@@ -128,6 +130,18 @@ def _age() -> float:
     import psutil
 
     return time.time() - psutil.Process().create_time()
+
+
+def _log_to(log: Path) -> None:
+    with writing(log):
+        logging.basicConfig(
+            filename=log,
+            filemode="w",
+            level=logging.INFO,
+            format="%(asctime)s %(message)s",
+            force=True,
+        )
+    logging.captureWarnings(True)
 
 
 def _give_up(stage: str, message: str) -> None:

@@ -110,9 +110,12 @@ def with_nested(plugin: object) -> Iterator[object]:
 
 
 def from_spec(group: str, spec: Mapping[str, Any]) -> Any:
-    """The plugin that :func:`spec_of` described."""
+    """The plugin that :func:`spec_of` described; ValueError for a kind that is none."""
     values = dict(spec)
-    return load(group, values.pop("kind"))(**values)
+    kind = values.pop("kind")
+    if kind not in kinds(group):
+        raise ValueError(f"unknown kind {kind!r}")
+    return load(group, kind)(**values)
 
 
 class Plugin:

@@ -18,6 +18,8 @@ rule analyse:
         gpu=gpus,
     params:
         settings=lambda w: plan.analysis_settings(w.paper, w.analysis),
+        # Not an output: it is what is left when there is none.
+        failure=lambda w: failure_file("analyses", w.analysis, w.paper),
         code=lambda w: code("analyse.py", *plan.analysis_modules(w.paper, w.analysis)),
     script:
         "../scripts/analyse.py"

@@ -19,7 +19,7 @@ rule run_attack:
     params:
         settings=lambda w: plan.attack_settings(w.paper, w.attack),
         # Not an output: it is what is left when there is none.
-        failure=lambda w: failure_file(w.paper, "attacks", w.attack),
+        failure=lambda w: failure_file("attacks", w.attack, w.paper),
         code=lambda w: code("run_attack.py", *plan.attack_modules(w.paper, w.attack)),
     script:
         "../scripts/run_attack.py"

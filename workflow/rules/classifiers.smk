@@ -20,6 +20,8 @@ rule train_classifier:
         settings=lambda w: plan.classifier_settings(w.paper, w.model),
         # Not an output: Snakemake deletes the outputs of a job that failed.
         checkpoint=lambda w: f"{RESULTS}/checkpoints/{w.paper}/{w.model}.safetensors",
+        # Not an output: it is what is left when there is none.
+        failure=lambda w: failure_file("classifiers", w.model, w.paper),
         code=lambda w: code("train_classifier.py", *plan.classifier_modules(w.paper, w.model)),
     script:
         "../scripts/train_classifier.py"

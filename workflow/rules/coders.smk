@@ -20,6 +20,8 @@ rule train_coder:
         settings=lambda w: plan.coder_settings(w.paper, w.coder),
         # Not an output: Snakemake deletes the outputs of a job that failed.
         checkpoint=lambda w: f"{RESULTS}/checkpoints/{w.paper}/coders/{w.coder}.safetensors",
+        # Not an output: it is what is left when there is none.
+        failure=lambda w: failure_file("coders", w.coder, w.paper),
         code=lambda w: code("train_coder.py", *plan.coder_modules(w.paper, w.coder)),
     script:
         "../scripts/train_coder.py"

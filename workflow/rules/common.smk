@@ -11,11 +11,12 @@ from snakemake.exceptions import WorkflowError
 from snakemake.io import get_wildcard_names
 
 from advsparse import failures, requests
+from advsparse.artifacts.atomic import check_writable
 from advsparse.codedigest import CodeBase
 from advsparse.config.extent import extent
 from advsparse.config.loading import load
 from advsparse.config.plan import Plan
-from advsparse.errors import ConfigError
+from advsparse.errors import ConfigError, StorageError
 from advsparse.checkout import date_back, hand_down
 
 hand_down(WORKFLOW)
@@ -56,6 +57,15 @@ PRODUCTS = {}
 
 
 CODE = CodeBase(WORKFLOW)
+
+
+def check_results_folder():
+    """End a run, before any job, that could not write its results."""
+    try:
+        check_writable(RESULTS)
+    except StorageError as error:
+        # Not a WorkflowError, which is shown with a traceback from here.
+        raise SystemExit(str(error)) from None
 
 
 def code(script, *modules):
@@ -131,73 +141,133 @@ def rows_file(paper, experiment):
     return f"{RESULTS}/{paper}/rows/{experiment}.csv"
 
 
-def failure_file(paper, stage, name):
+def failure_file(stage, name, paper=None):
     """The record that a job of a stage leaves behind if it fails."""
-    return f"{RESULTS}/{paper}/failures/{stage}/{name}.txt"
+    folder = f"{RESULTS}/{paper}" if paper else RESULTS
+    return f"{folder}/failures/{stage}/{name}.txt"
 
 
-def failure_record(paper, id, stages=("fit", "attack")):
-    """The record of why an attack, or what it learns, has failed; none if it has not."""
-    tried = []
-    if "fit" in stages and plan.attack(paper, id).entry.learn_from:
-        tried.append(failure_file(paper, "dictionaries", plan.fit_of(paper, id)))
-    if "attack" in stages:
-        tried.append(failure_file(paper, "attacks", id))
-    return next((record for record in tried if Path(record).exists()), None)
+# The records of all jobs that something is built from, the first to run first.
 
 
-def failure_of(paper, id, stages=("fit", "attack")):
-    """The record that is read in the place of an attack: only in the second pass of a run."""
-    return failure_record(paper, id, stages) if failures.second_pass() else None
+def dataset_records(dataset):
+    return [failure_file("datasets", dataset)]
+
+
+def coder_records(paper, coder):
+    dataset = plan.coder_dataset(paper, coder)
+    earlier = dataset_records(dataset) if dataset else []
+    return [*earlier, failure_file("coders", coder, paper)]
+
+
+def classifier_records(paper, model):
+    coder = plan.paper(paper).models[model].coder
+    earlier = dataset_records(plan.dataset_of(paper, model))
+    earlier += coder_records(paper, coder) if coder else []
+    return [*earlier, failure_file("classifiers", model, paper)]
+
+
+def fit_records(paper, id):
+    earlier = classifier_records(paper, plan.learns_on(paper, id))
+    return [*earlier, failure_file("dictionaries", plan.fit_of(paper, id), paper)]
+
+
+def attack_records(paper, id):
+    entry = plan.attack(paper, id).entry
+    earlier = classifier_records(paper, entry.model)
+    earlier += classifier_records(paper, entry.surrogate) if entry.surrogate else []
+    earlier += fit_records(paper, id) if entry.learn_from else []
+    return [*earlier, failure_file("attacks", id, paper)]
+
+
+def analysis_records(paper, name):
+    entry = plan.paper(paper).analyses[name]
+    earlier = [record for coder in entry.coders for record in coder_records(paper, coder)]
+    earlier += [record for attack in entry.attacks for record in attack_records(paper, attack)]
+    return [*earlier, failure_file("analyses", name, paper)]
+
+
+def failed(records):
+    """The record that is read in the place of a result: only in the second pass of a run."""
+    return next(filter(os.path.exists, records), None) if failures.second_pass() else None
 
 
 def failures_of(paper, experiment):
     """The records that are read in the place of an experiment's attacks, by the attacks' ids."""
-    records = {job.id: failure_of(paper, job.id) for job in plan.experiment(paper, experiment)}
+    jobs = plan.experiment(paper, experiment)
+    records = {job.id: failed(attack_records(paper, job.id)) for job in jobs}
     return {id: record for id, record in records.items() if record}
 
 
+def models_left(paper, experiment):
+    """The classifiers of an experiment that are there."""
+    models = plan.models_of(paper, experiment)
+    return [model for model in models if not failed(classifier_records(paper, model))]
+
+
 def outcome(paper, id, *stages):
-    """What a figure or table of a single attack reads: its ``fit``, its ``attack``, or both."""
-    if record := failure_of(paper, id, ("fit",) if stages == ("fit",) else ("fit", "attack")):
+    """What a figure or table of a single attack reads: its ``fit``, ``attack`` and ``dataset``."""
+    records = fit_records if stages == ("fit",) else attack_records
+    if record := failed(records(paper, id)):
         return {"failure": record}
-    files = {"fit": fit_file, "attack": attack_file}
-    return {stage: files[stage](paper, id) for stage in stages}
+    model = plan.attack(paper, id).entry.model
+    files = {
+        "fit": lambda: fit_file(paper, id),
+        "attack": lambda: attack_file(paper, id),
+        "dataset": lambda: dataset_file(paper, model),
+    }
+    return {stage: files[stage]() for stage in stages}
 
 
-def analysis_failure(paper, name):
-    """The record that is read in the place of an analysis, one of whose attacks has failed."""
-    records = (failure_of(paper, attack) for attack in plan.paper(paper).analyses[name].attacks)
-    return next(filter(None, records), None)
+def dataset_outcome(wildcards):
+    """What a figure of a dataset reads."""
+    if record := failed(dataset_records(wildcards.dataset)):
+        return {"failure": record}
+    return {"dataset": f"{RESULTS}/datasets/{wildcards.dataset}.npz"}
 
 
 def analysis_outcome(paper, **names):
     """What a figure of analyses reads: their files, or the record of why there are none."""
-    if failed := next(filter(None, (analysis_failure(paper, n) for n in names.values())), None):
-        return {"failure": failed}
+    records = [record for name in names.values() for record in analysis_records(paper, name)]
+    if record := failed(records):
+        return {"failure": record}
     return {key: analysis_file(paper, name) for key, name in names.items()}
 
 
 def analyses_left(paper):
-    """The files of all analyses of a paper whose attacks have not failed, by name."""
+    """The files of all analyses of a paper that have not failed, by name."""
+    missing = analyses_failed(paper)
     names = plan.paper(paper).analyses
-    return {n: analysis_file(paper, n) for n in names if not analysis_failure(paper, n)}
+    return {name: analysis_file(paper, name) for name in names if name not in missing}
 
 
 def analyses_failed(paper):
     """Why analyses of a paper are not there, by name."""
-    found = {name: analysis_failure(paper, name) for name in plan.paper(paper).analyses}
+    names = plan.paper(paper).analyses
+    found = {name: failed(analysis_records(paper, name)) for name in names}
     return {name: failures.reason(record) for name, record in found.items() if record}
 
 
 def all_failures():
-    """All attacks that have failed and their records, by paper and id."""
-    records = {
-        f"{paper} {id}": failure_record(paper, id)
-        for paper in plan.configuration.papers
-        for id in plan.attack_ids(paper)
+    """The records of all jobs that have failed, by the jobs' names."""
+    names = {
+        failure_file("datasets", name): f"dataset {name}" for name in plan.configuration.datasets
     }
-    return {name: record for name, record in records.items() if record}
+    for paper in plan.configuration.papers:
+        asked = plan.paper(paper)
+        names |= {coder_records(paper, name)[-1]: f"{paper} coder {name}" for name in asked.coders}
+        names |= {
+            classifier_records(paper, name)[-1]: f"{paper} classifier {name}"
+            for name in asked.models
+        }
+        for id in plan.attack_ids(paper):
+            if plan.attack(paper, id).entry.learn_from:
+                names.setdefault(fit_records(paper, id)[-1], f"{paper} {id}")
+            names[attack_records(paper, id)[-1]] = f"{paper} {id}"
+        names |= {
+            analysis_records(paper, name)[-1]: f"{paper} analysis {name}" for name in asked.analyses
+        }
+    return {name: record for record, name in names.items() if os.path.exists(record)}
 
 
 def warnings_files(paper):

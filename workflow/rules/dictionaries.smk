@@ -19,7 +19,7 @@ rule fit_attack:
     params:
         settings=lambda w: plan.fit_settings(w.paper, plan.fitted(w.paper, w.fit)),
         # Not an output: it is what is left when there is none.
-        failure=lambda w: failure_file(w.paper, "dictionaries", w.fit),
+        failure=lambda w: failure_file("dictionaries", w.fit, w.paper),
         code=lambda w: code("fit_attack.py", *plan.fit_modules(w.paper, w.fit)),
     script:
         "../scripts/fit_attack.py"

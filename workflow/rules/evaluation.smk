@@ -6,14 +6,14 @@ rule evaluate_attacks:
         attacks=lambda w: [
             attack_file(w.paper, job.id)
             for job in plan.experiment(w.paper, w.experiment)
-            if not failure_of(w.paper, job.id)
+            if not failed(attack_records(w.paper, job.id))
         ],
         failures=lambda w: sorted(set(failures_of(w.paper, w.experiment).values())),
         classifiers=lambda w: [
-            classifier_file(w.paper, model) for model in plan.models_of(w.paper, w.experiment)
+            classifier_file(w.paper, model) for model in models_left(w.paper, w.experiment)
         ],
         datasets=lambda w: sorted(
-            {dataset_file(w.paper, model) for model in plan.models_of(w.paper, w.experiment)}
+            {dataset_file(w.paper, model) for model in models_left(w.paper, w.experiment)}
         ),
     output:
         rows=f"{RESULTS}/{{paper}}/rows/{{experiment}}.csv",

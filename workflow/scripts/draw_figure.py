@@ -1,4 +1,4 @@
-"""Draw one figure of a paper, or the gap where its attack has failed."""
+"""Draw one figure of a paper, or the gap where what it shows has failed."""
 
 from advsparse.figures.gaps import draw_gap
 from advsparse.figures.rendering import paper_function, save_figure

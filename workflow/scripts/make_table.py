@@ -1,4 +1,4 @@
-"""Make one table of a paper, or the gap where its attack has failed."""
+"""Make one table of a paper, or the gap where what it shows has failed."""
 
 from advsparse.figures.gaps import make_gap
 from advsparse.figures.rendering import paper_function, save_table

@@ -16,7 +16,7 @@ that rebuilds it. Equal payloads give equal digests, and equal CSV files, whatev
 
 from advsparse.artifacts.arrays import read_arrays, write_arrays
 from advsparse.artifacts.atomic import atomic_path
-from advsparse.artifacts.metadata import FORMAT_VERSION, Metadata, make_metadata
+from advsparse.artifacts.metadata import FORMAT_VERSION, Metadata, make_metadata, reading
 from advsparse.artifacts.rows import ROW_COLUMNS, read_rows, sidecar_path, write_rows
 from advsparse.artifacts.tensors import read_tensors, write_tensors
 
@@ -29,6 +29,7 @@ __all__ = [
     "read_arrays",
     "read_rows",
     "read_tensors",
+    "reading",
     "sidecar_path",
     "write_arrays",
     "write_rows",

@@ -163,6 +163,8 @@ def damaged(path: Path, problem: str) -> ArtifactError:
     with contextlib.suppress(ValueError):
         target = target.relative_to(Path.cwd())
     command = f"snakemake --cores all --force {shlex.quote(str(target))}"
+    if target.parts[0] == "results" and len(target.parts) > 2:
+        command += f" --config preset={shlex.quote(target.parts[1])}"
     return ArtifactError(f"{path}: {problem}. Rebuild it with: {command}")
 
 

@@ -33,7 +33,7 @@ def write_tensors(
 
     Tensors may be strided, on any device, parameters, or share memory; what is stored is dense.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     dense, seen = {}, set()
     for name, tensor in tensors.items():
@@ -44,7 +44,8 @@ def write_tensors(
         seen.add(storage)
     metadata = dataclasses.replace(metadata, payload_sha256=_digest(dense))
     with atomic_path(path) as temporary:
-        save_file(dense, temporary, metadata={_METADATA: to_json(metadata)})
+        # Not save_file: its own temporary file would outlive a killed process.
+        temporary.write_bytes(save(dense, metadata={_METADATA: to_json(metadata)}))
     return metadata
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from advsparse import registry
-from advsparse.artifacts import Metadata, read_tensors
+from advsparse.artifacts import Metadata, read_tensors, reading
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,10 +17,12 @@ if TYPE_CHECKING:
 
 def load_coder(path: str | Path, device: str = "cpu") -> tuple[CodingNetwork, Metadata]:
     """The trained network of a coder artifact, in evaluation mode, and its metadata."""
-    tensors, metadata = read_tensors(path, stage="coder")
-    # Coders that are told their dictionary hold it as a buffer of this name.
-    network = rebuilt(description(metadata), tensors.get("dictionary"))
-    network.load_state_dict(tensors)
+    path = Path(path)
+    with reading(path):
+        tensors, metadata = read_tensors(path, stage="coder")
+        # Coders that are told their dictionary hold it as a buffer of this name.
+        network = rebuilt(description(metadata), tensors.get("dictionary"))
+        network.load_state_dict(tensors)
     return network.eval().to(device), metadata
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from advsparse.artifacts import Metadata, read_arrays, write_arrays
+from advsparse.artifacts import Metadata, read_arrays, reading, write_arrays
 from advsparse.data._base import Splits
 
 
@@ -19,6 +19,8 @@ def save_dataset(path: str | Path, splits: Splits, metadata: Metadata) -> None:
 
 def load_dataset(path: str | Path) -> Splits:
     """Read a dataset artifact; raises ArtifactError."""
-    arrays, _ = read_arrays(path, stage="dataset")
-    classes = tuple(arrays.pop("classes").tolist())
-    return Splits(**arrays, classes=classes)
+    path = Path(path)
+    with reading(path):
+        arrays, _ = read_arrays(path, stage="dataset")
+        classes = tuple(arrays.pop("classes").tolist())
+        return Splits(**arrays, classes=classes)

@@ -33,9 +33,10 @@ def experiment_rows(
 
     ``settings["attacks"]`` names id, model and dataset of each attack. ``failures`` holds the
     records of those that failed, by id, ``attacks`` a file for each of the others, in order;
-    ``classifiers`` and ``datasets`` hold a file for each name, called after it. Each classifier
-    first gets a row for the attack "none": its accuracy on the whole clean test set. An attack that
-    failed has one row, of the metric "failed".
+    ``classifiers`` and ``datasets`` hold a file for each name, called after it, of those that are
+    there. Each classifier first gets a row for the attack "none": its accuracy on the whole clean
+    test set. An attack that failed, be it for want of its classifier, has one row, of the metric
+    "failed".
     """
     import pandas as pd
 
@@ -45,14 +46,17 @@ def experiment_rows(
     ids = [entry["id"] for entry in settings["attacks"] if entry["id"] not in failures]
     paths = dict(zip(ids, attacks, strict=True))
     rows = []
-    for model in models:
+    for model in dict.fromkeys(entry["model"] for entry in settings["attacks"]):
         entries = [entry for entry in settings["attacks"] if entry["model"] == model]
         dataset = entries[0]["dataset"]
         common = {"paper": paper, "experiment": experiment, "dataset": dataset, "model": model}
         common |= {"defence": "none", "seed": settings["seed"]}
         done = [(entry, paths[entry["id"]]) for entry in entries if entry["id"] in paths]
-        for attack, note, metrics in _evaluated(
-            models[model], data[dataset], done, settings["seed"], device
+        there = model in models
+        for attack, note, metrics in (
+            _evaluated(models[model], data[dataset], done, settings["seed"], device)
+            if there
+            else ()
         ):
             for name, estimate in metrics:
                 values = {"metric": name, "value": estimate.value, "n": estimate.n}

@@ -1,4 +1,4 @@
-"""Figures and tables where an attack has failed: the gap is drawn, with its reason."""
+"""Figures and tables where something has failed: the gap is drawn, with its reason."""
 
 from __future__ import annotations
 
@@ -30,20 +30,21 @@ def note_failures(figure: Any, table: pd.DataFrame) -> None:
 
 
 def draw_gap(inputs: Mapping[str, str], settings: Mapping[str, Any]):
-    """What stands for a figure whose only attack has failed."""
+    """What stands for a figure of which something has failed that it can't be drawn without."""
     words = reason(inputs["failure"])
     figure = plt.figure(figsize=(WIDTH, 2.0))
     text = _plain(textwrap.fill(f"failed: {words}", 90))
     figure.text(0.5, 0.5, text, ha="center", va="center", color=COLOUR)
-    stamp(figure, settings["origin"])
+    if "origin" in settings:
+        stamp(figure, settings["origin"])
     return figure, pd.DataFrame({"failed": [words]})
 
 
 def make_gap(inputs: Mapping[str, str], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What stands for a table whose only attack has failed."""
+    """What stands for a table of which something has failed that it can't be made without."""
     words = reason(inputs["failure"])
     frame = pd.DataFrame({"failed": [words]})
-    return {"frame": frame, "title": "Failed", "note": "The attack that this table is of failed."}
+    return {"frame": frame, "title": "Failed", "note": "What this table is of has failed."}
 
 
 def _plain(text: str) -> str:

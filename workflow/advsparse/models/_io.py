@@ -5,20 +5,21 @@ from __future__ import annotations
 from pathlib import Path
 
 from advsparse import registry
-from advsparse.artifacts import Metadata, read_tensors
+from advsparse.artifacts import Metadata, read_tensors, reading
 from advsparse.coding._io import rebuilt
 from advsparse.lazy import torch
 
 
 def load_classifier(path: str | Path, device: str = "cpu") -> tuple[torch.nn.Module, Metadata]:
     """The trained network of a classifier artifact, in evaluation mode, and its metadata."""
-    tensors, metadata = read_tensors(path, stage="classifier")
-    spec = dict(metadata.params["architecture"])
-    architecture = registry.load("models", spec.pop("kind"))(**spec)
-    coder = rebuilt(metadata.extra["coder"]) if "coder" in metadata.extra else None
-    shape, classes = tuple(metadata.extra["shape"]), metadata.extra["classes"]
-    model = architecture.build(shape, classes, coder=coder)
-    model.load_state_dict(tensors)
+    path = Path(path)
+    with reading(path):
+        tensors, metadata = read_tensors(path, stage="classifier")
+        architecture = registry.from_spec("models", metadata.params["architecture"])
+        coder = rebuilt(metadata.extra["coder"]) if "coder" in metadata.extra else None
+        shape, classes = tuple(metadata.extra["shape"]), metadata.extra["classes"]
+        model = architecture.build(shape, classes, coder=coder)
+        model.load_state_dict(tensors)
     return model.eval().to(device), metadata
 
 

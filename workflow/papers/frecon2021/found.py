@@ -6,12 +6,11 @@ says why, in every table that would show it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from advsparse.evaluate.statistics import Estimate
 from papers.frecon2021.points import done, live
 
 SPECIFIC = ("fgsm", "pgd", "deepfool")
@@ -21,17 +20,17 @@ AGAINST = {"universal": ("uap",), "specific": SPECIFIC}
 
 
 def tables(
-    points: pd.DataFrame, sweep: pd.DataFrame, shown: str, accuracies: Mapping[str, Estimate]
+    points: pd.DataFrame, sweep: pd.DataFrame, shown: str, accuracies: Sequence[dict]
 ) -> dict[str, pd.DataFrame]:
     """The tables, by name.
 
     points, sweep: the two experiments, as ``points.experiment_table`` has them; shown: the point of
-    the grid that the paper illustrates; accuracies: of the classifier, the paper's and ours.
+    the grid that the paper illustrates; accuracies: rows of the classifier's, the paper's and ours.
     """
     grid = points[points["name"] == "scada"]
     others = {group: points[points["kind"].isin(kinds)] for group, kinds in AGAINST.items()}
     made = {
-        "accuracies": ({"of": of, **found._asdict()} for of, found in accuracies.items()),
+        "accuracies": accuracies,
         "codes": _codes(points[points["id"] == shown].iloc[0]),
         "grid": _long(grid),
         "sweep": _long(sweep),

@@ -40,7 +40,7 @@ def experiment_table(rows: pd.DataFrame, points: list[dict]) -> pd.DataFrame:
             known = metric in values
             record[f"{metric}_low"] = low.at[point["id"], metric] if known else None
             record[f"{metric}_high"] = high.at[point["id"], metric] if known else None
-        record["n"] = numbers.at[point["id"], "fooling_rate"]
+        record["n"] = numbers.at[point["id"], "fooling_rate"] if "fooling_rate" in numbers else None
         record["failed"] = failed.get(point["id"])
         records.append(record)
     return pd.DataFrame(records)

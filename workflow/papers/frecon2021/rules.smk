@@ -59,8 +59,7 @@ rule frecon2021_atoms:
 
 rule frecon2021_examples:
     input:
-        **outcome(FRECON, FRECON_SHOWN.id, "attack"),
-        dataset=dataset_file(FRECON, FRECON_SHOWN.entry.model),
+        **outcome(FRECON, FRECON_SHOWN.id, "attack", "dataset"),
     output:
         **figure_files(FRECON, "examples", "Figure 2: two attacked images"),
     log:

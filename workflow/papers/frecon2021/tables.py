@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import nan
+
 import pandas as pd
 
 from advsparse.artifacts import read_arrays, read_rows
@@ -55,10 +57,10 @@ def claims(inputs, settings):
     sweep, _ = read_rows(inputs["atoms"], stage="rows")
     points = experiment_table(rows, settings["points"])
     paper = pd.read_csv(inputs["values"]).set_index("quantity").at[_ACCURACY, "value"]
-    accuracies = {
-        "reproduced": _clean_accuracy(rows, settings["model"]),
-        "paper": Estimate(paper, 0, paper, paper),
-    }
+    reproduced = {"of": "reproduced", **_clean_accuracy(rows, settings["model"])._asdict()}
+    if not reproduced["n"]:
+        reproduced |= {"attack": settings["model"], "failed": _failure(rows, settings)}
+    accuracies = [reproduced, {"of": "paper", "value": paper, "low": paper, "high": paper}]
     sweep = experiment_table(sweep, settings["atoms"])
     found = tables(points, sweep, settings["shown"], accuracies)
     origin, records = settings["origin"], []
@@ -86,10 +88,19 @@ def numbers(inputs, settings):
     found = _clean_accuracy(rows, settings["model"])
     frame = pd.DataFrame([beside(_ACCURACY, where, value, found, settings["origin"])])
     title = "frecon2021: the paper's numbers beside the reproduced ones"
-    return {"frame": frame, "title": title, "note": NOTE}
+    note = NOTE if found.n else f"{NOTE} What is missing has failed: {_failure(rows, settings)}."
+    return {"frame": frame, "title": title, "note": note}
 
 
 def _clean_accuracy(rows, model: str) -> Estimate:
     clean = (rows["attack"] == "none") & (rows["metric"] == "accuracy") & (rows["model"] == model)
+    if not clean.any():  # the classifier has failed
+        return Estimate(nan, 0, nan, nan)
     row = rows[clean].iloc[0]
     return Estimate(row["value"], int(row["n"]), row["ci_low"], row["ci_high"])
+
+
+def _failure(rows, settings) -> str:
+    """Why nothing is known of a classifier whose accuracy is missing."""
+    failed = rows[(rows["model"] == settings["model"]) & (rows["metric"] == "failed")]
+    return failed["note"].iloc[0]

@@ -47,7 +47,7 @@ rule weitzner2023:
 
 rule weitzner2023_coding:
     input:
-        signals=analysis_file(WEITZNER, "signals"),
+        **analysis_outcome(WEITZNER, signals="signals"),
     output:
         **figure_files(WEITZNER, "coding", "Figure 1: codes of attacked signals"),
     log:
@@ -68,7 +68,7 @@ rule weitzner2023_coding:
 
 rule weitzner2023_coding_da:
     input:
-        signals=analysis_file(WEITZNER, "signals"),
+        **analysis_outcome(WEITZNER, signals="signals"),
     output:
         **figure_files(WEITZNER, "coding_da", "Figure 6: codes of signals under PGD and DA"),
     log:
@@ -89,7 +89,7 @@ rule weitzner2023_coding_da:
 
 rule weitzner2023_perturbation_codes:
     input:
-        signals=analysis_file(WEITZNER, "signals"),
+        **analysis_outcome(WEITZNER, signals="signals"),
         values=f"{PAPERS}/{WEITZNER}/reference/values.csv",
     output:
         **figure_files(WEITZNER, "perturbation_codes", "Figure 5: codes of perturbations"),

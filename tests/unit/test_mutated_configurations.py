@@ -1,0 +1,98 @@
+"""Two hundred configurations with mistakes: each is refused with a message, or can be planned."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from advsparse.config.loading import WORKFLOW, load
+from advsparse.config.plan import Plan
+from advsparse.errors import ConfigError
+from mutations import mutated_configuration, shipped
+
+CULPRIT = re.compile(r"(\S+\.yaml(:\d+)?|the command line \(--config\)|\S+): \S")
+
+
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch):
+    monkeypatch.chdir(WORKFLOW.parent)
+
+
+def ask_everything(plan: Plan) -> None:
+    """What the rules ask a plan for, of all of its jobs."""
+    plan.described()
+    plan.published_files()
+    for name in plan.configuration.roles.values():
+        plan.dataset_settings(name)
+        plan.dataset_module(name)
+    for paper in plan.configuration.papers:
+        settings = plan.paper(paper)
+        for name in settings.models:
+            plan.classifier_settings(paper, name)
+            plan.origin(paper, name)
+            list(plan.classifier_modules(paper, name))
+        for name in settings.coders:
+            plan.coder_settings(paper, name)
+            list(plan.coder_modules(paper, name))
+        for id in plan.attack_ids(paper):
+            plan.attack_settings(paper, id)
+            list(plan.attack_modules(paper, id))
+            if plan.attack(paper, id).entry.learn_from:
+                plan.fit_settings(paper, plan.fitted(paper, plan.fit_of(paper, id)))
+        for name in settings.experiments:
+            plan.experiment_settings(paper, name)
+            plan.points(paper, name)
+        for name in settings.analyses:
+            plan.analysis_settings(paper, name)
+            list(plan.analysis_modules(paper, name))
+
+
+def accepted(path, given: dict | None = None) -> bool:
+    """Whether a configuration can be planned; if not, the message names the culprit."""
+    try:
+        configuration = load([path], given)
+    except ConfigError as error:
+        said = str(error)
+        assert "Traceback" not in said and "pydantic" not in said
+        assert CULPRIT.match(said), said
+        return False
+    ask_everything(Plan(configuration))
+    return True
+
+
+@settings(
+    max_examples=200,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(seed=st.integers(0, 2**32))
+def test_mistakes_end_in_a_message_or_a_plan(tmp_path, seed):
+    path = tmp_path / "config.yaml"
+    path.write_bytes(mutated_configuration(seed, "demo"))
+    accepted(path)
+
+
+def test_mutations_are_refused_and_accepted(tmp_path):
+    """Else the test above would show nothing."""
+    path, found = tmp_path / "config.yaml", []
+    for seed in range(20):
+        path.write_bytes(mutated_configuration(seed, "demo"))
+        found.append(accepted(path))
+    assert 3 <= sum(found) <= 17
+
+
+@settings(max_examples=40, derandomize=True, database=None, deadline=None)
+@given(seed=st.integers(0, 2**32))
+def test_mistakes_on_the_command_line(seed):
+    import random
+
+    from mutations import mutate
+
+    values = shipped("demo")
+    mutate(values, random.Random(seed))
+    accepted(WORKFLOW.parent / "config.yaml", values)

@@ -1,0 +1,138 @@
+"""Full and read-only disks, damaged artifacts: a message, nothing lost, nothing used."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from test_build import digests, results
+
+from advsparse.config.loading import load
+from advsparse.config.plan import Plan
+from project import Project
+
+ATTACK = "results/test/frecon2021/attacks/deepfool.npz"
+
+
+def mount(*arguments: str | Path) -> None:
+    """Mount, or skip the test where that isn't possible."""
+    done = subprocess.run(["mount", *map(str, arguments)], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"a file system can't be mounted here: {done.stderr.strip()}")
+
+
+@pytest.fixture
+def small_disk(project):
+    """The results of a project on a file system of their own, with half a megabyte to spare."""
+    folder = results(project)
+    kept = folder.with_name("kept")
+    folder.rename(kept)
+    folder.mkdir()
+    size = sum(path.stat().st_size + 4096 for path in kept.rglob("*"))
+    mount("-t", "tmpfs", "-o", f"size={size + 2**19}", "tmpfs", folder)
+    try:
+        shutil.copytree(kept, folder, dirs_exist_ok=True, symlinks=True)
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Everything that is built, but logs and what snakemake measures."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.relative_to(folder).parts[0] not in ("logs", "benchmarks")
+    }
+
+
+def fill(folder: Path) -> Path:
+    """A file that takes what is left of the disk."""
+    path = folder / "filler"
+    with path.open("wb", buffering=0) as file:
+        for size in (2**16, 1):
+            try:
+                while file.write(bytes(size)) == size:
+                    pass
+            except OSError:
+                continue
+    return path
+
+
+def test_a_full_disk(project, small_disk, built):
+    filler = fill(small_disk)
+    done = project.snakemake("--forcerun", ATTACK, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert f"attack: {ATTACK}: cannot be written: No space left on device" in said
+    assert "Traceback" not in said
+    filler.unlink()
+    project.snakemake()
+    assert project.jobs() == set()
+    assert digests(project) == digests(built)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_read_only_disk(project, small_disk, there):
+    if not there:
+        (project.path / ATTACK).unlink()
+    before = files(small_disk)
+    mount("-o", "remount,ro", small_disk)
+    done = project.snakemake(*(["--forcerun", ATTACK] if there else [ATTACK]), check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    expected = "results/test: cannot be written: Read-only file system"
+    assert ("Write-protected output files" if there else expected) in said
+    assert "Traceback" not in said
+    mount("-o", "remount,rw", small_disk)
+    assert files(small_disk) == before
+
+
+def test_damage_to_an_artifact_of_each_kind_is_named_by_the_job_that_reads_it(
+    built_codes, tmp_path
+):
+    """Silent damage: the files are as old as before."""
+    project = Project(tmp_path / "project")
+    shutil.copytree(built_codes.path, project.path, symlinks=True)
+    paper = results(project) / "weitzner2023"
+    plan = Plan(load([project.path / "config.yaml"], {"preset": "test"}))
+    fit = plan.fit_of("weitzner2023", "uap_mnist")
+    # What is damaged, and what is asked for that is made from it.
+    victims = {
+        results(project) / "datasets/photos64.npz": "datasets/photos64.png",
+        paper / "coders/lista_b.safetensors": "weitzner2023/analyses/signals.npz",
+        paper / "classifiers/codes_cifar10.safetensors": (
+            "weitzner2023/attacks/targeted_uap_cifar10.npz"
+        ),
+        paper / "attacks/pgd_linf.npz": "weitzner2023/analyses/change.npz",
+        paper / "analyses/correlation_cifar10.npz": "weitzner2023/figures/correlation_cifar10.csv",
+        paper / "rows/specific.csv": "weitzner2023/tables/warnings.csv",
+        paper / f"dictionaries/{fit}.npz": "weitzner2023/attacks/uap_mnist.npz",
+    }
+    damaged = {}
+    for number, path in enumerate(victims):
+        data, times = path.read_bytes(), path.stat()
+        half = len(data) // 2
+        flipped = data[:half] + bytes([data[half] ^ 16]) + data[half + 1 :]
+        damaged[path] = data[:half] if number % 2 else flipped
+        path.write_bytes(damaged[path])
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    targets = [f"results/test/{target}" for target in victims.values()]
+    assert project.jobs(*targets) == set()
+    forced = ["--forcerun", *targets, "--", *targets]
+    done = project.snakemake("--keep-going", *forced, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1 and "Traceback" not in said
+    for path, data in damaged.items():
+        name = path.relative_to(project.path)
+        command = f"snakemake --cores all --force {name} --config preset=test"
+        assert re.search(rf"{name}: .*Rebuild it with: {re.escape(command)}\n", said), name
+        assert path.read_bytes() == data
+    # The command that is named, but for the number of cores.
+    coder = "results/test/weitzner2023/coders/lista_b.safetensors"
+    project.snakemake("--force", coder)
+    project.snakemake("results/test/weitzner2023/analyses/signals.npz")
