@@ -165,6 +165,13 @@ def test_a_claim_is_not_judged_where_an_attack_that_it_needs_has_failed():
     assert found["specific"].text == "RuntimeError: no luck"
 
 
+@pytest.mark.parametrize("name", OF_ATTACKS)
+def test_no_claim_is_judged_where_all_attacks_have_failed(name):
+    lost = {"failed": "RuntimeError: no luck", "fooling_rate": None, "rmse": None}
+    table = [one | lost for one in AS_CLAIMED + OTHERS]
+    assert judged(name, table, [point("scada", 0.5, 0.03, atoms=1) | lost]).failed
+
+
 def test_half_of_the_atoms_is_half_of_those_learned():
     many = [point("scada", 0.9, 0.01, lambda1=0.1, lambda2=0.1, atoms=32, active=12.0)]
     assert judged("sparse_codes", many).verdict == "holds"

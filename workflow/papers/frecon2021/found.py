@@ -97,7 +97,7 @@ def _nearer(grid: pd.DataFrame, specific: pd.DataFrame) -> Iterator[dict]:
 def _strongest(others: Mapping[str, pd.DataFrame]) -> Iterator[dict]:
     """Both metrics of each attack at its strongest."""
     for group, points in others.items():
-        yield from _failed(points, group=group)
+        yield from _failed(points, group=group, name="", metric="")
         for name, attack in done(points).groupby("name", sort=False):
             point = strongest(attack)
             for metric in METRICS:
