@@ -595,6 +595,18 @@ MISTAKES = [
         *(6, f"{ATTACK}.fgsm.method.epz", "did you mean 'eps'?"),
     ),
     (IN % "scada: {method: {atoms: 0}}", 1, f"{ATTACK}.scada.method.atoms", "greater than 0"),
+    (
+        IN % "scada: {method: {kind: uap, norm: l2, eps: 1.0}, grid: null}",
+        *(1, f"{ATTACK}.scada.method", "need 'scada' to be of the kind 'scada'"),
+    ),
+    (
+        "settings: {weitzner2023: {analyses: {change: null}}}",
+        *(1, "settings.weitzner2023.analyses", "need 'change' to be of the kind 'code_change'"),
+    ),
+    (
+        "settings: {frecon2021: {needed: {attacks: null}}}",
+        *(1, "settings.frecon2021.needed", "is not to be changed"),
+    ),
     (IN % "scada: {method: null}", 1, f"{ATTACK}.scada.method", "null removes it"),
     (IN % "scada: {gird: {}}", 1, f"{ATTACK}.scada.gird", "did you mean 'grid'?"),
     (IN % "scada: {grid: {lambda3: [1]}}", 1, f"{ATTACK}.scada.grid.lambda3", "did you mean"),

@@ -66,11 +66,19 @@ def _paper_inconsistencies(
     for name, entry in paper.attacks.items():
         for mistake in _attack_inconsistencies(entry, paper):
             yield Mistake(("attacks", name, *mistake.key), mistake.text)
-    for name, attacks in paper.needed.items():
+    for name, attacks in paper.needed.experiments.items():
         if name not in paper.experiments:
             yield Mistake(("experiments",), f"the paper's figures read the experiment {name!r}")
         for attack in set(attacks) - set(paper.experiments.get(name, attacks)):
             yield Mistake(("experiments", name), f"the paper's figures need the attack {attack!r}")
+    for section in ("attacks", "analyses"):
+        there = getattr(paper, section)
+        for name, kind in getattr(paper.needed, section).items():
+            text = f"the paper's figures need {name!r} to be of the kind {kind!r}"
+            if name not in there:
+                yield Mistake((section,), text)
+            elif registry.kind_of(there[name].method) != kind:
+                yield Mistake((section, name, "method"), text)
     for name, attacks in paper.experiments.items():
         for index, attack in enumerate(attacks):
             if attack in attacks[:index]:

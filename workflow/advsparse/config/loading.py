@@ -39,9 +39,13 @@ def load(
     for paper in papers:
         path = workflow / "papers" / paper / "paper.yaml"
         merged = merged.overlay(read_yaml(path).below(("settings", paper)))
+    needed = {paper: _needed(merged, paper) for paper in papers}
     # One by one: what null removes, and what another kind replaces, depends on what lies below.
     for layer in [read_yaml(preset), *layers]:
         merged = merged.overlay(layer)
+    changed = [paper for paper in papers if _needed(merged, paper) not in (needed[paper], ...)]
+    text = "says what the paper's figures read, and is not to be changed"
+    refuse(merged, (Mistake(("settings", paper, "needed"), text) for paper in changed))
     if merged.values.get("papers") in (None, []):
         merged.values["papers"] = papers
     text = json.dumps(merged.values, ensure_ascii=False, default=str)
@@ -52,6 +56,13 @@ def load(
         raise
     refuse(merged, inconsistencies(configuration, preset))
     return configuration
+
+
+def _needed(tree: Tree, paper: str) -> Any:
+    """What the settings of a paper say that it can't do without; ... where it has none."""
+    settings = tree.values.get("settings")
+    own = settings.get(paper) if isinstance(settings, dict) else None
+    return own.get("needed") if isinstance(own, dict) else ...
 
 
 def _from_command_line(tree: Tree, overrides: Mapping[str, Any]) -> Tree:

@@ -119,6 +119,18 @@ class AnalysisEntry:
 
 
 @settings
+class Needed:
+    """What a paper's figures and tables can't do without."""
+
+    experiments: dict[Name, list[Name]] = Field(default_factory=dict)
+    """Experiments, with the attacks that each must keep."""
+    attacks: dict[Name, Name] = Field(default_factory=dict)
+    """Attacks whose settings figures tell points by, with their kinds."""
+    analyses: dict[Name, Name] = Field(default_factory=dict)
+    """Analyses, with their kinds."""
+
+
+@settings
 class Paper:
     """What a paper asks for: its coders, classifiers, images, attacks and experiments."""
 
@@ -138,9 +150,8 @@ class Paper:
     """Attacks whose evaluation rows belong together, by the name of the experiment."""
     analyses: dict[Name, AnalysisEntry] = Field(default_factory=dict)
     """Analyses by name."""
-    needed: dict[Name, list[Name]] = Field(default_factory=dict)
-    """Experiments that the paper's figures read, with the attacks that each must keep; the grid
-    parameters that figures tell their points by come from the attack's settings."""
+    needed: Needed = Needed()
+    """What the paper's figures and tables can't do without; not to be changed."""
 
 
 @settings
