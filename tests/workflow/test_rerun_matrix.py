@@ -11,7 +11,6 @@ import json
 import random
 import subprocess
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,9 +18,11 @@ import pytest
 
 import config_keys
 from advsparse.codedigest import CodeBase
+from advsparse.config.loading import load
 from advsparse.config.plan import Plan
 from decisions import Job, ask
 from project import ROOT, Project
+from rerun_oracle import following, read_by
 
 WORKFLOW = ROOT / "workflow"
 MODULES = sorted(path.relative_to(WORKFLOW).as_posix() for path in WORKFLOW.rglob("*.py"))
@@ -74,22 +75,6 @@ def duplicate(project: Project, name: str) -> Project:
     copy = project.path.with_name(name) if "/" not in name else Path(name)
     subprocess.run(["cp", "-a", str(project.path), str(copy)], check=True)
     return Project(copy)
-
-
-def following(jobs: list[Job], start: Iterable[str], missing: Iterable[str] = ()) -> set[str]:
-    """The jobs that run when those of ``start`` do and files are missing."""
-    maker = {file: job for job in jobs for file in job.output}
-    found, missing = set(start), set(missing)
-    while True:
-        before = len(found)
-        for job in jobs:
-            made_by = {file: maker[file].name for file in job.input if file in maker}
-            if job.rule != "all" and found & set(made_by.values()):
-                found.add(job.name)
-            if job.rule == "all" or job.name in found:
-                found |= {made_by[file] for file in missing & made_by.keys()}
-        if len(found) == before:
-            return found
 
 
 def running(jobs: list[Job]) -> set[str]:
@@ -160,75 +145,6 @@ def test_only_meaning_changes_the_digest_of_a_module(module, tmp_path):
     assert digest(text + "\n_edited = 1\n") != digest(text)
 
 
-def read_by(key: config_keys.Key, before: Plan, after: Plan, job: Job) -> bool:
-    """Whether a job reads the key, going by the names of the key's parts.
-
-    before, after: plans of the configuration without and with the key's change.
-    """
-    if key[0] in ("threads", "seed"):
-        stages = ("train_coder", "train_classifier", "fit_attack", "run_attack", "analyse")
-        return job.rule in (*stages, "evaluate_attacks")
-    if key[0] == "datasets":
-        return job.rule == "make_dataset" and job.wildcards["dataset"] == key[1]
-    if key[0] == "roles":
-        return _trained_on(key[1], after, job)
-    if key[0] != "settings" or job.wildcards.get("paper") != key[1] or len(key) < 4:
-        return False
-    paper, section, name, *field = key[1:]
-    entry = after.paper(paper)
-    match section, job.rule:
-        case "models", "train_classifier":
-            return job.wildcards["model"] == name
-        case "coders", "train_coder":
-            return job.wildcards["coder"] == name
-        case "signals", "train_coder":
-            return entry.coders[job.wildcards["coder"]].signals == name
-        case "analyses", "analyse":
-            return job.wildcards["analysis"] == name
-        case "experiments", "evaluate_attacks":
-            return job.wildcards["experiment"] == name
-        case "images", "run_attack":
-            return after.attack(paper, job.wildcards["attack"]).entry.images == name
-        case "images" | "attacks", "fit_attack":
-            lesson = _lessons(after, paper)[job.wildcards["fit"]]
-            return lesson not in _lessons(before, paper).values()
-        case "attacks", "run_attack":
-            return _attack_reads(field, before, after, paper, name, job.wildcards["attack"])
-    return False
-
-
-def _trained_on(role: str, plan: Plan, job: Job) -> bool:
-    if job.rule == "train_classifier":
-        return plan.paper(job.wildcards["paper"]).models[job.wildcards["model"]].dataset == role
-    if job.rule == "train_coder":
-        return plan.paper(job.wildcards["paper"]).coders[job.wildcards["coder"]].dataset == role
-    return False
-
-
-def _lessons(plan: Plan, paper: str) -> dict[str, list]:
-    """What is learned, from what and on which classifier, by its name."""
-    found = {}
-    for id in plan.attack_ids(paper):
-        job = plan.attack(paper, id)
-        if job.entry.learn_from:
-            images = plan.paper(paper).images[job.entry.learn_from]
-            lesson = [job.method.learner(), images, plan.learns_on(paper, id), job.entry.against]
-            found[plan.fit_of(paper, id)] = lesson
-    return found
-
-
-def _attack_reads(field, before: Plan, after: Plan, paper: str, name: str, id: str) -> bool:
-    """What is learned for an attack is read as a file: those keys are not the attack's own."""
-    job = after.attack(paper, id)
-    if job.name != name or field == ["learn_from"]:
-        return False
-    if field == ["surrogate"]:
-        return job.entry.target != "none"
-    if field[0] == "grid":
-        return id not in before.attack_ids(paper)
-    return field[0] != "method" or field[1] not in job.entry.grid
-
-
 def batches(changes: dict[config_keys.Key, object]) -> list[list[config_keys.Key]]:
     """Keys to change together: of entries of one section, of which none follows from another.
 
@@ -258,6 +174,8 @@ def test_a_changed_key_reruns_the_jobs_that_read_it_and_what_follows(copied):
         if key[0] not in ("preset", "papers")  # Which folder, and which of the projects built here.
     }
     changes = {key: value for key, value in found.items() if value is not None}
+    # Kinds, whose other keys would have to change too, and what can only be one thing are left.
+    assert len(changes) > 0.7 * len(found)
     plan = batches(changes)
     configs = [
         config_keys.merged(*(config_keys.nested(key, changes[key]) for key in batch))
@@ -277,6 +195,16 @@ def test_a_changed_key_reruns_the_jobs_that_read_it_and_what_follows(copied):
             more, less = running(jobs) - expected, expected - running(jobs)
             wrong.append(f"too many {sorted(more)}, too few {sorted(less)}, for one of: {names}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_the_demo_has_the_keys_of_the_test_preset():
+    """Which is why it is enough to change those of the test preset."""
+
+    def of(preset: str) -> set[config_keys.Key]:
+        plan = Plan(load([ROOT / "config.yaml"], {"preset": preset}))
+        return {key for key, _ in config_keys.keys(plan.described())}
+
+    assert of("demo") == of("test")
 
 
 def test_a_deleted_file_is_rebuilt_where_it_is_needed_and_only_there(copied):

@@ -1,0 +1,97 @@
+"""Which jobs should run: by the keys that stages read and the files that jobs declare.
+
+Written from the names in the configuration and the rules, without what decides it in the pipeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from advsparse.config.plan import Plan
+from config_keys import Key
+from decisions import Job
+
+
+def following(jobs: list[Job], start: Iterable[str], missing: Iterable[str] = ()) -> set[str]:
+    """The jobs that run when those of ``start`` do and files are missing."""
+    maker = {file: job for job in jobs for file in job.output}
+    found, missing = set(start), set(missing)
+    while True:
+        before = len(found)
+        for job in jobs:
+            made_by = {file: maker[file].name for file in job.input if file in maker}
+            if job.rule != "all" and found & set(made_by.values()):
+                found.add(job.name)
+            if job.rule == "all" or job.name in found:
+                found |= {made_by[file] for file in missing & made_by.keys()}
+        if len(found) == before:
+            return found
+
+
+def read_by(key: Key, before: Plan, after: Plan, job: Job) -> bool:
+    """Whether a job reads the key, going by the names of the key's parts.
+
+    before, after: plans of the configuration without and with the key's change.
+    """
+    if key[0] in ("threads", "seed"):
+        stages = ("train_coder", "train_classifier", "fit_attack", "run_attack", "analyse")
+        return job.rule in (*stages, "evaluate_attacks")
+    if key[0] == "datasets":
+        return job.rule == "make_dataset" and job.wildcards["dataset"] == key[1]
+    if key[0] == "roles":
+        return _trained_on(key[1], after, job)
+    if key[0] != "settings" or job.wildcards.get("paper") != key[1] or len(key) < 4:
+        return False
+    paper, section, name, *field = key[1:]
+    entry = after.paper(paper)
+    match section, job.rule:
+        case "models", "train_classifier":
+            return job.wildcards["model"] == name
+        case "coders", "train_coder":
+            return job.wildcards["coder"] == name
+        case "signals", "train_coder":
+            return entry.coders[job.wildcards["coder"]].signals == name
+        case "analyses", "analyse":
+            return job.wildcards["analysis"] == name
+        case "experiments", "evaluate_attacks":
+            return job.wildcards["experiment"] == name
+        case "images", "run_attack":
+            return after.attack(paper, job.wildcards["attack"]).entry.images == name
+        case "images" | "attacks", "fit_attack":
+            lesson = _lessons(after, paper)[job.wildcards["fit"]]
+            return lesson not in _lessons(before, paper).values()
+        case "attacks", "run_attack":
+            return _attack_reads(field, before, after, paper, name, job.wildcards["attack"])
+    return False
+
+
+def _trained_on(role: str, plan: Plan, job: Job) -> bool:
+    if job.rule == "train_classifier":
+        return plan.paper(job.wildcards["paper"]).models[job.wildcards["model"]].dataset == role
+    if job.rule == "train_coder":
+        return plan.paper(job.wildcards["paper"]).coders[job.wildcards["coder"]].dataset == role
+    return False
+
+
+def _lessons(plan: Plan, paper: str) -> dict[str, list]:
+    """What is learned, from what and on which classifier, by its name."""
+    found = {}
+    for id in plan.attack_ids(paper):
+        job = plan.attack(paper, id)
+        if job.entry.learn_from:
+            images = plan.paper(paper).images[job.entry.learn_from]
+            lesson = [job.method.learner(), images, plan.learns_on(paper, id), job.entry.against]
+            found[plan.fit_of(paper, id)] = lesson
+    return found
+
+
+def _attack_reads(field, before: Plan, after: Plan, paper: str, name: str, id: str) -> bool:
+    """What is learned for an attack is read as a file: those keys are not the attack's own."""
+    job = after.attack(paper, id)
+    if job.name != name or field == ["learn_from"]:
+        return False
+    if field == ["surrogate"]:
+        return job.entry.target != "none"
+    if field[0] == "grid":
+        return id not in before.attack_ids(paper)
+    return field[0] != "method" or field[1] not in job.entry.grid
