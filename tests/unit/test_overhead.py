@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,37 @@ def test_a_job_leaves_in_its_log_what_it_took(tmp_path):
     assert ran.working - ran.began >= 0.25
     assert 0.15 <= ran.worked - ran.working < ran.worked - ran.began
     assert ran.ended == ran.worked, "there is no benchmark file"
+
+
+def test_a_process_is_as_old_as_whoever_started_it_can_tell():
+    asked = "import time; time.sleep(0.2); from advsparse.jobs import _age; print(_age())"
+    environment = os.environ | {"PYTHONPATH": str(WORKFLOW)}
+    before = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", asked], env=environment, check=True, capture_output=True, text=True
+    )
+    # A tick of the clock that processes are dated by is a hundredth of a second.
+    assert 0.2 <= float(done.stdout) <= time.monotonic() - before + 0.02
+
+
+def test_a_job_that_imported_torch_ends_as_any_process_does_only_sooner(tmp_path):
+    script = SCRIPT.replace(
+        'with job(snakemake, "table"):',
+        "import atexit; atexit.register(lambda: print('at exit'))\n"
+        'with job(snakemake, "table") as this:\n    this.prepare_torch(); print("worked")',
+    )
+    (tmp_path / "results/logs/p/attacks").mkdir(parents=True)
+    environment = os.environ | {"PYTHONPATH": str(WORKFLOW)}
+    done = subprocess.run(
+        [sys.executable, "-c", f"{script}\nprint('never: the job is over')"],
+        cwd=tmp_path,
+        env=environment,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.split("\n") == ["worked", "at exit", ""] and not done.stderr
+    assert len(jobs(tmp_path / "results")) == 1
 
 
 def test_the_end_of_a_process_is_that_of_its_benchmark(tmp_path):
