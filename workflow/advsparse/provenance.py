@@ -138,7 +138,7 @@ _PAGE = """<!doctype html>
 body { font: 14px/1.45 system-ui, sans-serif; margin: 1.5em; color: #222 }
 table { border-collapse: collapse }
 th, td { padding: .25em .8em; border-bottom: 1px solid #ddd; text-align: left }
-td.number, th.number { text-align: right }
+td.number, th.number { text-align: right; white-space: nowrap }
 td.bar { width: 12em }
 td.bar div { background: #4878a8; height: .8em; min-width: 1px }
 pre { background: #f6f6f6; padding: 1em; overflow: auto }
@@ -151,7 +151,7 @@ pre { background: #f6f6f6; padding: 1em; overflow: auto }
 <tr><th>commit</th><td>{{ commit.commit }}
 {%- if commit.clean is false %}, with uncommitted changes{% endif %}</td></tr>
 {%- for name, value in machine.items() %}
-<tr><th>{{ name }}</th><td>{{ (value | join(", ") or "none") if value is sequence and value is not
+<tr><th>{{ name | replace("_gib", ", GiB") | replace("_", " ") }}</th><td>{{ (value | join(", ") or "none") if value is sequence and value is not
 string else value }}</td></tr>
 {%- endfor %}
 {%- for name, value in versions.items() %}
