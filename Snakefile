@@ -26,6 +26,7 @@ for key in plan.configuration.papers:
 
 onstart:
     check_results_folder()
+    failures.forget(plan.results)
     failures.keep_earlier_records(workflow)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -30,6 +31,16 @@ def test_a_record_lasts_from_the_start_of_a_job_to_its_success(snakemake):
     with pytest.raises(KeyboardInterrupt), jobs.job(snakemake, "attack"):
         raise KeyboardInterrupt
     assert not Path(snakemake.params.failure).exists()
+
+
+def test_a_job_computes_with_the_threads_of_its_settings(snakemake):
+    """Which --cores can't change: sums of other parts round otherwise."""
+    snakemake.params.settings = {"threads": 3}
+    with jobs.job(snakemake, "attack") as this:
+        assert this.threads == 3
+    snakemake.params.settings = {}
+    with jobs.job(snakemake, "table") as this:
+        assert this.threads == 1
 
 
 def test_the_second_pass_computes_nothing_and_logs_why(snakemake, monkeypatch):
@@ -71,10 +82,42 @@ def test_a_second_pass_follows_only_failed_attacks_with_keep_going(monkeypatch, 
     assert commands(monkeypatch, tmp_path) == []
 
 
-def test_the_second_pass_forces_nothing(monkeypatch, tmp_path):
-    given = ["-k", "-F", "--forcerun", "run_attack", "--cores", "2"]
-    (command,) = commands(monkeypatch, tmp_path, given)
-    expected = ["-k", "--forcerun", "run_attack", "--cores", "2", "--nolock", "--forcerun"]
-    assert command == expected
-    (command,) = commands(monkeypatch, tmp_path, ["-k", "--", "target"])
-    assert command == ["-k", "--nolock", "--forcerun", "--", "target"]
+def test_the_second_pass_is_asked_for_the_same(monkeypatch, tmp_path):
+    (command,) = commands(monkeypatch, tmp_path, ["-kF", "--cores", "2", "--", "target"])
+    assert command == ["-kF", "--cores", "2", "--", "target"]
+
+
+@pytest.mark.parametrize("forcing", [["-kF"], ["--forcea"], ["-fk"], ["-R", "made"], ["--profile"]])
+def test_the_second_pass_forces_nothing(forcing, tmp_path):
+    """However it is asked for: run on a workflow that notes what it makes."""
+    made = "rule made:\n    output: 'made'\n    shell: 'echo again >> made; echo again >> log'\n"
+    (tmp_path / "Snakefile").write_text(made)
+    if forcing == ["--profile"]:
+        (tmp_path / "own").mkdir()
+        (tmp_path / "own/config.yaml").write_text("forceall: true\n")
+        forcing = ["--profile", "own"]
+
+    def run(module, *arguments):
+        command = [sys.executable, "-m", module, "--cores", "1", *arguments, "--", "made"]
+        subprocess.run(command, cwd=tmp_path, capture_output=True, check=True)
+        return (tmp_path / "log").read_text().count("again")
+
+    assert run("snakemake") == 1
+    assert run("advsparse.second_pass", *forcing) == 1
+    assert run("snakemake", *forcing) == 2
+
+
+def test_a_run_begins_without_the_records_of_earlier_ones(monkeypatch, tmp_path):
+    records = [
+        tmp_path / name for name in ("failures/datasets/a.txt", "p/failures/attacks/b/c.txt")
+    ]
+    others = [tmp_path / name for name in ("p/rows/failures.txt", "other.txt")]
+    for path in (*records, *others):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("no luck\n")
+    with monkeypatch.context() as patch:
+        patch.setenv("ADVSPARSE_SECOND_PASS", "1")
+        failures.forget(tmp_path)
+    assert all(path.exists() for path in records)
+    failures.forget(tmp_path)
+    assert not any(path.exists() for path in records) and all(path.exists() for path in others)

@@ -1,13 +1,13 @@
 """Jobs that fail, and results with a gap where what they make is missing.
 
 A job that computes (a dataset, a coder, a classifier, an attack or what it learns, an analysis)
-keeps a record beside the results until it has succeeded: a text file with the reason, which a
-killed job leaves too. The job fails as any other, so that the exit status is right and the next run
-tries it again. With --keep-going, Snakemake then runs once more, for the rows, tables and figures
-alone (:func:`draw_gaps`): in this second pass they have as their input, where an attack or an
-analysis is missing, the record of the first job on the way to it that has failed. The next run
-asks for the job again, and Snakemake rebuilds what was built from the record, as its inputs have
-changed.
+keeps a record beside the results until it has succeeded, or until the next run begins: a text file
+with the reason, which a killed job leaves too. The job fails as any other, so that the exit status
+is right and the next run tries it again. With --keep-going, Snakemake then runs once more, for the
+rows, tables and figures alone (:func:`draw_gaps`): in this second pass they have as their input,
+where an attack or an analysis is missing, the record of the first job on the way to it that has
+failed. The next run asks for the job again, and Snakemake rebuilds what was built from the record,
+as its inputs have changed.
 """
 
 from __future__ import annotations
@@ -23,10 +23,6 @@ from advsparse.artifacts.atomic import writing
 
 # Hands the second pass to its jobs, also on a cluster. A parameter of a rule would cause reruns.
 _SECOND_PASS = "ADVSPARSE_SECOND_PASS"
-
-# What the user wants to be rebuilt in any case has been, in the first pass; without names,
-# --forcerun takes back its names.
-_FORCING = {"-F", "--forceall", "-f", "--force"}
 
 _COMPUTED = ("dataset", "coder", "classifier", "fit", "attack", "analysis")
 
@@ -88,6 +84,15 @@ def hand_down(workflow: Any) -> None:
         workflow.register_envvars(_SECOND_PASS)
 
 
+def forget(results: str | Path) -> None:
+    """Remove the records of earlier runs, which say nothing of what this one builds."""
+    if second_pass():
+        return
+    for folder in (Path(results) / "failures", *Path(results).glob("*/failures")):
+        for record in folder.rglob("*.txt"):
+            record.unlink(missing_ok=True)
+
+
 def keep_earlier_records(workflow: Any) -> None:
     """Have Snakemake keep, of a job that fails, its record of what was built before.
 
@@ -117,10 +122,6 @@ def draw_gaps(workflow: Any, failed: dict[str, Path]) -> None:
         return
     reasons = "\n".join(f"  {name}: {told(record)}" for name, record in failed.items())
     print("Drawing what is left, with gaps for what has failed.", file=sys.stderr)
-    arguments = [argument for argument in sys.argv[1:] if argument not in _FORCING]
-    end = arguments.index("--") if "--" in arguments else len(arguments)
-    # The lock is that of the first pass, which waits.
-    arguments[end:end] = ["--nolock", "--forcerun"]
-    command = [sys.executable, "-m", "snakemake", *arguments]
+    command = [sys.executable, "-m", "advsparse.second_pass", *sys.argv[1:]]
     subprocess.run(command, env=os.environ | {_SECOND_PASS: "1"}, check=False)
     print(f"Failed, and tried again by the next run:\n{reasons}", file=sys.stderr)
