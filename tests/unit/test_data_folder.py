@@ -256,6 +256,32 @@ def test_links(tmp_path):
     refused(Folder(path="set"), tmp_path, "test/owl/1.png", "No such file")
 
 
+def test_contents_tell_what_the_time_of_a_folder_does_not(tmp_path):
+    source = written(tmp_path / "set", FILES)
+    before, deep = source.contents(tmp_path), tmp_path / "set/train/cat/1.png"
+    shutil.copytree(tmp_path / "set", tmp_path / "other/set", copy_function=shutil.copy)
+    deep.touch()
+    assert source.contents(tmp_path) == before == source.contents(tmp_path / "other")
+    told = [before]
+    deep.write_bytes(deep.read_bytes() + b"0")
+    told.append(source.contents(tmp_path))
+    deep.rename(deep.with_name("11.png"))
+    told.append(source.contents(tmp_path))
+    deep.with_name("11.png").unlink()
+    told.append(source.contents(tmp_path))
+    assert len(set(told)) == 4 and None not in told
+    # Loading says why.
+    (tmp_path / "set/train/cat/2.png").unlink()
+    (tmp_path / "set/train/cat/2.png").symlink_to("nowhere")
+    assert source.contents(tmp_path) is None and Folder(path="none").contents(tmp_path) is None
+
+
+def test_contents_of_an_archive_are_its_size_unless_it_is_pinned(tmp_path):
+    source, other = written(tmp_path / "a.zip", FILES), written(tmp_path / "b.zip", FILES | JUNK)
+    assert source.contents(tmp_path) != other.contents(tmp_path)
+    assert Folder(path="a.zip", sha256="0" * 64).contents(tmp_path) is None
+
+
 def test_neither_folder_nor_archive(tmp_path):
     (tmp_path / "set.rar").write_bytes(b"")
     refused(Folder(path="set.rar"), tmp_path, "neither a folder nor", ".tar.gz")

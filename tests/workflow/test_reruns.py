@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
 
 import pytest
+from PIL import Image
 
 DEEPFOOL = "workflow/advsparse/attacks/deepfool.py"
 ROWS_AND_WHAT_READS_THEM = {
@@ -134,3 +136,26 @@ def test_deleting_an_intermediate_rebuilds_it_only_where_needed(project):
     assert project.jobs() == {"frecon2021_tradeoff", "write_provenance"}
     (results / "rows" / "tradeoff.csv").unlink()
     assert project.jobs() == ROWS_AND_WHAT_READS_THEM | {"run_attack cw"}
+
+
+def test_a_file_in_a_folder_of_images_rebuilds_the_dataset(sources):
+    def image(name, value):
+        path = sources.path / "data/mine" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (28, 28), (value, value, value)).save(path)
+
+    for split, label, i in itertools.product(("train", "test"), ("a", "b"), range(3)):
+        image(f"{split}/{label}/{i}.png", 40 * i)
+    sources.configure("datasets: {mine: {kind: folder, path: mine}}\nroles: {cifar10: mine}\n")
+    target = "results/test/datasets/mine.npz"
+    sources.snakemake(target)
+    assert sources.jobs("--", target) == set()
+    (sources.path / "data/mine/train/a/0.png").touch()
+    os.utime(sources.path / "data/mine/train/a/0.png", (0, 0))
+    assert sources.jobs("--", target) == set()
+    image("train/a/3.png", 250)
+    assert sources.jobs("--", target) == {"make_dataset mine"}
+    sources.snakemake(target)
+    assert sources.jobs("--", target) == set()
+    (sources.path / "data/mine/test/b/2.png").unlink()
+    assert sources.jobs("--", target) == {"make_dataset mine"}

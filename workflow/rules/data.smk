@@ -16,6 +16,7 @@ rule make_dataset:
         **requested("datasets/{dataset}", mem_mb=2000, runtime=30),
     params:
         settings=lambda w: plan.dataset_settings(w.dataset),
+        contents=lambda w: plan.dataset_contents(w.dataset),
         # Not an output: it is what is left when there is none.
         failure=lambda w: failure_file("datasets", w.dataset),
         code=lambda w: code("make_dataset.py", plan.dataset_module(w.dataset)),

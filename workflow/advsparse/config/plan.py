@@ -119,6 +119,11 @@ class Plan:
         directory = Path(self.configuration.data.directory)
         return [str(path) for path in self.configuration.datasets[name].files(directory)]
 
+    def dataset_contents(self, name: str) -> str | None:
+        """What a dataset's job reruns for where the time of a file or folder doesn't tell."""
+        directory = Path(self.configuration.data.directory)
+        return self.configuration.datasets[name].contents(directory)
+
     def absent(self, name: str) -> str | None:
         """What a dataset lacks to be read, and what to do about it; None if nothing."""
         return self.configuration.datasets[name].absent(Path(self.configuration.data.directory))

@@ -90,6 +90,11 @@ class Source(ABC):
         """The files or folders that :meth:`load` reads; none for a source that makes its images."""
         return []
 
+    def contents(self, directory: Path) -> str | None:
+        """A digest that tells whether what is behind :meth:`files` has changed, where their own
+        times may not; None if they are pinned, or not there."""
+        return None
+
     def absent(self, directory: Path) -> str | None:
         """Which of :meth:`files` are not there, and what to do about it; None if all are."""
         for path in self.files(directory):

@@ -73,19 +73,26 @@ class Files(Container):
 
 
 class _Folder(Files):
-    _DEPTH = 4  # top folder, split, class, and one more to see that something lies too deep
-
     def __init__(self, path: Path) -> None:
-        super().__init__(path, {})
-        with reading(path):
-            # Links are followed, as people keep large datasets behind them; the bounded depth ends
-            # a circle of links.
-            for folder, folders, files in os.walk(path, followlinks=True, onerror=_raise):
-                below = Path(folder).relative_to(path)
-                deep = len(below.parts) == self._DEPTH
-                folders[:] = [] if deep else [name for name in folders if name[0] != "."]
-                for file in files:
-                    self.entries[(below / file).as_posix()] = Path(folder, file)
+        super().__init__(path, walked(path))
+
+
+_DEPTH = 4  # top folder, split, class, and one more to see that something lies too deep
+
+
+def walked(path: Path) -> dict[str, Path]:
+    """The files in a folder, but for hidden folders, by their paths relative to it."""
+    found = {}
+    with reading(path):
+        # Links are followed, as people keep large datasets behind them; the bounded depth ends a
+        # circle of links.
+        for folder, folders, files in os.walk(path, followlinks=True, onerror=_raise):
+            below = Path(folder).relative_to(path)
+            deep = len(below.parts) == _DEPTH
+            folders[:] = [] if deep else [name for name in folders if name[0] != "."]
+            for file in files:
+                found[(below / file).as_posix()] = Path(folder, file)
+    return found
 
 
 class _Archive(Container):

@@ -26,6 +26,9 @@ class Folder(LocalFile):
     Both may lie below one common top folder. Read are files named as PNG, JPEG, BMP, PPM, TIFF or
     WebP images; hidden files, __MACOSX and files of other names are passed over. An archive, .zip
     or .tar (.gz, .bz2, .xz), is read in place. Classes and files are sorted by name.
+
+    It is read again when a file is added, removed or gets another size; after one that keeps its
+    name and size, touch the folder.
     """
 
     size: PositiveInt | None = None
