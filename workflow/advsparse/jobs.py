@@ -35,7 +35,9 @@ class Job:
         self.stage = stage
         self.settings: dict[str, Any] = dict(snakemake.params.settings)
         self.code: str = snakemake.params.code
-        self.threads: int = snakemake.threads
+        # What the configuration says, of which --cores may grant fewer: another number of threads
+        # rounds otherwise.
+        self.threads: int = self.settings.get("threads", snakemake.threads)
         # The rule asks for a GPU where the configuration says cuda: the grant decides.
         self.device = "cuda" if getattr(snakemake.resources, "gpu", 0) else "cpu"
         self.imported_torch = False
@@ -162,6 +164,8 @@ def _log_to(log: Path) -> None:
             force=True,
         )
     logging.captureWarnings(True)
+    # What torch says of its caches when a job is interrupted would bury the rest.
+    logging.getLogger("torch").setLevel(logging.WARNING)
 
 
 def _give_up(stage: str, message: str) -> None:
