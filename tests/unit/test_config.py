@@ -454,6 +454,28 @@ def test_configfile_that_says_null_is_named(text, write):
     assert f"{path}:1: " in refusal([path], {text.rstrip(":"): None})
 
 
+def test_what_snakemake_hands_over_as_words_is_read_as_in_a_file(write):
+    # Below the top level of --config, snakemake takes numbers, truth and null for words.
+    attacks = {
+        "fgsm": {"method": {"eps": "1e-2"}, "grid": {"eps": ["0.5", "1"]}},
+        "cw": {"method": {"abort_early": "false"}},
+    }
+    images = {"unseen": {"count": "12"}}
+    handed = {"settings": {"frecon2021": {"attacks": attacks, "images": images}}}
+    text = "settings: {frecon2021: {attacks: {fgsm: {method: {eps: 1e-2}, grid: {eps: [0.5, 1]}}, "
+    text += "cw: {method: {abort_early: false}}}, images: {unseen: {count: 12}}}}"
+    assert load([write("seed: 1")], handed) == load([write(f"seed: 1\n{text}")])
+
+
+def test_an_item_from_the_command_line_is_not_blamed_on_a_file(write):
+    path = write("papers: [frecon2021]")
+    message = refusal([path], {"papers": ["nope"]})
+    assert message.startswith("the command line (--config): papers[0]: no paper 'nope'")
+    grid = {"frecon2021": {"attacks": {"fgsm": {"grid": {"eps": ["0.1", "x"]}}}}}
+    message = refusal([path], {"settings": grid})
+    assert message.startswith("the command line (--config): settings.frecon2021.attacks.fgsm.grid")
+
+
 def test_words_in_place_of_numbers_on_the_command_line_count(write):
     assert load([write("threads: '2'")], {"threads": 2}).threads == 2
 
@@ -545,6 +567,14 @@ ABOUT_CODES = [
 ]
 
 MISTAKES = [
+    ("papers: [frecon2021, frecon2021]", 1, "papers[1]", "'frecon2021' is given twice"),
+    (
+        "datasets: {m: {kind: npz, path: 'a{b}.npz'}}",
+        1,
+        "datasets.m.path",
+        "snakemake takes what stands in braces for a wildcard",
+    ),
+    ("data: {directory: 'x{y}'}", 1, "data.directory", "snakemake takes what stands in braces"),
     # the file, the line, the full key, and what must be in the message
     ("presett: demo", 1, "presett", "did you mean 'preset'?"),
     ("preset: dmo", 1, "preset", "did you mean 'demo'?"),

@@ -68,3 +68,17 @@ def test_a_damaged_image_is_named(sources, tmp_path):
     sources.configure("roles: {cifar10: mine}\n")
     said = output(sources, "results/test/datasets/mine.npz")
     assert re.search(r"dataset: .*mine.*broken\.png", said), said
+
+
+def test_a_target_that_no_rule_makes(sources):
+    for name in ("attacks/foo.npz", "classifiers/foo.safetensors", "attacks/scada/lambda1=9.npz"):
+        said = output(sources, "--dry-run", f"results/test/frecon2021/{name}")
+        assert f"No rule to produce results/test/frecon2021/{name}" in said
+        assert "Traceback" not in said and "KeyError" not in said
+
+
+def test_a_file_in_the_place_of_results(sources):
+    (sources.path / "results").mkdir(exist_ok=True)
+    (sources.path / "results/test").touch()
+    said = output(sources)
+    assert "results/test: is not a folder" in said and "Traceback" not in said

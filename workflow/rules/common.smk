@@ -1,5 +1,6 @@
 # Shared by all rules: the plan, paths of artifacts, and the parameters that decide on reruns.
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from snakemake.io import get_wildcard_names
 from advsparse import failures, requests
 from advsparse.artifacts.atomic import check_writable
 from advsparse.codedigest import CodeBase
-from advsparse.config.extent import extent
+from advsparse.config.extent import extent, names
 from advsparse.config.loading import load
 from advsparse.config.plan import Plan
 from advsparse.errors import ConfigError, StorageError
@@ -30,21 +31,24 @@ except ConfigError as error:
     raise WorkflowError(f"the configuration can't be run:\n{error}") from None
 
 
+RESULTS = f"results/{plan.configuration.preset}"
+
+for folder in (Path("results"), Path(RESULTS)):
+    if folder.exists() and not folder.is_dir():
+        raise WorkflowError(f"{folder}: is not a folder, so that no results can go there")
+
+
+def any_of(known):
+    """The pattern of a wildcard, so that no rule makes what the configuration doesn't know."""
+    return "|".join(sorted(map(re.escape, known))) or "(?!)"
+
+
 wildcard_constraints:
-    preset=plan.configuration.preset,
-    dataset=r"[\w-]+",
-    paper=r"[\w-]+",
-    model=r"[\w-]+",
-    coder=r"[\w-]+",
-    analysis=r"[\w-]+",
-    experiment=r"[\w-]+",
+    **{axis: any_of(known) for axis, known in names(plan).items()},
+    dataset=any_of(plan.configuration.datasets),
     kind=r"\w+",
     file=r"[\w.-]+",
-    fit=r"[\w-]+",
-    attack=r"[\w-]+(/[\w.=+-]+)?",
 
-
-RESULTS = f"results/{plan.configuration.preset}"
 
 # Relative to the working directory: an absolute path would make a copy of the project rerun.
 PAPERS = os.path.relpath(WORKFLOW / "papers")

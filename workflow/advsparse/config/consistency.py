@@ -22,6 +22,9 @@ from advsparse.config.model import (
 from advsparse.config.sources import Key, shown
 from advsparse.data._local import LocalFile
 
+_BRACES = set("{}")
+_NO_BRACES = "snakemake takes what stands in braces for a wildcard: rename it"
+
 
 def inconsistencies(configuration: Configuration, preset: Path) -> Iterator[Mistake]:
     """All that is inconsistent in ``configuration``, whose preset is read from a file."""
@@ -29,12 +32,18 @@ def inconsistencies(configuration: Configuration, preset: Path) -> Iterator[Mist
         if dataset not in configuration.datasets:
             hint = nearest(dataset, configuration.datasets)
             yield Mistake(("roles", role), f"no dataset {dataset!r}; {hint}")
-    for key in configuration.papers:
+    for index, key in enumerate(configuration.papers):
+        if key in configuration.papers[:index]:
+            yield Mistake(("papers", index), f"{key!r} is given twice")
         if key not in configuration.settings:
             text = f"is needed by paper {key!r}, which is to be rebuilt: null removes it"
             yield Mistake(("settings", key), text)
     directory = Path(configuration.data.directory)
+    if _BRACES & set(str(directory)):
+        yield Mistake(("data", "directory"), _NO_BRACES)
     for name, source in configuration.datasets.items():
+        if _BRACES & set(getattr(source, "path", "")):
+            yield Mistake(("datasets", name, "path"), _NO_BRACES)
         # Of published datasets, which may yet be fetched, the jobs that read them ask.
         used = name in configuration.roles.values() and isinstance(source, LocalFile)
         for path in source.files(directory) if used else ():

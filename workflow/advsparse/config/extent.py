@@ -1,4 +1,4 @@
-"""Which of the jobs that a configuration knows its figures and tables are made from."""
+"""The jobs that a configuration knows, and those of them that figures and tables are made from."""
 
 from __future__ import annotations
 
@@ -28,3 +28,21 @@ def extent(plan: Plan, paper: str) -> dict[str, list[str]]:
         "dataset": datasets,
     }
     return {name: sorted(values) for name, values in found.items()}
+
+
+def names(plan: Plan) -> dict[str, set[str]]:
+    """All that the jobs of the selected papers may be called, by the names of the wildcards."""
+    found: dict[str, set[str]] = {"paper": set(plan.configuration.papers)}
+    for paper in plan.configuration.papers:
+        entry, ids = plan.paper(paper), plan.attack_ids(paper)
+        learned = [id for id in ids if plan.attack(paper, id).entry.learn_from]
+        for axis, known in {
+            "model": entry.models,
+            "coder": entry.coders,
+            "analysis": entry.analyses,
+            "experiment": entry.experiments,
+            "attack": ids,
+            "fit": [plan.fit_of(paper, id) for id in learned],
+        }.items():
+            found.setdefault(axis, set()).update(known)
+    return found

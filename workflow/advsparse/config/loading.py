@@ -13,7 +13,7 @@ from advsparse.config.consistency import inconsistencies
 from advsparse.config.messages import Mistake, from_pydantic, nearest, refuse
 from advsparse.config.model import Configuration
 from advsparse.config.schema import adapter
-from advsparse.config.sources import Key, Place, Tree, read_yaml
+from advsparse.config.sources import Key, Place, Tree, read_yaml, scalar
 
 WORKFLOW = Path(__file__).parents[2]
 
@@ -58,6 +58,11 @@ def load(
     return configuration
 
 
+def presets(workflow: Path = WORKFLOW) -> dict[str, Path]:
+    """The files of all presets, by name."""
+    return {path.stem: path for path in sorted((workflow / "presets").glob("*.yaml"))}
+
+
 def _needed(tree: Tree, paper: str) -> Any:
     """What the settings of a paper say that it can't do without; ... where it has none."""
     settings = tree.values.get("settings")
@@ -68,9 +73,18 @@ def _needed(tree: Tree, paper: str) -> Any:
 def _from_command_line(tree: Tree, overrides: Mapping[str, Any]) -> Tree:
     """What ``overrides`` says otherwise than the files do, placed on the command line.
 
-    Snakemake hands over its ``--config`` merged with its ``--configfile``, which are in ``tree``.
+    Snakemake hands over its ``--config`` merged with its ``--configfile``, which are in ``tree``,
+    and takes everything for words that is not at the top level.
     """
     top = Tree()
+
+    def place(value: Any, key: Key) -> Any:
+        top.places[key] = Place(None)
+        if isinstance(value, list):
+            return [place(item, (*key, index)) for index, item in enumerate(value)]
+        if isinstance(value, Mapping):
+            return {str(name): place(item, (*key, str(name))) for name, item in value.items()}
+        return scalar(value) if isinstance(value, str) and len(key) > 1 else value
 
     def walk(values: Mapping, below: Any, key: Key, out: dict) -> None:
         for name, value in values.items():
@@ -85,8 +99,7 @@ def _from_command_line(tree: Tree, overrides: Mapping[str, Any]) -> Tree:
                     if not isinstance(old, dict):
                         top.places[here] = Place(None)
             elif not known or not _same(old, value):
-                out[str(name)] = value
-                top.places[here] = Place(None)
+                out[str(name)] = place(value, here)
 
     walk(overrides, tree.values, (), top.values)
     return top
@@ -117,7 +130,7 @@ def _wordy(value: Any) -> bool:
 def _preset(tree: Tree, workflow: Path) -> Path:
     """The file of the preset that ``tree`` names."""
     name = tree.values.get("preset", Configuration.__dataclass_fields__["preset"].default)
-    known = {path.stem: path for path in (workflow / "presets").glob("*.yaml")}
+    known = presets(workflow)
     if not isinstance(name, str) or name not in known:
         refuse(tree, [Mistake(("preset",), f"no preset {name!r}; {nearest(str(name), known)}")])
     return known[name]

@@ -226,6 +226,16 @@ def _scalar(
     raise ConfigError(f"{where}: {what}\n{place.excerpt()}")
 
 
+def scalar(text: str) -> str | int | float | bool | None:
+    """What ``text`` is where it stands in a file, without quotes."""
+    loader = _Loader("")
+    tag = loader.resolve(yaml.ScalarNode, text, (True, False))
+    try:
+        return loader.construct_object(yaml.ScalarNode(tag, text))
+    except ValueError:  # such as 5000 digits
+        return text
+
+
 def dotted(key: Key) -> str:
     """A key as the user would name it: settings.frecon2021.attacks."""
     return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in key).lstrip(".")
