@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import os
 import subprocess
 import sys
@@ -113,9 +114,33 @@ def test_jobs_that_did_not_end_well_do_not_count(tmp_path, text):
     assert jobs(tmp_path) == []
 
 
+def test_a_run_whose_end_is_not_known_is_not_taken_for_an_earlier_one(tmp_path, monkeypatch):
+    logs, runs = tmp_path / "results/test/logs", tmp_path / ".snakemake/log"
+    for path in (logs, runs):
+        path.mkdir(parents=True)
+    whole = runs / "2026-01-01T000000.000000.snakemake.log"
+    whole.write_text("ran")
+    noon = datetime.datetime(2026, 1, 1, 0, 0, 12).timestamp()
+    os.utime(whole, (noon, noon))
+    (logs / "a.log").write_text("2026-01-01 00:00:10,500 done in 6.00 s, 2.00 s after its start\n")
+    command = [sys.executable, "-m", "advsparse.overhead", "test"]
+    environment = os.environ | {"PYTHONPATH": str(WORKFLOW)}
+
+    def said():
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        return done.stdout + done.stderr
+
+    assert said().startswith("1 job in 12 s")
+    (logs / "b.log").write_text("2026-01-01 01:00:10,500 done in 6.00 s, 2.00 s after its start\n")
+    (runs / "2026-01-01T010000.000000.snakemake.log").touch()
+    assert "was it --quiet all?" in said()
+
+
 def test_runs_are_those_of_snakemakes_logs(tmp_path):
     path = tmp_path / "2026-11-21T112034.125000.snakemake.log"
-    path.touch()
+    path.write_text("ran")
     os.utime(path, (2e9, 2e9))
     ((began, ended),) = snakemake_logs(tmp_path)
     assert began % 60 == pytest.approx(34.125) and ended == 2e9

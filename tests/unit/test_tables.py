@@ -35,7 +35,7 @@ def test_a_stand_in_has_no_difference_from_the_papers_number():
 
 
 def test_a_table_is_written_as_csv_markdown_html_and_latex(tmp_path):
-    frame = pd.DataFrame({"what": ["a_b & 50 %", "x | y"], "value": [0.25, None]})
+    frame = pd.DataFrame({"what": ["a_b & 50 %", "x | y", "<b> < 1"], "value": [0.25, None, 1]})
     output = SimpleNamespace(
         **{name: str(tmp_path / f"t.{name}") for name in ("csv", "md", "html", "tex")}
     )
@@ -44,5 +44,6 @@ def test_a_table_is_written_as_csv_markdown_html_and_latex(tmp_path):
     assert tex.startswith("% Of 100 % things.\n")
     assert r"a\_b \& 50 \%" in tex and "0.25" in tex
     assert r"\begin{longtable}" in tex and r"\caption{A table}" in tex
-    assert r"x \| y" in (tmp_path / "t.md").read_text()
+    markdown = (tmp_path / "t.md").read_text()
+    assert r"x \| y" in markdown and "&lt;b> < 1" in markdown
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "t.csv"), frame)

@@ -18,6 +18,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+from advsparse.config.loading import presets
 from advsparse.cost import taken
 from advsparse.jobs import DONE
 
@@ -46,24 +47,31 @@ class Shares(NamedTuple):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("preset", help="whose last run is measured")
+    parser.add_argument("preset", choices=presets(), help="whose last run is measured")
     preset = parser.parse_args().preset
-    runs = [log for log in snakemake_logs(Path(".snakemake/log")) if log[1] > log[0]]
     every = jobs(Path("results") / preset)
-    for began, ended in reversed(runs):
-        ran = [job for job in every if began <= job.began and job.worked <= ended]
+    later = float("inf")
+    for began, ended in reversed(snakemake_logs(Path(".snakemake/log"))):
+        ran = [job for job in every if began <= job.began < later]
+        if ran and ended <= began:
+            sys.exit("the last run wrote no log, by which its end is known: was it --quiet all?")
         if ran:
             print(report(ran, shares(ran, began, ended)))
             return
+        later = began
     sys.exit(f"no log of a run that built something of {preset}: build it here first")
 
 
 def snakemake_logs(folder: Path) -> list[tuple[float, float]]:
-    """When each of snakemake's runs in a folder began and ended, the oldest first."""
+    """When each of snakemake's runs in a folder began and ended, the oldest first.
+
+    Of a run whose log is empty it is not known when it ended: no later than it began.
+    """
     found = []
     for path in folder.glob("*.snakemake.log"):
         began = datetime.datetime.strptime(path.name.split(".s")[0], "%Y-%m-%dT%H%M%S.%f")
-        found.append((began.timestamp(), path.stat().st_mtime))
+        about = path.stat()
+        found.append((began.timestamp(), about.st_mtime if about.st_size else began.timestamp()))
     return sorted(found)
 
 
@@ -104,7 +112,7 @@ def report(ran: list[Ran], parts: Shares) -> str:
     """The shares, for a reader."""
     whole = sum(parts)
     lines = [
-        f"{len(ran)} jobs in {whole:.0f} s, on average "
+        f"{len(ran)} job{'s' * (len(ran) > 1)} in {whole:.0f} s, on average "
         f"{sum(job.ended - job.began for job in ran) / whole:.1f} at a time"
     ]
     said = {

@@ -151,8 +151,8 @@ pre { background: #f6f6f6; padding: 1em; overflow: auto }
 <tr><th>commit</th><td>{{ commit.commit }}
 {%- if commit.clean is false %}, with uncommitted changes{% endif %}</td></tr>
 {%- for name, value in machine.items() %}
-<tr><th>{{ name | replace("_gib", ", GiB") | replace("_", " ") }}</th><td>{{ (value | join(", ") or "none") if value is sequence and value is not
-string else value }}</td></tr>
+<tr><th>{{ name | replace("_gib", ", GiB") | replace("_", " ") }}</th><td>{{
+(value | join(", ") or "none") if value is sequence and value is not string else value }}</td></tr>
 {%- endfor %}
 {%- for name, value in versions.items() %}
 <tr><th>{{ name }}</th><td>{{ value }}</td></tr>

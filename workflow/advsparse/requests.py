@@ -17,6 +17,7 @@ from pathlib import Path
 
 import yaml
 
+from advsparse.config.loading import presets
 from advsparse.cost import taken
 
 FILE = Path(__file__).parents[1] / "requests.yaml"
@@ -33,7 +34,7 @@ Needs = dict[str, dict[str, int]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("preset", help="whose finished run is measured")
+    parser.add_argument("preset", choices=presets(), help="whose finished run is measured")
     preset = parser.parse_args().preset
     results = Path("results") / preset
     try:

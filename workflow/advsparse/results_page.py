@@ -15,6 +15,8 @@ from typing import Any
 
 import pandas as pd
 
+from advsparse.config.loading import presets
+
 PAGE = Path("docs/results.md")
 
 _INTRODUCTION = """\
@@ -31,7 +33,7 @@ likely reason is known, it is given.
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("preset", help="whose results are shown")
+    parser.add_argument("preset", choices=presets(), help="whose results are shown")
     preset = parser.parse_args().preset
     try:
         text = page(Path("results") / preset, preset)

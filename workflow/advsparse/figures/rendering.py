@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -74,15 +75,18 @@ def save_table(table: Mapping[str, Any], output: Any) -> None:
             frame.to_json(path, orient="records", indent=2)
     text = frame.map(_readable)
     with atomic_path(output.md) as path:
-        markdown = text.map(lambda cell: cell.replace("|", r"\|")).to_markdown(
-            index=False, disable_numparse=True
-        )
+        markdown = text.map(_plain).to_markdown(index=False, disable_numparse=True)
         path.write_text(f"# {title}\n\n{note}\n\n{markdown}\n", encoding="utf-8")
     with atomic_path(output.tex) as path:
         path.write_text(_latex(text, title, note), encoding="utf-8")
     with atomic_path(output.html) as path:
         html = text.to_html(index=False, border=0)
         path.write_text(_PAGE.format(title=title, note=note, table=html), encoding="utf-8")
+
+
+def _plain(cell: str) -> str:
+    """The text of a cell as Markdown that shows it: neither a column's end nor a tag."""
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", cell.replace("|", r"\|"))
 
 
 def _readable(value: Any) -> str:
