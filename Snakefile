@@ -25,13 +25,13 @@ for key in plan.configuration.papers:
 
 
 onstart:
-    check_results_folder()
-    failures.forget(plan.results)
+    global BEGAN
+    BEGAN = check_results_folder()
     failures.keep_earlier_records(workflow)
 
 
 onerror:
-    failures.draw_gaps(workflow, all_failures())
+    failures.draw_gaps(workflow, all_records(), BEGAN)
 
 
 localrules:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from advsparse import failures, jobs
+from advsparse.artifacts.atomic import check_writable
 
 
 @pytest.fixture
@@ -60,16 +62,22 @@ def test_the_second_pass_computes_nothing_and_logs_why(snakemake, monkeypatch):
         pass
 
 
-def commands(monkeypatch, tmp_path, arguments=(), *, keep_going=True, running=(), failed=True):
+def commands(
+    monkeypatch, tmp_path, arguments=(), *, keep_going=True, running=(), failed=True, own=True
+):
+    """The second passes that follow a run, in which a job may have failed, its own or another's."""
     record, found = tmp_path / "record.txt", []
     record.write_text("no luck\n")
+    job = SimpleNamespace(params={"failure": str(record) if own else "other.txt"})
     workflow = SimpleNamespace(
         scheduler=SimpleNamespace(running=running, open_jobs=()),
+        dag=SimpleNamespace(jobs=[job]),
         execution_settings=SimpleNamespace(keep_going=keep_going),
     )
     monkeypatch.setattr(sys, "argv", ["snakemake", *arguments])
     monkeypatch.setattr(failures.subprocess, "run", lambda command, **_: found.append(command[3:]))
-    failures.draw_gaps(workflow, {"paper fgsm": record} if failed else {})
+    began = record.stat().st_mtime
+    failures.draw_gaps(workflow, {"paper fgsm": str(record)}, began if failed else began + 1)
     return found
 
 
@@ -77,6 +85,7 @@ def test_a_second_pass_follows_only_failed_attacks_with_keep_going(monkeypatch, 
     assert len(commands(monkeypatch, tmp_path)) == 1
     assert commands(monkeypatch, tmp_path, keep_going=False) == []
     assert commands(monkeypatch, tmp_path, failed=False) == []
+    assert commands(monkeypatch, tmp_path, own=False) == []
     assert commands(monkeypatch, tmp_path, running=["interrupted"]) == []
     monkeypatch.setenv("ADVSPARSE_SECOND_PASS", "1")
     assert commands(monkeypatch, tmp_path) == []
@@ -107,17 +116,16 @@ def test_the_second_pass_forces_nothing(forcing, tmp_path):
     assert run("snakemake", *forcing) == 2
 
 
-def test_a_run_begins_without_the_records_of_earlier_ones(monkeypatch, tmp_path):
-    records = [
-        tmp_path / name for name in ("failures/datasets/a.txt", "p/failures/attacks/b/c.txt")
-    ]
-    others = [tmp_path / name for name in ("p/rows/failures.txt", "other.txt")]
-    for path in (*records, *others):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("no luck\n")
-    with monkeypatch.context() as patch:
-        patch.setenv("ADVSPARSE_SECOND_PASS", "1")
-        failures.forget(tmp_path)
-    assert all(path.exists() for path in records)
-    failures.forget(tmp_path)
-    assert not any(path.exists() for path in records) and all(path.exists() for path in others)
+def test_records_of_earlier_runs_do_not_count(monkeypatch, tmp_path):
+    record = tmp_path / "record.txt"
+    began = check_writable(tmp_path)
+    assert not failures.left(str(record), began)
+    record.write_text("no luck\n")
+    assert failures.left(str(record), began)
+    os.utime(record, (began - 1, began - 1))
+    assert not failures.left(str(record), began)
+    # In the second pass, the time is that of the first.
+    monkeypatch.setenv("ADVSPARSE_SECOND_PASS", repr(began))
+    assert not failures.left(str(record))
+    record.write_text("no luck\n")
+    assert failures.left(str(record))

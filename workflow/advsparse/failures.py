@@ -1,13 +1,13 @@
 """Jobs that fail, and results with a gap where what they make is missing.
 
 A job that computes (a dataset, a coder, a classifier, an attack or what it learns, an analysis)
-keeps a record beside the results until it has succeeded, or until the next run begins: a text file
-with the reason, which a killed job leaves too. The job fails as any other, so that the exit status
-is right and the next run tries it again. With --keep-going, Snakemake then runs once more, for the
-rows, tables and figures alone (:func:`draw_gaps`): in this second pass they have as their input,
-where an attack or an analysis is missing, the record of the first job on the way to it that has
-failed. The next run asks for the job again, and Snakemake rebuilds what was built from the record,
-as its inputs have changed.
+keeps a record beside the results until it has succeeded: a text file with the reason, which a
+killed job leaves too. The job fails as any other, so that the exit status is right and the next run
+tries it again. With --keep-going, Snakemake then runs once more, for the rows, tables and figures
+alone (:func:`draw_gaps`): in this second pass they have as their input, where an attack or an
+analysis is missing, the record of the first job on the way to it that has failed. Records of
+earlier runs, which nothing may have asked for since, do not count. The next run asks for the job
+again, and Snakemake rebuilds what was built from the record, as its inputs have changed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from typing import Any
 
 from advsparse.artifacts.atomic import writing
 
-# Hands the second pass to its jobs, also on a cluster. A parameter of a rule would cause reruns.
+# Hands the second pass to its jobs, also on a cluster, with the time at which the first began. A
+# parameter of a rule would cause reruns.
 _SECOND_PASS = "ADVSPARSE_SECOND_PASS"
 
 _COMPUTED = ("dataset", "coder", "classifier", "fit", "attack", "analysis")
@@ -84,13 +85,15 @@ def hand_down(workflow: Any) -> None:
         workflow.register_envvars(_SECOND_PASS)
 
 
-def forget(results: str | Path) -> None:
-    """Remove the records of earlier runs, which say nothing of what this one builds."""
-    if second_pass():
-        return
-    for folder in (Path(results) / "failures", *Path(results).glob("*/failures")):
-        for record in folder.rglob("*.txt"):
-            record.unlink(missing_ok=True)
+def left(record: str, since: float | None = None) -> bool:
+    """Whether a job has left a record in this run, which began at ``since``: in the second pass,
+    the time at which the first did."""
+    if since is None:
+        since = float(os.environ[_SECOND_PASS])
+    try:
+        return Path(record).stat().st_mtime >= since
+    except FileNotFoundError:
+        return False
 
 
 def keep_earlier_records(workflow: Any) -> None:
@@ -111,11 +114,14 @@ def keep_earlier_records(workflow: Any) -> None:
     persistence.finished = finished
 
 
-def draw_gaps(workflow: Any, failed: dict[str, Path]) -> None:
+def draw_gaps(workflow: Any, records: dict[str, str], since: float) -> None:
     """After a run with errors, build what is left, if the user wants to keep going.
 
-    failed: the records of the jobs that have failed, by the jobs' names.
+    records: those of all jobs, by the jobs' names; since: when the run began, as :func:`left` has
+    it. Of other runs in the same folder, which build something else, nothing is said.
     """
+    own = {job.params.get("failure") for job in workflow.dag.jobs}
+    failed = {name: path for name, path in records.items() if path in own and left(path, since)}
     scheduler = workflow.scheduler
     interrupted = scheduler.running or scheduler.open_jobs
     if not workflow.execution_settings.keep_going or second_pass() or interrupted or not failed:
@@ -123,5 +129,5 @@ def draw_gaps(workflow: Any, failed: dict[str, Path]) -> None:
     reasons = "\n".join(f"  {name}: {told(record)}" for name, record in failed.items())
     print("Drawing what is left, with gaps for what has failed.", file=sys.stderr)
     command = [sys.executable, "-m", "advsparse.second_pass", *sys.argv[1:]]
-    subprocess.run(command, env=os.environ | {_SECOND_PASS: "1"}, check=False)
+    subprocess.run(command, env=os.environ | {_SECOND_PASS: repr(since)}, check=False)
     print(f"Failed, and tried again by the next run:\n{reasons}", file=sys.stderr)

@@ -66,7 +66,10 @@ def measured(benchmarks: Path) -> Needs:
     """What to ask for, by key: the most that any of its jobs took, with a margin."""
     most: dict[str, tuple[float, float]] = {}
     for path in sorted(benchmarks.rglob("*.tsv")):
-        name = key(path.relative_to(benchmarks).with_suffix("").parts)
+        parts = path.relative_to(benchmarks).with_suffix("").parts
+        if {"figures", "tables"} & set(parts[:-1]) or parts[-1].endswith("_figure"):
+            continue  # what takes seconds asks for the same everywhere
+        name = key(parts)
         most[name] = tuple(map(max, taken(path), most.get(name, (0.0, 0.0))))
     return {name: _with_margin(*needs) for name, needs in most.items()}
 

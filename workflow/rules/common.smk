@@ -39,7 +39,7 @@ for folder in (Path("results"), Path(RESULTS)):
 
 
 def any_of(known):
-    """The pattern of a wildcard, so that no rule makes what the configuration doesn't know."""
+    """The pattern of a wildcard, so that no rule makes what no paper knows."""
     return "|".join(sorted(map(re.escape, known))) or "(?!)"
 
 
@@ -64,9 +64,9 @@ CODE = CodeBase(WORKFLOW)
 
 
 def check_results_folder():
-    """End a run, before any job, that could not write its results."""
+    """The time at which a run begins; one that could not write its results ends, before any job."""
     try:
-        check_writable(RESULTS)
+        return check_writable(RESULTS)
     except StorageError as error:
         # Not a WorkflowError, which is shown with a traceback from here.
         raise SystemExit(str(error)) from None
@@ -102,6 +102,13 @@ def requested(benchmark, mem_mb, runtime):
         return of
 
     return {"mem_mb": resource("mem_mb", mem_mb), "runtime": resource("runtime", runtime)}
+
+
+# What jobs of seconds ask for, more with each attempt.
+LIGHT = {
+    "mem_mb": lambda wildcards, attempt: 1000 * attempt,
+    "runtime": lambda wildcards, attempt: 10 * attempt,
+}
 
 
 def dataset_input(wildcards):
@@ -193,7 +200,7 @@ def analysis_records(paper, name):
 
 def failed(records):
     """The record that is read in the place of a result: only in the second pass of a run."""
-    return next(filter(os.path.exists, records), None) if failures.second_pass() else None
+    return next(filter(failures.left, records), None) if failures.second_pass() else None
 
 
 def failures_of(paper, experiment):
@@ -252,8 +259,8 @@ def analyses_failed(paper):
     return {name: failures.reason(record) for name, record in found.items() if record}
 
 
-def all_failures():
-    """The records of all jobs that have failed, by the jobs' names."""
+def all_records():
+    """The records that jobs leave if they fail, by the jobs' names."""
     names = {
         failure_file("datasets", name): f"dataset {name}" for name in plan.configuration.datasets
     }
@@ -271,7 +278,7 @@ def all_failures():
         names |= {
             analysis_records(paper, name)[-1]: f"{paper} analysis {name}" for name in asked.analyses
         }
-    return {name: record for record, name in names.items() if os.path.exists(record)}
+    return {name: record for record, name in names.items()}
 
 
 def warnings_files(paper):

@@ -42,8 +42,7 @@ rule draw_dataset:
     conda:
         "../../envs/advsparse.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **LIGHT,
     params:
         settings=lambda w: {
             "dataset": w.dataset,

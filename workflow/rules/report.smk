@@ -22,8 +22,7 @@ rule warn_of_attacks:
     conda:
         "../../envs/advsparse.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **LIGHT,
     params:
         **calling("make_table.py", "advsparse.evaluate.outcomes.warnings_table"),
         settings=lambda w: {"paper": w.paper},
@@ -52,8 +51,7 @@ rule write_provenance:
     conda:
         "../../envs/advsparse.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **LIGHT,
     params:
         settings=plan.described(),
         benchmarks=f"{RESULTS}/benchmarks",

@@ -55,13 +55,18 @@ def writing(path: Path) -> Iterator[None]:
         raise StorageError(f"{path}: cannot be written: {error.strerror or error}") from error
 
 
-def check_writable(folder: str | Path) -> None:
-    """Make ``folder`` if it is missing; raises StorageError unless it takes new files."""
+def check_writable(folder: str | Path) -> float:
+    """Make ``folder`` if it is missing, and return the time that it gives to a new file.
+
+    Raises StorageError unless it takes new files.
+    """
     folder = Path(folder)
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(2**16))
+            file.flush()
+            return os.fstat(file.fileno()).st_mtime
 
 
 def _remove_abandoned(path: Path) -> None:

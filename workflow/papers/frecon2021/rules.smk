@@ -48,8 +48,7 @@ rule frecon2021_atoms:
     conda:
         "../../../envs/advsparse.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **LIGHT,
     params:
         **calling("draw_figure.py", f"papers.{FRECON}.figures.draw_atoms"),
         settings={"origin": FRECON_ORIGIN, "variant": FRECON_VARIANT},
@@ -69,8 +68,7 @@ rule frecon2021_examples:
     conda:
         "../../../envs/advsparse.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **LIGHT,
     params:
         **calling("draw_figure.py", f"papers.{FRECON}.figures.draw_examples"),
         settings={"origin": FRECON_ORIGIN, "variant": FRECON_VARIANT},
@@ -90,8 +88,7 @@ rule frecon2021_loss:
     conda:
         "../../../envs/advsparse.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **LIGHT,
     params:
         **calling("draw_figure.py", f"papers.{FRECON}.figures.draw_loss"),
         settings={"origin": FRECON_ORIGIN, "variant": FRECON_VARIANT},
@@ -111,8 +108,7 @@ rule frecon2021_tradeoff:
     conda:
         "../../../envs/advsparse.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **LIGHT,
     params:
         **calling("draw_figure.py", f"papers.{FRECON}.plane.draw_tradeoff"),
         settings={
@@ -137,8 +133,7 @@ rule frecon2021_number_of_atoms:
     conda:
         "../../../envs/advsparse.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **LIGHT,
     params:
         **calling("draw_figure.py", f"papers.{FRECON}.plane.draw_number_of_atoms"),
         settings={
@@ -164,8 +159,7 @@ rule frecon2021_cost:
     conda:
         "../../../envs/advsparse.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **LIGHT,
     params:
         **calling("make_table.py", f"papers.{FRECON}.tables.cost"),
         settings={"origin": FRECON_ORIGIN, "variant": FRECON_VARIANT},
@@ -188,8 +182,7 @@ rule frecon2021_claims:
     conda:
         "../../../envs/advsparse.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **LIGHT,
     params:
         **calling("make_table.py", f"papers.{FRECON}.tables.claims"),
         settings={
@@ -217,8 +210,7 @@ rule frecon2021_numbers:
     conda:
         "../../../envs/advsparse.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **LIGHT,
     params:
         **calling("make_table.py", f"papers.{FRECON}.tables.numbers"),
         settings={"origin": FRECON_ORIGIN, "model": FRECON_SHOWN.entry.model},

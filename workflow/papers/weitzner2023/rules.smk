@@ -57,8 +57,7 @@ rule weitzner2023_coding:
     conda:
         "../../../envs/advsparse.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **LIGHT,
     params:
         **calling("draw_figure.py", f"papers.{WEITZNER}.coding.draw_coding"),
         settings={"preset": WEITZNER_PRESET, "conditions": ["clean", "noise", "pgd"]},
@@ -78,8 +77,7 @@ rule weitzner2023_coding_da:
     conda:
         "../../../envs/advsparse.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **LIGHT,
     params:
         **calling("draw_figure.py", f"papers.{WEITZNER}.coding.draw_coding"),
         settings={"preset": WEITZNER_PRESET, "conditions": ["noise", "pgd", "da"]},
@@ -100,8 +98,7 @@ rule weitzner2023_perturbation_codes:
     conda:
         "../../../envs/advsparse.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **LIGHT,
     params:
         **calling("draw_figure.py", f"papers.{WEITZNER}.coding.draw_perturbation_codes"),
         settings={"preset": WEITZNER_PRESET},
@@ -121,8 +118,7 @@ rule weitzner2023_code_change:
     conda:
         "../../../envs/advsparse.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **LIGHT,
     params:
         **calling("draw_figure.py", f"papers.{WEITZNER}.codes.draw_code_change"),
         settings={
@@ -148,8 +144,7 @@ rule weitzner2023_correlation_cifar10:
     conda:
         "../../../envs/advsparse.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **LIGHT,
     params:
         **calling("draw_figure.py", f"papers.{WEITZNER}.codes.draw_correlation"),
         settings={"origin": WEITZNER_ORIGINS["correlation_cifar10"]},
@@ -171,8 +166,7 @@ rule weitzner2023_correlation_tiny_imagenet:
     conda:
         "../../../envs/advsparse.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **LIGHT,
     params:
         **calling("draw_figure.py", f"papers.{WEITZNER}.codes.draw_correlation"),
         settings={"origin": WEITZNER_ORIGINS["correlation_tiny_imagenet"]},
@@ -195,8 +189,7 @@ rule weitzner2023_budgets:
     conda:
         "../../../envs/advsparse.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **LIGHT,
     params:
         **calling("draw_figure.py", f"papers.{WEITZNER}.accuracy.draw_budgets"),
         settings={
@@ -223,8 +216,7 @@ rule weitzner2023_tests:
     conda:
         "../../../envs/advsparse.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **LIGHT,
     params:
         **calling("make_table.py", f"papers.{WEITZNER}.tables.tests"),
         settings={
@@ -248,8 +240,7 @@ rule weitzner2023_claims:
     conda:
         "../../../envs/advsparse.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **LIGHT,
     params:
         **calling("make_table.py", f"papers.{WEITZNER}.tables.claims"),
         settings={
@@ -275,8 +266,7 @@ rule weitzner2023_numbers:
     conda:
         "../../../envs/advsparse.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        **LIGHT,
     params:
         **calling("make_table.py", f"papers.{WEITZNER}.tables.numbers"),
         settings={"preset": WEITZNER_PRESET, "origins": WEITZNER_ORIGINS},
