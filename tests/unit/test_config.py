@@ -467,6 +467,16 @@ def test_what_snakemake_hands_over_as_words_is_read_as_in_a_file(write):
     assert load([write("seed: 1")], handed) == load([write(f"seed: 1\n{text}")])
 
 
+def test_another_kind_on_the_command_line_keeps_all_that_it_says(write):
+    """Also what the files say of the former kind, whose keys are forgotten."""
+    text = "settings: {frecon2021: {attacks: {pgd_linf: {method: "
+    path = write(f"{text}{{kind: pgd, norm: linf, eps: 0.1, steps: 77}}}}}}}}}}")
+    method = {"kind": "bim", "norm": "linf", "eps": "0.2", "steps": "77"}
+    handed = {"frecon2021": {"attacks": {"pgd_linf": {"method": method}}}}
+    found = load([path], {"settings": handed}).settings["frecon2021"].attacks["pgd_linf"].method
+    assert (type(found).__name__, found.eps, found.steps) == ("BIM", 0.2, 77)
+
+
 def test_an_item_from_the_command_line_is_not_blamed_on_a_file(write):
     path = write("papers: [frecon2021]")
     message = refusal([path], {"papers": ["nope"]})

@@ -91,7 +91,9 @@ def _from_command_line(tree: Tree, overrides: Mapping[str, Any]) -> Tree:
             here = (*key, str(name))
             known = isinstance(below, dict) and str(name) in below
             old = below[str(name)] if known else None
-            if isinstance(value, Mapping) and value:
+            if isinstance(value, Mapping) and _another_kind(old, value):
+                out[str(name)] = place(value, here)  # which forgets what the files say of it
+            elif isinstance(value, Mapping) and value:
                 inner: dict = {}
                 walk(value, old, here, inner)
                 if inner:
@@ -103,6 +105,10 @@ def _from_command_line(tree: Tree, overrides: Mapping[str, Any]) -> Tree:
 
     walk(overrides, tree.values, (), top.values)
     return top
+
+
+def _another_kind(old: Any, new: Mapping) -> bool:
+    return isinstance(old, dict) and "kind" in old and new.get("kind", old["kind"]) != old["kind"]
 
 
 def _same(ours: Any, theirs: Any) -> bool:
