@@ -261,6 +261,8 @@ def test_contents_tell_what_the_time_of_a_folder_does_not(tmp_path):
     before, deep = source.contents(tmp_path), tmp_path / "set/train/cat/1.png"
     shutil.copytree(tmp_path / "set", tmp_path / "other/set", copy_function=shutil.copy)
     deep.touch()
+    deep.with_name(".DS_Store").write_bytes(b"not read")
+    (tmp_path / "set/dangling").symlink_to("nowhere")
     assert source.contents(tmp_path) == before == source.contents(tmp_path / "other")
     told = [before]
     deep.write_bytes(deep.read_bytes() + b"0")

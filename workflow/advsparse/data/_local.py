@@ -38,10 +38,15 @@ class LocalFile(Source):
         try:
             path = existing(self.path, directory)
             found = walked(path) if path.is_dir() else {"": path}
-            sizes = sorted((name, file.stat().st_size) for name, file in found.items())
+            read = sorted(name for name in found if self.reads(name))
+            sizes = [(name, found[name].stat().st_size) for name in read]
         except (OSError, DataError):
             return None  # loading says why
         return hashlib.sha256(repr(sizes).encode()).hexdigest()
+
+    def reads(self, entry: str) -> bool:
+        """Whether a file of a folder is looked at."""
+        return True
 
     def _checked(self, directory: Path) -> Path:
         """Where the file is; raises DataError if it is not there, or not the right one."""

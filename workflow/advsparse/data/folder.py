@@ -45,6 +45,9 @@ class Folder(LocalFile):
     test_per_class: PositiveInt | None = None
     """Read at most so many test images of each class, the first by name."""
 
+    def reads(self, entry: str) -> bool:
+        return not entry or _is_image(entry)
+
     def load(self, directory: Path) -> Splits:
         path = self._checked(directory)
         with opened(path) as container:
