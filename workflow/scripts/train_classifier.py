@@ -29,7 +29,7 @@ with job(snakemake, "classifier") as this:
     x, y = torch.from_numpy(data.images("train")), torch.from_numpy(data.y_train)
     model.normalise.set_statistics(x)
     model.to(this.device)
-    identity = json.dumps([this.code, this.settings, trained_on, described])
+    identity = json.dumps([this.code, this.settings, this.device, trained_on, described])
     train(
         Training(**this.settings["training"]),
         model,

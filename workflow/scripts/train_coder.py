@@ -27,7 +27,7 @@ with job(snakemake, "coder") as this:
         examples = UnlabelledSignals(torch.from_numpy(data.images("train")).to(this.device))
     method = registry.from_spec("coding", this.settings["method"])
     network = method.build(shape, this.settings["seed"], dictionary).to(this.device)
-    identity = json.dumps([this.code, this.settings, trained_on, shape])
+    identity = json.dumps([this.code, this.settings, this.device, trained_on, shape])
     train_on(
         examples,
         Training(**this.settings["training"]),
