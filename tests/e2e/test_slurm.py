@@ -95,7 +95,9 @@ def snakemake(project: Project, cluster: SlurmCluster) -> None:
             command, cwd=project.path, env=environment, stdout=file, stderr=subprocess.STDOUT
         )
     try:
+        deadline = time.monotonic() + 600
         while process.poll() is None and not (project.path / "training").exists():
+            assert time.monotonic() < deadline, f"no training began\n{cluster.logs()}"
             time.sleep(0.5)
         for job in cluster.jobs():
             if job.name == "rule_train_classifier":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import random
 from pathlib import Path
@@ -21,6 +22,7 @@ from advsparse.artifacts import (
     metadata,
     read_arrays,
     read_rows,
+    read_tensors,
     sidecar_path,
     write_arrays,
     write_rows,
@@ -158,14 +160,19 @@ def test_an_older_format_is_refused_by_name(kind, tmp_path, monkeypatch):
         KINDS[kind][2](path)
 
 
-@kinds
-def test_an_artifact_of_another_kind_is_refused_by_name(kind, tmp_path):
-    path = written(kind, tmp_path)
-    for other, (name, write, _) in KINDS.items():
-        if other != kind and Path(name).suffix == path.suffix:
-            write(path)
-            with pytest.raises(ArtifactError, match=f"written by stage '{other}', not '{kind}'"):
-                KINDS[kind][2](path)
+@pytest.mark.parametrize(
+    ("kind", "other"),
+    [
+        (kind, other)
+        for kind, other in itertools.permutations(KINDS, 2)
+        if Path(KINDS[kind][0]).suffix == Path(KINDS[other][0]).suffix
+    ],
+)
+def test_an_artifact_of_another_kind_is_refused_by_name(kind, other, tmp_path):
+    path = tmp_path / KINDS[kind][0]
+    KINDS[other][1](path)
+    with pytest.raises(ArtifactError, match=f"written by stage '{other}', not '{kind}'"):
+        KINDS[kind][2](path)
 
 
 @pytest.mark.parametrize(
@@ -183,9 +190,9 @@ def test_an_artifact_of_another_kind_is_refused_by_name(kind, tmp_path):
 )
 def test_metadata_that_says_something_else_is_refused_by_name(kind, changed, tmp_path):
     """Its checksum is right: somebody else has written it."""
-    path = tmp_path / KINDS[kind][0]
-    state = classifier().state_dict() if kind == "classifier" else {"w": torch.ones(2)}
-    made = described(kind, shape=[1, 28, 28], classes=2)
+    path = written(kind, tmp_path)
+    KINDS[kind][2](path)
+    state, made = read_tensors(path, kind)
     write_tensors(path, state, dataclasses.replace(made, **changed))
     with pytest.raises(ArtifactError, match="Rebuild it with"):
         KINDS[kind][2](path)

@@ -13,7 +13,7 @@ from advsparse.config.plan import Plan
 from advsparse.errors import ConfigError
 from mutations import mutated_configuration, shipped
 
-CULPRIT = re.compile(r"(\S+\.yaml(:\d+)?|the command line \(--config\)|\S+): \S")
+CULPRIT = re.compile(r"(\S+\.yaml(:\d+)?|the command line \(--config\)): \S")
 
 
 @pytest.fixture(autouse=True)

@@ -144,6 +144,7 @@ def test_yaml_that_names_python_objects(bomb, tmp_path, tag):
 
 
 NAMES = ["../x", "/x", "a/b", "..", ".", "x/../../y", "a\\b", "~", "$HOME", "x;y", "x y", ""]
+NAMES += ["../presets/demo", "../papers/frecon2021"]  # which are there, seen from a preset or paper
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -18,13 +18,6 @@ from project import Project
 ATTACK = "results/test/frecon2021/attacks/deepfool.npz"
 
 
-def mount(*arguments: str | Path) -> None:
-    """Mount, or skip the test where that isn't possible."""
-    done = subprocess.run(["mount", *map(str, arguments)], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"a file system can't be mounted here: {done.stderr.strip()}")
-
-
 @pytest.fixture
 def small_disk(project):
     """The results of a project on a file system of their own, with half a megabyte to spare."""
@@ -33,7 +26,10 @@ def small_disk(project):
     folder.rename(kept)
     folder.mkdir()
     size = sum(path.stat().st_size + 4096 for path in kept.rglob("*"))
-    mount("-t", "tmpfs", "-o", f"size={size + 2**19}", "tmpfs", folder)
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size + 2**19}", "tmpfs", str(folder)]
+    done = subprocess.run(mount, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"a file system can't be mounted here: {done.stderr.strip()}")
     try:
         shutil.copytree(kept, folder, dirs_exist_ok=True, symlinks=True)
         yield folder
@@ -85,14 +81,14 @@ def test_a_read_only_disk(project, small_disk, there):
     if not there:
         (project.path / ATTACK).unlink()
     before = files(small_disk)
-    mount("-o", "remount,ro", small_disk)
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     done = project.snakemake(*(["--forcerun", ATTACK] if there else [ATTACK]), check=False)
     said = done.stdout + done.stderr
     assert done.returncode == 1
     expected = "results/test: cannot be written: Read-only file system"
     assert ("Write-protected output files" if there else expected) in said
     assert "Traceback" not in said
-    mount("-o", "remount,rw", small_disk)
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
     assert files(small_disk) == before
 
 

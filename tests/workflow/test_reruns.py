@@ -123,7 +123,7 @@ def test_changing_a_figures_code_redraws_the_figures_of_its_module(project):
     assert project.jobs() == {f"frecon2021_{name}" for name in figures} | {"write_provenance"}
 
 
-def test_an_unused_dataset_and_the_device_rerun_nothing(project):
+def test_an_unused_dataset_reruns_nothing(project):
     project.configure("datasets: {spare: {kind: digits, size: 16}}\n")
     assert project.jobs() <= {"write_provenance"}
 

@@ -48,7 +48,7 @@ def record(
 
 
 def _devices(evaluated: Iterable[Metadata]) -> dict[str, list[str]]:
-    """Kinds of devices that networks ran on, and names of GPUs among them."""
+    """Kinds of devices that networks were evaluated on, and names of GPUs among them."""
     found = list(evaluated)
     gpus = {metadata.extra["gpu"] for metadata in found if "gpu" in metadata.extra}
     return {"devices": sorted({metadata.device for metadata in found}), "used_gpus": sorted(gpus)}
