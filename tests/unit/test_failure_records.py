@@ -77,7 +77,7 @@ def commands(
     monkeypatch.setattr(sys, "argv", ["snakemake", *arguments])
     monkeypatch.setattr(failures.subprocess, "run", lambda command, **_: found.append(command[3:]))
     began = record.stat().st_mtime
-    failures.draw_gaps(workflow, {"paper fgsm": str(record)}, began if failed else began + 1)
+    failures.draw_gaps(workflow, {str(record): "paper fgsm"}, began if failed else began + 1)
     return found
 
 

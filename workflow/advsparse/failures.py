@@ -117,11 +117,11 @@ def keep_earlier_records(workflow: Any) -> None:
 def draw_gaps(workflow: Any, records: dict[str, str], since: float) -> None:
     """After a run with errors, build what is left, if the user wants to keep going.
 
-    records: those of all jobs, by the jobs' names; since: when the run began, as :func:`left` has
+    records: the names of all jobs, by their records; since: when the run began, as :func:`left` has
     it. Of other runs in the same folder, which build something else, nothing is said.
     """
     own = {job.params.get("failure") for job in workflow.dag.jobs}
-    failed = {name: path for name, path in records.items() if path in own and left(path, since)}
+    failed = {name: path for path, name in records.items() if path in own and left(path, since)}
     scheduler = workflow.scheduler
     interrupted = scheduler.running or scheduler.open_jobs
     if not workflow.execution_settings.keep_going or second_pass() or interrupted or not failed:

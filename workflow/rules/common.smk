@@ -260,7 +260,10 @@ def analyses_failed(paper):
 
 
 def all_records():
-    """The records that jobs leave if they fail, by the jobs' names."""
+    """The names of all jobs that leave a record if they fail, by the records.
+
+    An attack and what it learns share a name: they fail one after the other.
+    """
     names = {
         failure_file("datasets", name): f"dataset {name}" for name in plan.configuration.datasets
     }
@@ -278,7 +281,7 @@ def all_records():
         names |= {
             analysis_records(paper, name)[-1]: f"{paper} analysis {name}" for name in asked.analyses
         }
-    return {name: record for record, name in names.items()}
+    return names
 
 
 def warnings_files(paper):
