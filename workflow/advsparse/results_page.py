@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from advsparse.config.loading import presets
+from advsparse.figures.rendering import markdown
 
 PAGE = Path("docs/results.md")
 
@@ -77,20 +78,8 @@ def _paper(tables: Path, paper: str, record: dict[str, Any]) -> Iterator[str]:
     yield f"## {record['configuration']['settings'][paper]['title']}\n"
     yield f"{holds} of {len(claims)} claims hold.\n"
     shown = ["where", "paper", "reproduced", "verdict", "likely reason", "data"]
-    yield _markdown(claims[shown])
-    yield _markdown(numbers)
-
-
-def _markdown(frame: pd.DataFrame) -> str:
-    text = frame.map(_readable)
-    return text.to_markdown(index=False, disable_numparse=True) + "\n"
-
-
-def _readable(value: Any) -> str:
-    if value != value:
-        return ""
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text.replace("|", r"\|")
+    yield markdown(claims[shown]) + "\n"
+    yield markdown(numbers) + "\n"
 
 
 if __name__ == "__main__":

@@ -75,8 +75,7 @@ def save_table(table: Mapping[str, Any], output: Any) -> None:
             frame.to_json(path, orient="records", indent=2)
     text = frame.map(_readable)
     with atomic_path(output.md) as path:
-        markdown = text.map(_plain).to_markdown(index=False, disable_numparse=True)
-        path.write_text(f"# {title}\n\n{note}\n\n{markdown}\n", encoding="utf-8")
+        path.write_text(f"# {title}\n\n{note}\n\n{markdown(frame)}\n", encoding="utf-8")
     with atomic_path(output.tex) as path:
         path.write_text(_latex(text, title, note), encoding="utf-8")
     with atomic_path(output.html) as path:
@@ -84,7 +83,13 @@ def save_table(table: Mapping[str, Any], output: Any) -> None:
         path.write_text(_PAGE.format(title=title, note=note, table=html), encoding="utf-8")
 
 
-def _plain(cell: str) -> str:
+def markdown(frame: Any) -> str:
+    """A data frame as a table in Markdown, with numbers to four digits."""
+    text = frame.map(_readable).map(_shown)
+    return text.to_markdown(index=False, disable_numparse=True)
+
+
+def _shown(cell: str) -> str:
     """The text of a cell as Markdown that shows it: neither a column's end nor a tag."""
     return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", cell.replace("|", r"\|"))
 
