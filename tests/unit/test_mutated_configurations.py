@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from advsparse.config.loading import WORKFLOW, load
 from advsparse.config.plan import Plan
 from advsparse.errors import ConfigError
-from mutations import mutated_configuration, shipped
+from mutations import mutate, mutated_configuration, shipped
 
 CULPRIT = re.compile(r"(\S+\.yaml(:\d+)?|the command line \(--config\)): \S")
 
@@ -89,10 +90,6 @@ def test_mutations_are_refused_and_accepted(tmp_path):
 @settings(max_examples=40, derandomize=True, database=None, deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_mistakes_on_the_command_line(seed):
-    import random
-
-    from mutations import mutate
-
     values = shipped("demo")
     mutate(values, random.Random(seed))
     accepted(WORKFLOW.parent / "config.yaml", values)

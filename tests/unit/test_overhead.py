@@ -114,7 +114,7 @@ def test_jobs_that_did_not_end_well_do_not_count(tmp_path, text):
     assert jobs(tmp_path) == []
 
 
-def test_a_run_whose_end_is_not_known_is_not_taken_for_an_earlier_one(tmp_path, monkeypatch):
+def test_a_run_whose_end_is_not_known_is_not_taken_for_an_earlier_one(tmp_path):
     logs, runs = tmp_path / "results/test/logs", tmp_path / ".snakemake/log"
     for path in (logs, runs):
         path.mkdir(parents=True)

@@ -107,8 +107,8 @@ def keep_earlier_records(workflow: Any) -> None:
 
     async def finished(job: Any) -> None:
         record = job.params.get("failure")
-        left = record is not None and Path(record).exists()
-        if not left and all([await file.exists() for file in job.output]):
+        failed = record is not None and Path(record).exists()
+        if not failed and all([await file.exists() for file in job.output]):
             await note_as_built(job)
 
     persistence.finished = finished
@@ -120,11 +120,13 @@ def draw_gaps(workflow: Any, records: dict[str, str], since: float) -> None:
     records: the names of all jobs, by their records; since: when the run began, as :func:`left` has
     it. Of other runs in the same folder, which build something else, nothing is said.
     """
-    own = {job.params.get("failure") for job in workflow.dag.jobs}
-    failed = {name: path for path, name in records.items() if path in own and left(path, since)}
     scheduler = workflow.scheduler
     interrupted = scheduler.running or scheduler.open_jobs
-    if not workflow.execution_settings.keep_going or second_pass() or interrupted or not failed:
+    if not workflow.execution_settings.keep_going or second_pass() or interrupted:
+        return
+    own = {job.params.get("failure") for job in workflow.dag.jobs}
+    failed = {name: path for path, name in records.items() if path in own and left(path, since)}
+    if not failed:
         return
     reasons = "\n".join(f"  {name}: {told(record)}" for name, record in failed.items())
     print("Drawing what is left, with gaps for what has failed.", file=sys.stderr)

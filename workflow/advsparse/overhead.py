@@ -5,8 +5,7 @@ among the jobs that ran then. The time of a job before its own work (starting Py
 after it (ending Python) is *starting*, though not what its work imports when it first needs it (a
 figure its file formats, say); moments when no job ran are *snakemake*, of which what it does beside
 running jobs is no part, as it costs no time. What --keep-going draws after failures is a run of its
-own. Read from the logs of the jobs and of snakemake: a run
-that built nothing has no share.
+own. Read from the logs of the jobs and of snakemake: a run that built nothing has no share.
 """
 
 from __future__ import annotations

@@ -269,18 +269,17 @@ def all_records():
     }
     for paper in plan.configuration.papers:
         asked = plan.paper(paper)
-        names |= {coder_records(paper, name)[-1]: f"{paper} coder {name}" for name in asked.coders}
-        names |= {
-            classifier_records(paper, name)[-1]: f"{paper} classifier {name}"
-            for name in asked.models
-        }
+        for stage, said, known in (
+            ("coders", "coder", asked.coders),
+            ("classifiers", "classifier", asked.models),
+            ("analyses", "analysis", asked.analyses),
+        ):
+            names |= {failure_file(stage, name, paper): f"{paper} {said} {name}" for name in known}
         for id in plan.attack_ids(paper):
             if plan.attack(paper, id).entry.learn_from:
-                names.setdefault(fit_records(paper, id)[-1], f"{paper} {id}")
-            names[attack_records(paper, id)[-1]] = f"{paper} {id}"
-        names |= {
-            analysis_records(paper, name)[-1]: f"{paper} analysis {name}" for name in asked.analyses
-        }
+                learned = failure_file("dictionaries", plan.fit_of(paper, id), paper)
+                names.setdefault(learned, f"{paper} {id}")
+            names[failure_file("attacks", id, paper)] = f"{paper} {id}"
     return names
 
 

@@ -52,12 +52,10 @@ def experiment_rows(
         common = {"paper": paper, "experiment": experiment, "dataset": dataset, "model": model}
         common |= {"defence": "none", "seed": settings["seed"]}
         done = [(entry, paths[entry["id"]]) for entry in entries if entry["id"] in paths]
-        there = model in models
-        for attack, note, metrics in (
-            _evaluated(models[model], data[dataset], done, settings["seed"], device)
-            if there
-            else ()
-        ):
+        evaluated = ()
+        if model in models:
+            evaluated = _evaluated(models[model], data[dataset], done, settings["seed"], device)
+        for attack, note, metrics in evaluated:
             for name, estimate in metrics:
                 values = {"metric": name, "value": estimate.value, "n": estimate.n}
                 interval = {"ci_low": estimate.low, "ci_high": estimate.high}
