@@ -43,4 +43,4 @@ rule all:
     input:
         [products for paper in PRODUCTS.values() for products in paper],
         [table for paper in plan.configuration.papers for table in warnings_files(paper)],
-        f"{plan.results}/provenance.html",
+        f"{RESULTS}/provenance.html",

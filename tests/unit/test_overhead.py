@@ -50,10 +50,15 @@ def test_the_parts_are_the_whole_run_whatever_overlaps():
     assert sum(shares(ran, 0, 9)) == pytest.approx(9)
 
 
+def python(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Python with the library of this tree."""
+    command, environment = [sys.executable, *arguments], os.environ | {"PYTHONPATH": str(WORKFLOW)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
 def test_a_job_leaves_in_its_log_what_it_took(tmp_path):
     (tmp_path / "results/logs/p/attacks").mkdir(parents=True)
-    environment = os.environ | {"PYTHONPATH": str(WORKFLOW)}
-    subprocess.run([sys.executable, "-c", SCRIPT], cwd=tmp_path, env=environment, check=True)
+    python("-c", SCRIPT, folder=tmp_path).check_returncode()
     (ran,) = jobs(tmp_path / "results")
     assert ran.working - ran.began >= 0.25
     assert 0.15 <= ran.worked - ran.working < ran.worked - ran.began
@@ -62,11 +67,9 @@ def test_a_job_leaves_in_its_log_what_it_took(tmp_path):
 
 def test_a_process_is_as_old_as_whoever_started_it_can_tell():
     asked = "import time; time.sleep(0.2); from advsparse.jobs import _age; print(_age())"
-    environment = os.environ | {"PYTHONPATH": str(WORKFLOW)}
     before = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", asked], env=environment, check=True, capture_output=True, text=True
-    )
+    done = python("-c", asked)
+    done.check_returncode()
     # A tick of the clock that processes are dated by is a hundredth of a second.
     assert 0.2 <= float(done.stdout) <= time.monotonic() - before + 0.02
 
@@ -78,15 +81,8 @@ def test_a_job_that_imported_torch_ends_as_any_process_does_only_sooner(tmp_path
         'with job(snakemake, "table") as this:\n    this.prepare_torch(); print("worked")',
     )
     (tmp_path / "results/logs/p/attacks").mkdir(parents=True)
-    environment = os.environ | {"PYTHONPATH": str(WORKFLOW)}
-    done = subprocess.run(
-        [sys.executable, "-c", f"{script}\nprint('never: the job is over')"],
-        cwd=tmp_path,
-        env=environment,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+    done = python("-c", f"{script}\nprint('never: the job is over')", folder=tmp_path)
+    done.check_returncode()
     assert done.stdout.split("\n") == ["worked", "at exit", ""] and not done.stderr
     assert len(jobs(tmp_path / "results")) == 1
 
@@ -120,16 +116,12 @@ def test_a_run_whose_end_is_not_known_is_not_taken_for_an_earlier_one(tmp_path):
         path.mkdir(parents=True)
     whole = runs / "2026-01-01T000000.000000.snakemake.log"
     whole.write_text("ran")
-    noon = datetime.datetime(2026, 1, 1, 0, 0, 12).timestamp()
-    os.utime(whole, (noon, noon))
+    ended = datetime.datetime(2026, 1, 1, 0, 0, 12).timestamp()
+    os.utime(whole, (ended, ended))
     (logs / "a.log").write_text("2026-01-01 00:00:10,500 done in 6.00 s, 2.00 s after its start\n")
-    command = [sys.executable, "-m", "advsparse.overhead", "test"]
-    environment = os.environ | {"PYTHONPATH": str(WORKFLOW)}
 
     def said():
-        done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-        )
+        done = python("-m", "advsparse.overhead", "test", folder=tmp_path)
         return done.stdout + done.stderr
 
     assert said().startswith("1 job in 12 s")

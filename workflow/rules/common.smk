@@ -14,7 +14,7 @@ from snakemake.io import get_wildcard_names
 from advsparse import failures, requests
 from advsparse.artifacts.atomic import check_writable
 from advsparse.codedigest import CodeBase
-from advsparse.config.extent import extent, names
+from advsparse.config.extent import extent, job_names
 from advsparse.config.loading import load
 from advsparse.config.plan import Plan
 from advsparse.errors import ConfigError, StorageError
@@ -31,7 +31,7 @@ except ConfigError as error:
     raise WorkflowError(f"the configuration can't be run:\n{error}") from None
 
 
-RESULTS = f"results/{plan.configuration.preset}"
+RESULTS = plan.results
 
 for folder in (Path("results"), Path(RESULTS)):
     if folder.exists() and not folder.is_dir():
@@ -44,8 +44,7 @@ def any_of(known):
 
 
 wildcard_constraints:
-    **{axis: any_of(known) for axis, known in names(plan).items()},
-    dataset=any_of(plan.configuration.datasets),
+    **{axis: any_of(known) for axis, known in job_names(plan).items()},
     kind=r"\w+",
     file=r"[\w.-]+",
 

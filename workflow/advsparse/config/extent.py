@@ -30,10 +30,11 @@ def extent(plan: Plan, paper: str) -> dict[str, list[str]]:
     return {name: sorted(values) for name, values in found.items()}
 
 
-def names(plan: Plan) -> dict[str, set[str]]:
+def job_names(plan: Plan) -> dict[str, set[str]]:
     """All that the jobs of the selected papers may be called, by the names of the wildcards."""
-    found: dict[str, set[str]] = {"paper": set(plan.configuration.papers)}
-    for paper in plan.configuration.papers:
+    papers, datasets = plan.configuration.papers, plan.configuration.datasets
+    found: dict[str, set[str]] = {"paper": set(papers), "dataset": set(datasets)}
+    for paper in papers:
         entry, ids = plan.paper(paper), plan.attack_ids(paper)
         learned = [id for id in ids if plan.attack(paper, id).entry.learn_from]
         for axis, known in {
