@@ -8,20 +8,15 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/fetch.smk"
-include: "workflow/rules/data.smk"
-include: "workflow/rules/coders.smk"
-include: "workflow/rules/classifiers.smk"
-include: "workflow/rules/dictionaries.smk"
-include: "workflow/rules/attacks.smk"
-include: "workflow/rules/evaluation.smk"
-include: "workflow/rules/analyses.smk"
-include: "workflow/rules/report.smk"
 
 
-for key in plan.configuration.papers:
+for rules_file in sorted((WORKFLOW / "rules").glob("*.smk")):
+    if rules_file.name != "common.smk":
 
-    include: f"workflow/papers/{key}/rules.smk"
+        include: str(rules_file)
+
+
+wiring.check()
 
 
 onstart:
@@ -31,16 +26,22 @@ onstart:
 
 
 onerror:
-    failures.draw_gaps(workflow, all_records(), BEGAN)
-
-
-localrules:
-    all,
+    failures.draw_gaps(workflow, wiring.records(), BEGAN)
 
 
 rule all:
     default_target: True
     input:
-        [products for paper in PRODUCTS.values() for products in paper],
-        [table for paper in plan.configuration.papers for table in warnings_files(paper)],
+        built_of(*plan.configuration.papers),
         f"{RESULTS}/provenance.html",
+    localrule: True
+
+
+for paper in plan.configuration.papers:
+
+    rule:
+        name:
+            paper
+        input:
+            built_of(paper),
+        localrule: True

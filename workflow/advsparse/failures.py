@@ -25,11 +25,6 @@ from advsparse.artifacts.atomic import writing
 # parameter of a rule would cause reruns.
 _SECOND_PASS = "ADVSPARSE_SECOND_PASS"
 
-_COMPUTED = ("dataset", "coder", "classifier", "fit", "attack", "analysis")
-
-# Folders of records, and what the jobs make that others than attacks' own rows speak of.
-_NAMED = {"datasets": "dataset", "coders": "coder", "classifiers": "classifier"}
-
 _KILLED = "ended without a message: killed, or out of memory or time"
 
 
@@ -38,9 +33,10 @@ def second_pass() -> bool:
     return _SECOND_PASS in os.environ
 
 
-def may_run(stage: str) -> bool:
-    """Whether jobs of a stage run at all: what has failed is not computed twice in one run."""
-    return not second_pass() or stage not in _COMPUTED
+def may_run(record: str | None) -> bool:
+    """Whether a job runs at all: what keeps a record has failed, and is not computed twice in one
+    run."""
+    return not second_pass() or record is None
 
 
 def begin(record: str | None, log: Path) -> None:
@@ -64,15 +60,8 @@ def end(record: str | None, reason: str | None = None) -> None:
         Path(record).write_text(" ".join(reason.split()) + "\n", encoding="utf-8")
 
 
-def reason(record: str | Path) -> str:
-    """Why there is no result, such as an attack's: the job's own failure, or an earlier one's."""
-    *_, top, folder, name = Path(record).with_suffix("").parts
-    made = _NAMED.get(folder) if top == "failures" else None
-    return f"because {made} {name} failed: {told(record)}" if made else told(record)
-
-
 def told(record: str | Path) -> str:
-    """What a job that has failed said itself."""
+    """What a job that has failed said of it."""
     try:
         return Path(record).read_text(encoding="utf-8").strip() or _KILLED
     except FileNotFoundError:

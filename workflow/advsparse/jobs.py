@@ -33,6 +33,7 @@ class Job:
 
     def __init__(self, snakemake: Any, stage: str) -> None:
         self.stage = stage
+        self._params = snakemake.params
         self.settings: dict[str, Any] = dict(snakemake.params.settings)
         self.code: str = snakemake.params.code
         # What the configuration says, of which --cores may grant fewer: another number of threads
@@ -52,6 +53,10 @@ class Job:
     def seconds(self) -> float:
         """What the job's own work has taken, which importing torch is no part of."""
         return time.monotonic() - self._started
+
+    def told(self, *names: str) -> dict[str, Any]:
+        """The job's settings, and other parameters of its rule by their names."""
+        return self.settings | {name: getattr(self._params, name) for name in names}
 
     def metadata(self, **extra: Any) -> Metadata:
         """The metadata of the job's artifact."""
@@ -104,7 +109,7 @@ def job(snakemake: Any, stage: str) -> Iterator[Job]:
     logging.raiseExceptions = False
     log = Path(snakemake.log[0])
     record = getattr(snakemake.params, "failure", None)
-    if not failures.may_run(stage):
+    if not failures.may_run(record):
         said = f"failed earlier in this run: {failures.told(record)}"
         # Snakemake has removed the log of the first pass.
         log.write_text(f"{said}\n", encoding="utf-8")

@@ -19,6 +19,8 @@ import yaml
 
 from advsparse.config.loading import presets
 from advsparse.cost import taken
+from advsparse.stages._registry import stages
+from advsparse.stages._stage import Stage
 
 FILE = Path(__file__).parents[1] / "requests.yaml"
 TIME_MARGIN, MEMORY_MARGIN = 2.0, 1.5
@@ -58,7 +60,8 @@ def read(preset: str, device: str) -> Needs:
 
 def key(parts: Sequence[str]) -> str:
     """The key of a job, from the place of its benchmark file below ``benchmarks``."""
-    named = 2 if parts[0] == "datasets" else 3
+    shared = any(stage.shared and stage.folder == parts[0] for stage in stages().values())
+    named = 2 if shared else 3
     return re.sub(r"-[0-9a-f]{16}$", "", "/".join(parts[:named]))
 
 
@@ -67,11 +70,17 @@ def measured(benchmarks: Path) -> Needs:
     most: dict[str, tuple[float, float]] = {}
     for path in sorted(benchmarks.rglob("*.tsv")):
         parts = path.relative_to(benchmarks).with_suffix("").parts
-        if {"figures", "tables"} & set(parts[:-1]) or parts[-1].endswith("_figure"):
-            continue  # what takes seconds asks for the same everywhere
+        if any(_made_by(stage, parts) for stage in stages().values() if stage.light):
+            continue  # it asks for the same everywhere
         name = key(parts)
         most[name] = tuple(map(max, taken(path), most.get(name, (0.0, 0.0))))
     return {name: _with_margin(*needs) for name, needs in most.items()}
+
+
+def _made_by(stage: Stage, parts: Sequence[str]) -> bool:
+    """Whether a benchmark file is one of a stage's jobs."""
+    alike = parts[-1].endswith(f"_{stage.name}") == bool(stage.accompanies)
+    return stage.folder == parts[0 if stage.shared else 1] and alike
 
 
 def _with_margin(seconds: float, mib: float) -> dict[str, int]:

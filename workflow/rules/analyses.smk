@@ -1,25 +1,23 @@
-# Analyses: what coders make of signals and of attacked images, for figures and tables to show.
+# Analyses: what coders make of signals and of attacked images.
+
+ANALYSIS = wiring.rule("analysis", "analyse.py")
 
 
 rule analyse:
     input:
-        unpack(analysis_input),
+        unpack(ANALYSIS.input),
     output:
-        f"{RESULTS}/{{paper}}/analyses/{{analysis}}.npz",
+        ANALYSIS.output(),
     log:
-        f"{RESULTS}/logs/{{paper}}/analyses/{{analysis}}.log",
+        ANALYSIS.log,
     benchmark:
-        f"{RESULTS}/benchmarks/{{paper}}/analyses/{{analysis}}.tsv"
+        ANALYSIS.benchmark
     conda:
         "../../envs/advsparse.yaml"
     threads: plan.configuration.threads
     resources:
-        **requested("{paper}/analyses/{analysis}", mem_mb=2000, runtime=120),
-        gpu=gpus,
+        **ANALYSIS.resources,
     params:
-        settings=lambda w: plan.analysis_settings(w.paper, w.analysis),
-        # Not an output: it is what is left when there is none.
-        failure=lambda w: failure_file("analyses", w.analysis, w.paper),
-        code=lambda w: code("analyse.py", *plan.analysis_modules(w.paper, w.analysis)),
+        **ANALYSIS.params,
     script:
         "../scripts/analyse.py"

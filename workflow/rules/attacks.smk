@@ -1,25 +1,23 @@
 # Attacks: one job for each attack and point of its grid.
 
+ATTACK = wiring.rule("attack", "run_attack.py")
+
 
 rule run_attack:
     input:
-        unpack(attack_input),
+        unpack(ATTACK.input),
     output:
-        f"{RESULTS}/{{paper}}/attacks/{{attack}}.npz",
+        ATTACK.output(),
     log:
-        f"{RESULTS}/logs/{{paper}}/attacks/{{attack}}.log",
+        ATTACK.log,
     benchmark:
-        f"{RESULTS}/benchmarks/{{paper}}/attacks/{{attack}}.tsv"
+        ATTACK.benchmark
     conda:
         "../../envs/advsparse.yaml"
     threads: plan.configuration.threads
     resources:
-        **requested("{paper}/attacks/{attack}", mem_mb=2000, runtime=120),
-        gpu=gpus,
+        **ATTACK.resources,
     params:
-        settings=lambda w: plan.attack_settings(w.paper, w.attack),
-        # Not an output: it is what is left when there is none.
-        failure=lambda w: failure_file("attacks", w.attack, w.paper),
-        code=lambda w: code("run_attack.py", *plan.attack_modules(w.paper, w.attack)),
+        **ATTACK.params,
     script:
         "../scripts/run_attack.py"

@@ -1,27 +1,23 @@
-# Classifiers: one training each, resumed from its checkpoint after an interruption.
+# Classifiers: one training each, resumed after an interruption.
+
+CLASSIFIER = wiring.rule("classifier", "train_classifier.py")
 
 
 rule train_classifier:
     input:
-        unpack(classifier_input),
+        unpack(CLASSIFIER.input),
     output:
-        f"{RESULTS}/{{paper}}/classifiers/{{model}}.safetensors",
+        CLASSIFIER.output(),
     log:
-        f"{RESULTS}/logs/{{paper}}/classifiers/{{model}}.log",
+        CLASSIFIER.log,
     benchmark:
-        f"{RESULTS}/benchmarks/{{paper}}/classifiers/{{model}}.tsv"
+        CLASSIFIER.benchmark
     conda:
         "../../envs/advsparse.yaml"
     threads: plan.configuration.threads
     resources:
-        **requested("{paper}/classifiers/{model}", mem_mb=2000, runtime=240),
-        gpu=gpus,
+        **CLASSIFIER.resources,
     params:
-        settings=lambda w: plan.classifier_settings(w.paper, w.model),
-        # Not an output: Snakemake deletes the outputs of a job that failed.
-        checkpoint=lambda w: f"{RESULTS}/checkpoints/{w.paper}/{w.model}.safetensors",
-        # Not an output: it is what is left when there is none.
-        failure=lambda w: failure_file("classifiers", w.model, w.paper),
-        code=lambda w: code("train_classifier.py", *plan.classifier_modules(w.paper, w.model)),
+        **CLASSIFIER.params,
     script:
         "../scripts/train_classifier.py"

@@ -1,27 +1,23 @@
-# Sparse coders that are learned: one training each, resumed like that of a classifier.
+# Sparse coders that are learned: one training each, resumed after an interruption.
+
+CODER = wiring.rule("coder", "train_coder.py")
 
 
 rule train_coder:
     input:
-        unpack(coder_input),
+        unpack(CODER.input),
     output:
-        f"{RESULTS}/{{paper}}/coders/{{coder}}.safetensors",
+        CODER.output(),
     log:
-        f"{RESULTS}/logs/{{paper}}/coders/{{coder}}.log",
+        CODER.log,
     benchmark:
-        f"{RESULTS}/benchmarks/{{paper}}/coders/{{coder}}.tsv"
+        CODER.benchmark
     conda:
         "../../envs/advsparse.yaml"
     threads: plan.configuration.threads
     resources:
-        **requested("{paper}/coders/{coder}", mem_mb=2000, runtime=240),
-        gpu=gpus,
+        **CODER.resources,
     params:
-        settings=lambda w: plan.coder_settings(w.paper, w.coder),
-        # Not an output: Snakemake deletes the outputs of a job that failed.
-        checkpoint=lambda w: f"{RESULTS}/checkpoints/{w.paper}/coders/{w.coder}.safetensors",
-        # Not an output: it is what is left when there is none.
-        failure=lambda w: failure_file("coders", w.coder, w.paper),
-        code=lambda w: code("train_coder.py", *plan.coder_modules(w.paper, w.coder)),
+        **CODER.params,
     script:
         "../scripts/train_coder.py"

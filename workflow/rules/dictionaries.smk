@@ -1,25 +1,23 @@
 # What universal attacks learn before they attack: dictionaries, single perturbations.
 
+FIT = wiring.rule("fit", "fit_attack.py")
+
 
 rule fit_attack:
     input:
-        unpack(fit_input),
+        unpack(FIT.input),
     output:
-        f"{RESULTS}/{{paper}}/dictionaries/{{fit}}.npz",
+        FIT.output(),
     log:
-        f"{RESULTS}/logs/{{paper}}/dictionaries/{{fit}}.log",
+        FIT.log,
     benchmark:
-        f"{RESULTS}/benchmarks/{{paper}}/dictionaries/{{fit}}.tsv"
+        FIT.benchmark
     conda:
         "../../envs/advsparse.yaml"
     threads: plan.configuration.threads
     resources:
-        **requested("{paper}/dictionaries/{fit}", mem_mb=2000, runtime=120),
-        gpu=gpus,
+        **FIT.resources,
     params:
-        settings=lambda w: plan.fit_settings(w.paper, plan.fitted(w.paper, w.fit)),
-        # Not an output: it is what is left when there is none.
-        failure=lambda w: failure_file("dictionaries", w.fit, w.paper),
-        code=lambda w: code("fit_attack.py", *plan.fit_modules(w.paper, w.fit)),
+        **FIT.params,
     script:
         "../scripts/fit_attack.py"

@@ -2,6 +2,8 @@
 
 import time
 
+from advsparse.stages.dataset import fetch_settings, published_files
+
 
 # On the machine where snakemake runs: the nodes of a cluster often reach no network.
 localrules:
@@ -11,7 +13,7 @@ localrules:
 
 rule fetch:
     input:
-        [f"{RESULTS}/fetched/{kind}/{file}" for kind, file in plan.published_files()],
+        [f"{RESULTS}/fetched/{kind}/{file}" for kind, file in published_files(plan)],
 
 
 # The file itself is no output, which snakemake would delete before the job and after a failure: its
@@ -27,8 +29,8 @@ rule fetch_file:
         mem_mb=500,
         runtime=120,
     params:
-        settings=lambda w: plan.fetch_settings(w.kind, w.file),
-        code=code("fetch_file.py"),
+        settings=lambda w: fetch_settings(plan, w.kind, w.file),
+        code=wiring.digest("fetch_file.py"),
         # Never as before: whoever asks wants the files looked at.
         asked=time.time_ns(),
     script:

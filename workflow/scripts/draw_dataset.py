@@ -6,11 +6,11 @@ from advsparse.figures.gaps import draw_gap
 from advsparse.figures.rendering import save_picture
 from advsparse.jobs import job
 
-with job(snakemake, "figure") as this:
-    inputs, settings = dict(snakemake.input.items()), this.settings
+with job(snakemake, "picture") as this:
+    inputs, told = dict(snakemake.input.items()), this.told("failures")
     if "failure" in inputs:
-        figure, _ = draw_gap(inputs, settings)
+        figure, _ = draw_gap(inputs, told)
     else:
         data = load_dataset(inputs["dataset"])
-        figure = draw_classes(data, settings["dataset"], settings["per_class"])
+        figure = draw_classes(data, told["dataset"], told["per_class"])
     save_picture(figure, snakemake.output)

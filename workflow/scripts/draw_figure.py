@@ -5,7 +5,7 @@ from advsparse.figures.rendering import paper_function, save_figure
 from advsparse.jobs import job
 
 with job(snakemake, "figure") as this:
-    inputs = dict(snakemake.input.items())
+    inputs, told = dict(snakemake.input.items()), this.told("reads", "failures")
     draw = draw_gap if "failure" in inputs else paper_function(snakemake.params.function)
-    figure, numbers = draw(inputs, this.settings)
+    figure, numbers = draw(inputs, told)
     save_figure(figure, numbers, snakemake.output)

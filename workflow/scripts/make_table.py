@@ -5,6 +5,6 @@ from advsparse.figures.rendering import paper_function, save_table
 from advsparse.jobs import job
 
 with job(snakemake, "table") as this:
-    inputs = dict(snakemake.input.items())
+    inputs, told = dict(snakemake.input.items()), this.told("reads", "failures")
     make = make_gap if "failure" in inputs else paper_function(snakemake.params.function)
-    save_table(make(inputs, this.settings), snakemake.output)
+    save_table(make(inputs, told), snakemake.output)

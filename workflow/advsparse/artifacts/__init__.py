@@ -14,7 +14,7 @@ cannot vouch for is an :class:`~advsparse.errors.ArtifactError` that names the f
 that rebuilds it. Equal payloads give equal digests, and equal CSV files, whatever the wall time.
 """
 
-from advsparse.artifacts.arrays import read_arrays, write_arrays
+from advsparse.artifacts.arrays import read_arrays, read_metadata, write_arrays
 from advsparse.artifacts.atomic import atomic_path
 from advsparse.artifacts.metadata import FORMAT_VERSION, Metadata, make_metadata, reading
 from advsparse.artifacts.rows import ROW_COLUMNS, read_rows, sidecar_path, write_rows
@@ -27,6 +27,7 @@ __all__ = [
     "atomic_path",
     "make_metadata",
     "read_arrays",
+    "read_metadata",
     "read_rows",
     "read_tensors",
     "reading",

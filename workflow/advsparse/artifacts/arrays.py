@@ -80,6 +80,18 @@ def read_arrays(
     return arrays, metadata
 
 
+def read_metadata(path: str | Path, stage: str | None = None) -> Metadata:
+    """The metadata of the arrays at ``path``, which are not read: whether they are as written is
+    for whoever does to see."""
+    path = Path(path)
+    with reading(path), zipfile.ZipFile(path) as archive:
+        if _METADATA + _SUFFIX not in archive.namelist():
+            raise damaged(path, "it is a zip archive without advsparse metadata")
+        data = io.BytesIO(archive.read(_METADATA + _SUFFIX))
+        text = np.lib.format.read_array(data, allow_pickle=False)
+        return from_json(path, str(text), stage)[0]
+
+
 def _digest(arrays: Mapping[str, np.ndarray]) -> str:
     return payload_digest(
         (

@@ -29,6 +29,7 @@ ROW_COLUMNS = (
     "experiment",
     "dataset",
     "model",
+    "attacked",
     "attack",
     "defence",
     "metric",
@@ -39,8 +40,9 @@ ROW_COLUMNS = (
     "seed",
     "note",
 )
-"""One row is one metric of one attack on one defended model.
+"""One row is one metric of one attack, as one defended ``model`` judges its images.
 
+They were made on the model ``attacked``, another one where it is seen how far they carry over.
 Two metrics tell of the attack itself, in words under ``note``: ``warnings`` counts the signs that
 it cannot be trusted, and ``failed``, the only one of an attack that has no result, says why.
 """

@@ -10,7 +10,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from advsparse.config.consistency import inconsistencies
-from advsparse.config.messages import Mistake, from_pydantic, nearest, refuse
+from advsparse.config.messages import from_pydantic, refuse
+from advsparse.config.mistakes import Mistake, nearest
 from advsparse.config.model import Configuration
 from advsparse.config.schema import adapter
 from advsparse.config.sources import Key, Place, Tree, read_yaml, scalar
@@ -39,13 +40,9 @@ def load(
     for paper in papers:
         path = workflow / "papers" / paper / "paper.yaml"
         merged = merged.overlay(read_yaml(path).below(("settings", paper)))
-    needed = {paper: _needed(merged, paper) for paper in papers}
     # One by one: what null removes, and what another kind replaces, depends on what lies below.
     for layer in [read_yaml(preset), *layers]:
         merged = merged.overlay(layer)
-    changed = [paper for paper in papers if _needed(merged, paper) not in (needed[paper], ...)]
-    text = "says what the paper's figures read, and is not to be changed"
-    refuse(merged, (Mistake(("settings", paper, "needed"), text) for paper in changed))
     if merged.values.get("papers") in (None, []):
         merged.values["papers"] = papers
     text = json.dumps(merged.values, ensure_ascii=False, default=str)
@@ -54,20 +51,13 @@ def load(
     except ValidationError as error:
         refuse(merged, from_pydantic(error, merged))
         raise
-    refuse(merged, inconsistencies(configuration, preset))
+    refuse(merged, inconsistencies(configuration, preset, workflow))
     return configuration
 
 
 def presets(workflow: Path = WORKFLOW) -> dict[str, Path]:
     """The files of all presets, by name."""
     return {path.stem: path for path in sorted((workflow / "presets").glob("*.yaml"))}
-
-
-def _needed(tree: Tree, paper: str) -> Any:
-    """What the settings of a paper say that it can't do without; ... where it has none."""
-    settings = tree.values.get("settings")
-    own = settings.get(paper) if isinstance(settings, dict) else None
-    return own.get("needed") if isinstance(own, dict) else ...
 
 
 def _from_command_line(tree: Tree, overrides: Mapping[str, Any]) -> Tree:

@@ -4,35 +4,57 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from advsparse.config.mistakes import Mistake, nearest, short
 from advsparse.config.schema import subschema
 from advsparse.config.sources import Key, Tree, dotted
 from advsparse.errors import ConfigError
 
+WORKFLOW = Path(__file__).parents[2]
 _MOST = 5
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """One thing wrong, at one key."""
-
-    key: Key
-    text: str
 
 
 def refuse(tree: Tree, mistakes: Iterable[Mistake]) -> None:
     """Raise ConfigError with all ``mistakes``, each at its place, if there are any."""
-    mistakes = sorted(set(mistakes), key=lambda m: (_order(tree, m.key), m.text))
+    placed = {_placed(tree, mistake) for mistake in mistakes}
+    mistakes = sorted(placed, key=lambda m: (_order(tree, m.key), m.text))
     if not mistakes:
         return
     blocks = [_block(tree, mistake) for mistake in mistakes[:_MOST]]
     if len(mistakes) > _MOST:
         blocks.append(f"and {len(mistakes) - _MOST} more")
     raise ConfigError("\n".join(blocks))
+
+
+def _placed(tree: Tree, mistake: Mistake) -> Mistake:
+    """A mistake at the one of its keys that the user has written, as it stands there."""
+    key, instead = mistake.key, mistake.instead
+    if instead is not None and _own(tree, instead) and not _own(tree, key):
+        key = instead
+    return Mistake(_written(key, tree.values), mistake.text)
+
+
+def _own(tree: Tree, key: Key) -> bool:
+    """Whether what stands at a key is the user's, and not a paper's or a preset's."""
+    place = tree.place(key)
+    return place is not None and not (place.file and place.file.resolve().is_relative_to(WORKFLOW))
+
+
+def _written(key: Key, values: Any) -> Key:
+    """A key without the names that a list in their place has left out."""
+    found: list[str | int] = []
+    for part in key:
+        if isinstance(values, list) and isinstance(part, str):
+            continue
+        found.append(part)
+        inside = isinstance(values, list) and part < len(values)
+        known = inside or (isinstance(values, dict) and part in values)
+        values = values[part] if known else None
+    return tuple(found)
 
 
 def _order(tree: Tree, key: Key):
@@ -47,15 +69,6 @@ def _block(tree: Tree, mistake: Mistake) -> str:
     excerpt = place.excerpt()
     text = f"{place}: {dotted(mistake.key)}: {mistake.text}"
     return f"{text}\n{excerpt}" if excerpt else text
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """A sentence that names the known word nearest to ``word``, or all where none is near."""
-    known = sorted(known)
-    found = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    if found:
-        return f"did you mean {found[0]!r}?"
-    return f"known are {', '.join(known)}" if known else "none is known"
 
 
 def from_pydantic(error: ValidationError, tree: Tree) -> list[Mistake]:
@@ -137,9 +150,3 @@ def _mistake(entry: dict, key: Key, value: Any, tree: Tree) -> Mistake:
         case _:
             text = entry["msg"][0].lower() + entry["msg"][1:]
             return Mistake(key, f"{text}, got {short(value)}")
-
-
-def short(value: Any) -> str:
-    """A value as a message shows it."""
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -19,7 +19,7 @@ def clean_metrics(model: torch.nn.Module, x: np.ndarray, y: np.ndarray) -> Itera
 def attack_metrics(
     model: torch.nn.Module, x: np.ndarray, attacked: Mapping[str, np.ndarray], seed: int
 ) -> Iterator[tuple[str, Estimate]]:
-    """Metrics of an attack artifact's arrays, whose clean images are ``x``.
+    """Metrics of an attack artifact's arrays, whose clean images are ``x``, on its own network.
 
     ``fooling_rate`` counts predictions that changed, against the prediction on the clean image;
     ``accuracy`` counts predictions that equal the label; both are measured afresh on the stored
@@ -28,22 +28,8 @@ def attack_metrics(
     [0, 1] where the attack knows it (frecon2021, section 4), ``rmse_returned`` the same of the
     image that the attack returned.
     """
-    y, clean = attacked["label"], attacked["clean_prediction"]
-    x_adv = attacked["x_adv"]
-    rounded = np.round(x_adv.clip(0, 1) * 255).astype(np.float32) / np.float32(255)
-    for suffix, images in (("", x_adv), ("_8bit", rounded)):
-        predicted = _predictions(model, images)
-        yield f"fooling_rate{suffix}", proportion(predicted != clean)
-        yield f"accuracy{suffix}", proportion(predicted == y)
-    flat = x.reshape(len(x), -1).astype(np.float64)
-    power = (flat**2).sum(1)
-    # Relative to a black image nothing has a size: it is left out of the means.
-    lit = power > 0
-    returned = ((x_adv.reshape(len(x), -1).astype(np.float64) - flat) ** 2).sum(1)
-    unclipped = attacked.get("trace.unclipped_l2")
-    added = returned if unclipped is None else unclipped**2
-    yield "rmse", mean(added[lit] / power[lit], seed)
-    yield "rmse_returned", mean(returned[lit] / power[lit], seed)
+    yield from _judged(model, attacked, attacked["clean_prediction"])
+    yield from _distances(x, attacked, seed)
     yield "success_rate", proportion(attacked["success"])
     yield "queries", mean(attacked["queries"], seed)
     code = attacked.get("trace.code")
@@ -53,6 +39,41 @@ def attack_metrics(
         yield "zero_codes", proportion(active == 0)
     if "dead_start" in attacked:
         yield "dead_start", number(attacked["dead_start"])
+
+
+def transfer_metrics(
+    model: torch.nn.Module, x: np.ndarray, attacked: Mapping[str, np.ndarray], seed: int
+) -> Iterator[tuple[str, Estimate]]:
+    """Those of :func:`attack_metrics` that mean something on another network than was attacked.
+
+    What counts as fooled is then a change of that network's own prediction on the clean image.
+    """
+    yield from _judged(model, attacked, _predictions(model, x))
+    yield from _distances(x, attacked, seed)
+
+
+def _judged(model, attacked, clean: np.ndarray) -> Iterator[tuple[str, Estimate]]:
+    """How often predictions differ from those on clean images, and how often they are right."""
+    x_adv = attacked["x_adv"]
+    rounded = np.round(x_adv.clip(0, 1) * 255).astype(np.float32) / np.float32(255)
+    for suffix, images in (("", x_adv), ("_8bit", rounded)):
+        predicted = _predictions(model, images)
+        yield f"fooling_rate{suffix}", proportion(predicted != clean)
+        yield f"accuracy{suffix}", proportion(predicted == attacked["label"])
+
+
+def _distances(x: np.ndarray, attacked, seed: int) -> Iterator[tuple[str, Estimate]]:
+    """The mean size of the perturbations, relative to the images."""
+    flat = x.reshape(len(x), -1).astype(np.float64)
+    power = (flat**2).sum(1)
+    # Relative to a black image nothing has a size: it is left out of the means.
+    lit = power > 0
+    x_adv = attacked["x_adv"].reshape(len(x), -1).astype(np.float64)
+    returned = ((x_adv - flat) ** 2).sum(1)
+    unclipped = attacked.get("trace.unclipped_l2")
+    added = returned if unclipped is None else unclipped**2
+    yield "rmse", mean(added[lit] / power[lit], seed)
+    yield "rmse_returned", mean(returned[lit] / power[lit], seed)
 
 
 def _predictions(model, x: np.ndarray) -> np.ndarray:

@@ -10,9 +10,8 @@ from typing import Any
 
 from advsparse.artifacts import ROW_COLUMNS, read_arrays
 from advsparse.data._io import load_dataset
-from advsparse.evaluate.attacked import attack_metrics, clean_metrics
+from advsparse.evaluate.attacked import attack_metrics, clean_metrics, transfer_metrics
 from advsparse.evaluate.statistics import number
-from advsparse.failures import reason
 from advsparse.models._io import load_classifier
 
 logger = logging.getLogger(__name__)
@@ -26,58 +25,71 @@ def experiment_rows(
     attacks: Sequence[str | Path],
     classifiers: Sequence[str | Path],
     datasets: Sequence[str | Path],
-    failures: Mapping[str, str | Path] | None = None,
+    failures: Mapping[str, Mapping[str, str]] | None = None,
     device: str = "cpu",
 ):
     """A frame of evaluation rows with the columns ROW_COLUMNS.
 
-    ``settings["attacks"]`` names id, model and dataset of each attack. ``failures`` holds the
-    records of those that failed, by id, ``attacks`` a file for each of the others, in order;
-    ``classifiers`` and ``datasets`` hold a file for each name, called after it, of those that are
-    there. Each classifier first gets a row for the attack "none": its accuracy on the whole clean
-    test set. An attack that failed, be it for want of its classifier, has one row, of the metric
-    "failed".
+    ``settings["attacks"]`` names id, model and dataset of each attack, ``settings["judges"]`` the
+    classifiers that judge the images of each; without any, the attacked one does. ``attacks`` holds
+    a file for each attack that has not failed, in order; ``classifiers`` and ``datasets`` hold a
+    file for each name, called after it, of those that are there. ``failures`` says, under
+    ``attacks`` and ``classifiers``, why the others are not.
+
+    Each classifier first gets a row for the attack "none": its accuracy on the whole clean test
+    set. An attack that failed, be it for want of its classifier or of the one that is to judge it,
+    has one row, of the metric "failed".
     """
     import pandas as pd
 
+    failures = failures or {}
+    missing = {name: failures.get(name, {}) for name in ("attacks", "classifiers")}
     models = {Path(path).stem: path for path in classifiers}
     data = {Path(path).stem: path for path in datasets}
-    failures = failures or {}
-    ids = [entry["id"] for entry in settings["attacks"] if entry["id"] not in failures]
+    ids = [entry["id"] for entry in settings["attacks"] if entry["id"] not in missing["attacks"]]
     paths = dict(zip(ids, attacks, strict=True))
     rows = []
-    for model in dict.fromkeys(entry["model"] for entry in settings["attacks"]):
-        entries = [entry for entry in settings["attacks"] if entry["model"] == model]
+    attacked = dict.fromkeys(entry["model"] for entry in settings["attacks"])
+    for judge in settings["judges"] or attacked:
+        entries = [
+            entry for entry in settings["attacks"] if settings["judges"] or entry["model"] == judge
+        ]
         dataset = entries[0]["dataset"]
-        common = {"paper": paper, "experiment": experiment, "dataset": dataset, "model": model}
+        common = {"paper": paper, "experiment": experiment, "dataset": dataset, "model": judge}
         common |= {"defence": "none", "seed": settings["seed"]}
-        done = [(entry, paths[entry["id"]]) for entry in entries if entry["id"] in paths]
         evaluated = ()
-        if model in models:
-            evaluated = _evaluated(models[model], data[dataset], done, settings["seed"], device)
-        for attack, note, metrics in evaluated:
+        if judge in models:
+            done = [(entry, paths[entry["id"]]) for entry in entries if entry["id"] in paths]
+            evaluated = _evaluated(
+                judge, models[judge], data[dataset], done, settings["seed"], device
+            )
+        for entry, note, metrics in evaluated:
+            attack = {"attacked": entry["model"], "attack": entry["id"]}
             for name, estimate in metrics:
                 values = {"metric": name, "value": estimate.value, "n": estimate.n}
                 interval = {"ci_low": estimate.low, "ci_high": estimate.high}
                 words = {"note": note if name == "warnings" else ""}
-                rows.append(common | {"attack": attack} | values | interval | words)
+                rows.append(common | attack | values | interval | words)
         for entry in entries:
-            if entry["id"] in failures:
+            why = missing["attacks"].get(entry["id"]) or missing["classifiers"].get(judge)
+            if why:
                 values = {"metric": "failed", "value": 1.0, "n": 0, "ci_low": nan, "ci_high": nan}
-                words = {"note": reason(failures[entry["id"]])}
-                rows.append(common | {"attack": entry["id"]} | values | words)
+                attack = {"attacked": entry["model"], "attack": entry["id"]}
+                rows.append(common | attack | values | {"note": why})
     return pd.DataFrame(rows, columns=list(ROW_COLUMNS))
 
 
-def _evaluated(classifier, dataset, entries, seed, device) -> Iterator[tuple]:
+def _evaluated(judge, classifier, dataset, entries, seed, device) -> Iterator[tuple]:
     model, _ = load_classifier(classifier, device)
     splits = load_dataset(dataset)
-    yield "none", "", clean_metrics(model, splits.images("test"), splits.labels("test"))
+    clean = clean_metrics(model, splits.images("test"), splits.labels("test"))
+    yield {"id": "none", "model": ""}, "", clean
     for entry, path in entries:
         attacked, metadata = read_arrays(path, stage="attack")
         split = metadata.params["images"]["split"]
         clean = splits.images(split, attacked["index"])
-        logger.info("%s on %s: %d images", entry["id"], entry["model"], len(clean))
+        logger.info("%s on %s: %d images", entry["id"], judge, len(clean))
         warned = metadata.extra["warnings"]
-        metrics = attack_metrics(model, clean, attacked, seed)
-        yield entry["id"], "; ".join(warned), [*metrics, ("warnings", number(len(warned)))]
+        measured = attack_metrics if entry["model"] == judge else transfer_metrics
+        metrics = measured(model, clean, attacked, seed)
+        yield entry, "; ".join(warned), [*metrics, ("warnings", number(len(warned)))]

@@ -7,25 +7,32 @@ from typing import Any
 
 import pandas as pd
 
-from advsparse.artifacts import read_rows
+from advsparse.artifacts import read_metadata
 
 
 def warnings_table(inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Each attack of a paper that failed or that warned, with what it said.
 
-    inputs: ``rows``, the evaluation rows of all experiments; settings: the paper's key.
+    inputs: ``attacks``, the artifacts of all that are there; settings: the paper's key, under
+    ``reads`` what is told of all attacks, and under ``failures`` why some are not there, by id.
     """
-    rows = pd.concat([read_rows(path, stage="rows")[0] for path in inputs["rows"]])
-    told = rows[rows["metric"].isin(["failed", "warnings"])]
-    told = told.drop_duplicates(["model", "attack", "metric"])
-    shown = told[(told["metric"] == "failed") | (told["value"] > 0)]
-    outcome = shown["metric"].map({"failed": "failed", "warnings": "warned"})
-    frame = shown[["attack", "model"]].assign(outcome=outcome, reason=shown["note"])
-    failed, warned = (int((outcome == name).sum()) for name in ("failed", "warned"))
+    attacks = settings["reads"]["attacks"]
+    failed = settings["failures"].get("attacks", {})
+    there = [attack for attack in attacks if attack["id"] not in failed]
+    said = {
+        attack["id"]: read_metadata(path, stage="attack").extra["warnings"]
+        for attack, path in zip(there, inputs.get("attacks", []), strict=True)
+    }
+    outcomes = {id: ("failed", reason) for id, reason in failed.items()}
+    outcomes |= {id: ("warned", "; ".join(words)) for id, words in said.items() if words}
+    shown = [attack for attack in attacks if attack["id"] in outcomes]
+    records = [(attack["id"], attack["model"], *outcomes[attack["id"]]) for attack in shown]
+    frame = pd.DataFrame(records, columns=["attack", "model", "outcome", "reason"])
+    warned = len(outcomes) - len(failed)
     note = (
-        f"Of {len(told)} attacks, {failed or 'none'} failed and {warned or 'none'} warned. An "
-        "attack that failed is a gap in figures and tables; one that warned may say more of itself "
-        "than of the model's robustness."
+        f"Of {len(attacks)} attacks, {len(failed) or 'none'} failed and {warned or 'none'} warned. "
+        "An attack that failed is a gap in figures and tables; one that warned may say more of "
+        "itself than of the model's robustness."
     )
     title = f"{settings['paper']}: attacks that failed or warned"
     return {"frame": frame, "title": title, "note": note}

@@ -8,7 +8,6 @@ from typing import Any
 
 import pandas as pd
 
-from advsparse.failures import reason
 from advsparse.figures.origin import stamp
 from advsparse.figures.style import WIDTH, plt
 
@@ -31,18 +30,18 @@ def note_failures(figure: Any, table: pd.DataFrame) -> None:
 
 def draw_gap(inputs: Mapping[str, str], settings: Mapping[str, Any]):
     """What stands for a figure of which something has failed that it can't be drawn without."""
-    words = reason(inputs["failure"])
+    words = settings["failures"]["failure"]
     figure = plt.figure(figsize=(WIDTH, 2.0))
     text = _plain(textwrap.fill(f"failed: {words}", 90))
     figure.text(0.5, 0.5, text, ha="center", va="center", color=COLOUR)
-    if "origin" in settings:
-        stamp(figure, settings["origin"])
+    if "reads" in settings:
+        stamp(figure, settings)
     return figure, pd.DataFrame({"failed": [words]})
 
 
 def make_gap(inputs: Mapping[str, str], settings: Mapping[str, Any]) -> dict[str, Any]:
     """What stands for a table of which something has failed that it can't be made without."""
-    words = reason(inputs["failure"])
+    words = settings["failures"]["failure"]
     frame = pd.DataFrame({"failed": [words]})
     return {"frame": frame, "title": "Failed", "note": "What this table is of has failed."}
 

@@ -29,10 +29,15 @@ def comparable(origin: Mapping[str, Any]) -> bool:
     return origin["preset"] == "paper" and not origin["stand_in"]
 
 
-def stamp(figure: Any, *origins: Mapping[str, Any]) -> None:
+def origins(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The data that lies behind what a figure or table reads, by the names of its inputs."""
+    return {name: told["origin"] for name, told in settings["reads"].items() if "origin" in told}
+
+
+def stamp(figure: Any, settings: Mapping[str, Any]) -> None:
     """Write at the foot of a figure which data and preset it was built on."""
-    data = "; ".join(data_used(origin) for origin in origins)
-    write_at_foot(figure, f"{data}; preset {origins[0]['preset']}")
+    data = dict.fromkeys(map(data_used, origins(settings).values()))
+    write_at_foot(figure, "; ".join([*data, f"preset {settings['preset']}"]))
 
 
 def write_at_foot(figure: Any, text: str) -> None:

@@ -62,17 +62,15 @@ def save_csv(frame: Any, path: str) -> None:
 
 
 def save_table(table: Mapping[str, Any], output: Any) -> None:
-    """Write a table as Markdown, HTML and LaTeX, and as CSV or JSON, whichever ``output`` names.
+    """Write a table as Markdown, HTML and LaTeX for readers, and as CSV and JSON for programs.
 
-    table: ``frame``, ``title`` and ``note``. What was timed goes into JSON: every CSV of the
-    project is the same in each run.
+    table: ``frame``, ``title`` and ``note``; ``timed`` names columns that hold measured times. They
+    stay out of the CSV: every CSV of the project is the same in each run.
     """
     frame, title, note = table["frame"], table["title"], table["note"]
-    if hasattr(output, "csv"):
-        save_csv(frame, output.csv)
-    if hasattr(output, "json"):
-        with atomic_path(output.json) as path:
-            frame.to_json(path, orient="records", indent=2)
+    save_csv(frame.drop(columns=table.get("timed", [])), output.csv)
+    with atomic_path(output.json) as path:
+        frame.to_json(path, orient="records", indent=2)
     text = frame.map(_readable)
     with atomic_path(output.md) as path:
         path.write_text(f"# {title}\n\n{note}\n\n{markdown(frame)}\n", encoding="utf-8")

@@ -34,7 +34,7 @@ def draw_atoms(inputs, settings):
         rf"{method['lambda2']:g}$; below each, the share of learning images that use it",
         fontsize=9,
     )
-    stamp(figure, settings["origin"])
+    stamp(figure, settings)
     numbers = pd.DataFrame(
         {
             "atom": np.arange(1, count + 1),
@@ -90,7 +90,7 @@ def draw_examples(inputs, settings):
         record = {"image": int(attacked["index"][i]), "fooled": bool(attacked["success"][i])}
         record |= names | {"relative_l2": relative}
         records.append(record | {f"v{m + 1}": value for m, value in enumerate(code)})
-    stamp(figure, settings["origin"])
+    stamp(figure, settings)
     return figure, pd.DataFrame(records)
 
 
@@ -121,7 +121,7 @@ def draw_loss(inputs, settings):
         accepted = step * method["shrink"] ** backtracks
         below.semilogy(np.arange(1, len(step) + 1), accepted, color="0.35", linewidth=0.8)
     below.set(xlabel="iteration", ylabel="accepted step")
-    stamp(figure, settings["origin"])
+    stamp(figure, settings)
     numbers = pd.DataFrame(
         {
             "iteration": np.arange(len(loss)),

@@ -20,7 +20,10 @@ AGAINST = {"universal": ("uap",), "specific": SPECIFIC}
 
 
 def tables(
-    points: pd.DataFrame, sweep: pd.DataFrame, shown: str, accuracies: Sequence[dict]
+    points: pd.DataFrame,
+    sweep: pd.DataFrame,
+    shown: Mapping[str, float],
+    accuracies: Sequence[dict],
 ) -> dict[str, pd.DataFrame]:
     """The tables, by name.
 
@@ -31,7 +34,7 @@ def tables(
     others = {group: points[points["kind"].isin(kinds)] for group, kinds in AGAINST.items()}
     made = {
         "accuracies": accuracies,
-        "codes": _codes(points[points["id"] == shown].iloc[0]),
+        "codes": _codes(nearest(grid, shown)),
         "grid": _long(grid),
         "sweep": _long(sweep),
         "as_often": _as_often(grid),
@@ -129,11 +132,14 @@ def _no_further(grid: pd.DataFrame, others: Mapping[str, pd.DataFrame]) -> Itera
 def compromise(grid: pd.DataFrame) -> pd.Series | None:
     """The live point of a grid nearest to the paper's (0.1, 0.001), by ratio."""
     grid = live(done(grid))
-    if not len(grid):
-        return None
+    return nearest(grid, COMPROMISE) if len(grid) else None
+
+
+def nearest(grid: pd.DataFrame, values: Mapping[str, float]) -> pd.Series:
+    """The point of a grid nearest to some values of its weights, by ratio."""
     distance = sum(
         np.log(grid[name].astype(float).clip(lower=1e-12) / value).abs()
-        for name, value in COMPROMISE.items()
+        for name, value in values.items()
     )
     return grid.loc[distance.idxmin()]
 

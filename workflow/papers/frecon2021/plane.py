@@ -6,11 +6,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FuncFormatter
 
-from advsparse.artifacts import read_rows
 from advsparse.figures.gaps import COLOUR, note_failures
 from advsparse.figures.origin import stamp
 from advsparse.figures.style import WIDTH, look, plt
-from papers.frecon2021.points import done, experiment_table, live
+from papers.frecon2021.points import done, experiment, live
 
 _NORMS = {"linf": r"$\ell_\infty$", "l2": r"$\ell_2$", "relative_l2": r"relative $\ell_2$"}
 _LEGEND = {"loc": "upper center", "fontsize": 7.5, "handlelength": 1.4, "columnspacing": 0.9}
@@ -18,8 +17,7 @@ _LEGEND = {"loc": "upper center", "fontsize": 7.5, "handlelength": 1.4, "columns
 
 def draw_tradeoff(inputs, settings):
     """Figure 3, right: fooling rate against rMSE for the grid and for the competitors."""
-    rows, _ = read_rows(inputs["rows"], stage="rows")
-    points = experiment_table(rows, settings["points"])
+    points = experiment(inputs, settings, "tradeoff")
     table = done(points)
     grid = table[table["name"] == "scada"]
     alive, dead = live(grid), grid[grid["dead_start"] == 1]
@@ -42,17 +40,15 @@ def draw_tradeoff(inputs, settings):
     if len(alive):
         right.legend(bbox_to_anchor=(0.5, -0.17), ncols=2, **_LEGEND)
     note_failures(figure, points)
-    stamp(figure, settings["origin"])
+    stamp(figure, settings)
     return figure, points
 
 
 def draw_number_of_atoms(inputs, settings):
     """Beyond the paper: the same plane for several numbers of atoms M."""
-    rows, _ = read_rows(inputs["rows"], stage="rows")
-    others, _ = read_rows(inputs["tradeoff"], stage="rows")
-    points = experiment_table(rows, settings["points"]).sort_values("atoms")
+    points = experiment(inputs, settings, "atoms").sort_values("atoms")
     table = done(points)
-    behind = experiment_table(others, settings["tradeoff"])
+    behind = experiment(inputs, settings, "tradeoff")
     behind = behind[behind["kind"] != "scada"]
     around = done(behind)
     alive, dead = live(table), table[table["dead_start"] == 1]
@@ -97,7 +93,7 @@ def draw_number_of_atoms(inputs, settings):
     second.set(ylabel="rMSE (dashed)", ylim=(0, None))
     right.set_title("from universal ($M = 1$) to specific")
     note_failures(figure, pd.concat([behind, points]))
-    stamp(figure, settings["origin"])
+    stamp(figure, settings)
     return figure, points
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from advsparse.artifacts import read_rows
+
 _SETTINGS = ("norm", "eps", "lambda1", "lambda2", "atoms", "shorten")
 _METRICS = (
     "fooling_rate",
@@ -17,6 +19,12 @@ _METRICS = (
 _BOUNDED = ("fooling_rate", "rmse", "active_atoms")
 
 
+def experiment(inputs, settings, name: str) -> pd.DataFrame:
+    """The lines of an experiment that a figure or table reads."""
+    rows, _ = read_rows(inputs[name], stage="rows")
+    return experiment_table(rows, settings["reads"][name]["points"])
+
+
 def experiment_table(rows: pd.DataFrame, points: list[dict]) -> pd.DataFrame:
     """One line for each of ``points`` (id, name, kind, settings): its settings and its metrics.
 
@@ -24,7 +32,8 @@ def experiment_table(rows: pd.DataFrame, points: list[dict]) -> pd.DataFrame:
     interval of a metric, over ``n`` images. Of an attack that failed, ``failed`` says why, and no
     metric is there.
     """
-    rows = rows[rows["attack"] != "none"]
+    # Images made on one network and judged by another are none of the paper's.
+    rows = rows[(rows["attack"] != "none") & (rows["attacked"] == rows["model"])]
     failed = rows[rows["metric"] == "failed"].set_index("attack")["note"].to_dict()
     values, low, high, numbers = (
         rows.pivot(index="attack", columns="metric", values=column)

@@ -10,9 +10,10 @@ from advsparse.artifacts import read_arrays, read_rows
 from advsparse.evaluate.beside import NOTE, beside
 from advsparse.evaluate.claims import judge, read_claims, verdict_line
 from advsparse.evaluate.statistics import Estimate
-from advsparse.figures.origin import comparable, data_used
+from advsparse.figures.origin import comparable, data_used, origins
 from papers.frecon2021.found import tables
-from papers.frecon2021.points import experiment_table
+from papers.frecon2021.points import experiment
+from papers.frecon2021.variant import variant
 
 _ACCURACY = "test accuracy of LeNet on CIFAR-10"
 
@@ -29,14 +30,16 @@ def cost(inputs, settings):
             _timed(values, "attack time", attack.extra["seconds"] / images),
         ]
     )
+    data = data_used(origins(settings)["fit"])
     note = (
         f"Learning {len(learned['atoms'])} atoms from {len(learned['codes'])} images took "
-        f"{iterations} iterations of algorithm 1 ({settings['variant']}); {images} unseen images "
-        f"were attacked together. Measured on {data_used(settings['origin'])}, device "
-        f"{fit.device}, while other jobs may have run beside it. The paper measured on another "
-        "machine: the ratio is no claim about its code."
+        f"{iterations} iterations of algorithm 1 ({variant(fit.params['method'])}); {images} "
+        f"unseen images were attacked together. Measured on {data}, device {fit.device}, while "
+        "other jobs may have run beside it. The paper measured on another machine: "
+        "the ratio is no claim about its code."
     )
-    return {"frame": frame, "title": "Cost of SCADA", "note": note}
+    timed = ["reproduced", "paper / reproduced"]
+    return {"frame": frame, "title": "Cost of SCADA", "note": note, "timed": timed}
 
 
 def _timed(values, quantity: str, seconds: float) -> dict:
@@ -54,16 +57,15 @@ def _timed(values, quantity: str, seconds: float) -> dict:
 def claims(inputs, settings):
     """What the paper states, by which criterion it is judged, what was found, and the verdict."""
     rows, _ = read_rows(inputs["tradeoff"], stage="rows")
-    sweep, _ = read_rows(inputs["atoms"], stage="rows")
-    points = experiment_table(rows, settings["points"])
+    points, sweep = (experiment(inputs, settings, name) for name in ("tradeoff", "atoms"))
+    model = settings["reads"]["tradeoff"]["model"]
     paper = pd.read_csv(inputs["values"]).set_index("quantity").at[_ACCURACY, "value"]
-    reproduced = {"of": "reproduced", **_clean_accuracy(rows, settings["model"])._asdict()}
+    reproduced = {"of": "reproduced", **_clean_accuracy(rows, model)._asdict()}
     if not reproduced["n"]:
-        reproduced |= {"attack": settings["model"], "failed": _failure(rows, settings)}
+        reproduced |= {"attack": model, "failed": _failure(rows, model)}
     accuracies = [reproduced, {"of": "paper", "value": paper, "low": paper, "high": paper}]
-    sweep = experiment_table(sweep, settings["atoms"])
-    found = tables(points, sweep, settings["shown"], accuracies)
-    origin, records = settings["origin"], []
+    found = tables(points, sweep, settings["options"]["shown"], accuracies)
+    origin, records = origins(settings)["tradeoff"], []
     for claim in read_claims(inputs["claims"]):
         finding, _ = judge(claim, found, comparable(origin))
         records.append(verdict_line(claim, finding, data_used(origin)))
@@ -85,10 +87,11 @@ def numbers(inputs, settings):
     rows, _ = read_rows(inputs["tradeoff"], stage="rows")
     values = pd.read_csv(inputs["values"]).set_index("quantity")
     value, where = values.loc[_ACCURACY, ["value", "where"]]
-    found = _clean_accuracy(rows, settings["model"])
-    frame = pd.DataFrame([beside(_ACCURACY, where, value, found, settings["origin"])])
+    model = settings["reads"]["tradeoff"]["model"]
+    found, origin = _clean_accuracy(rows, model), origins(settings)["tradeoff"]
+    frame = pd.DataFrame([beside(_ACCURACY, where, value, found, origin)])
     title = "frecon2021: the paper's numbers beside the reproduced ones"
-    note = NOTE if found.n else f"{NOTE} What is missing has failed: {_failure(rows, settings)}."
+    note = NOTE if found.n else f"{NOTE} What is missing has failed: {_failure(rows, model)}."
     return {"frame": frame, "title": title, "note": note}
 
 
@@ -100,7 +103,7 @@ def _clean_accuracy(rows, model: str) -> Estimate:
     return Estimate(row["value"], int(row["n"]), row["ci_low"], row["ci_high"])
 
 
-def _failure(rows, settings) -> str:
+def _failure(rows, model: str) -> str:
     """Why nothing is known of a classifier whose accuracy is missing."""
-    failed = rows[(rows["model"] == settings["model"]) & (rows["metric"] == "failed")]
+    failed = rows[(rows["model"] == model) & (rows["metric"] == "failed")]
     return failed["note"].iloc[0]

@@ -43,7 +43,7 @@ def draw_budgets(inputs, settings):
         axes[1].plot([], [], color="0.3", label=label, **style)
     handles, labels = axes[1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4, fontsize=7.5)
-    stamp(figure, *settings["origins"].values())
+    stamp(figure, settings)
     return figure, _beside_paper(found.drop(columns="data"), reference)
 
 

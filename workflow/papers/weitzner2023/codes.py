@@ -18,14 +18,14 @@ _SHOWN = 10000
 
 def draw_code_change(inputs, settings):
     """Figure 2: each coefficient's change against its clean size, for one image."""
-    arrays, _ = read_arrays(inputs["analysis"], stage="analysis")
+    arrays, _ = read_arrays(inputs["change"], stage="analysis")
     clean, records = np.abs(arrays["clean"]), []
     names = list(arrays["attacks"])
     figure, axes = plt.subplots(
         1, len(names), figsize=(WIDTH, 3.4), sharex=True, sharey=True, squeeze=False
     )
     for ax, name in zip(axes[0], names, strict=True):
-        kind = settings["kinds"][name]
+        kind = settings["reads"]["change"]["attacks"][name]
         for by, style in ((f"{name}.noise", look("noise")), (name, look(kind))):
             change = arrays[f"change.{by}"]
             shown = _evenly(np.maximum(change, clean))
@@ -48,7 +48,7 @@ def draw_code_change(inputs, settings):
         ax.set(xlabel="clean coefficient $|a_i|$", title=style.label)
         ax.legend(loc="upper left", markerscale=2, **ON_WHITE)
     axes[0, 0].set_ylabel("change $|a_i' - a_i|$")
-    stamp(figure, settings["origin"])
+    stamp(figure, settings)
     return figure, pd.concat(records)
 
 
@@ -60,13 +60,13 @@ def _evenly(size: np.ndarray) -> np.ndarray:
 
 def draw_correlation(inputs, settings):
     """Figures 3 and 4: correlation densities of perturbations, and spectra of sub-matrices."""
-    arrays, _ = read_arrays(inputs["analysis"], stage="analysis")
+    arrays, _ = read_arrays(inputs["correlation"], stage="analysis")
     figure, axes = plt.subplots(2, 2, figsize=(WIDTH, 5.4))
     records = []
     for row, (name, title) in zip(axes, DICTIONARIES.items(), strict=True):
         records += _draw_densities(row[0], arrays, name, title)
         records += _draw_spectra(row[1], arrays[f"singular_values.{name}"], name, title)
-    stamp(figure, settings["origin"])
+    stamp(figure, settings)
     return figure, pd.DataFrame(records)
 
 

@@ -34,11 +34,11 @@ def error_table(inputs) -> pd.DataFrame:
 def draw_coding(inputs, settings):
     """Figures 1 and 6: the mean error of codes, part by part, a panel for each kind of coder."""
     table = error_table(inputs)
-    table = table[table["condition"].isin(settings["conditions"])]
+    table = table[table["condition"].isin(settings["options"]["conditions"])]
     figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 3.5))
     for ax, (title, prefix) in zip(axes, FAMILIES.items(), strict=True):
         family = table[table["coder"].str.startswith(prefix)]
-        _draw_bars(ax, family, settings["conditions"])
+        _draw_bars(ax, family, settings["options"]["conditions"])
         ax.set_title(title)
     axes[0].set_ylabel(r"mean of $\|\hat{a} - a\|_2^2$")
     handles = [plt.Rectangle((0, 0), 1, 1, color=colour) for colour in COLOURS.values()]

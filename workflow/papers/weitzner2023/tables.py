@@ -12,7 +12,7 @@ from advsparse.evaluate.claims import Claim, judge, read_claims, verdict_line
 from advsparse.evaluate.comparisons import COMPARISONS
 from advsparse.evaluate.findings import Finding
 from advsparse.evaluate.statistics import Estimate, mean
-from advsparse.figures.origin import ROLES, data_used
+from advsparse.figures.origin import ROLES, data_used, origins
 from papers.weitzner2023.found import tables
 
 _SYNTHETIC = "synthetic signals"
@@ -106,7 +106,7 @@ def numbers(inputs, settings):
             quantity = (
                 f"accuracy on {ROLES[printed.role]} under {printed.attack} at {printed.budget:g}"
             )
-            origin = settings["origins"][row.data]
+            origin = origins(settings)[row.data]
             records.append(beside(quantity, "figure 7", printed.accuracy, ours, origin))
     title = "weitzner2023: the paper's numbers beside the reproduced ones"
     return {"frame": pd.DataFrame(records), "title": title, "note": NOTE}
@@ -124,6 +124,5 @@ def _energies(inputs, settings) -> Iterator[dict]:
 
 
 def _data(claim: Claim, settings) -> str:
-    origins = settings["origins"]
-    name = _analysis(claim)
-    return data_used(origins[name]) if name in origins else _SYNTHETIC
+    origin = origins(settings).get(_analysis(claim))
+    return data_used(origin) if origin else _SYNTHETIC

@@ -1,0 +1,105 @@
+"""What follows from the edges between jobs, for all stages at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache, cached_property
+from typing import Any
+
+from advsparse.config.plan import Plan
+from advsparse.stages._registry import stages
+from advsparse.stages._stage import All, Job, Stage
+
+Inputs = Mapping[str, "Job | list[Job] | str | list[str]"]
+
+
+class Graph:
+    """The jobs of a plan, and which are made from which."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        # Rules ask for each many times, and so does what follows from it.
+        self.needs = cache(self._needs)
+        self.before = cache(self._before)
+        self.modules = cache(self._modules)
+
+    def known(self, stage: Stage) -> Iterator[Job]:
+        """All jobs of a stage, be they built or not."""
+        for paper in [None] if stage.shared else self.plan.configuration.papers:
+            for name in stage.names(self.plan, paper):
+                yield Job(stage.name, name, paper)
+
+    def _needs(self, job: Job) -> Inputs:
+        """What a job reads, by the names of its rule's inputs."""
+        needs = stages()[job.stage].needs(self.plan, job)
+        return {
+            role: self._all(job, need.stage) if isinstance(need, All) else need
+            for role, need in needs.items()
+        }
+
+    def _all(self, job: Job, stage: str) -> list[Job]:
+        """The paper's jobs of a stage that something else than ``job`` is made from."""
+        others = self._closure(job.paper, lambda need: not isinstance(need, All))
+        return [other for other in others if other.stage == stage]
+
+    def _before(self, job: Job) -> tuple[Job, ...]:
+        """The jobs that a job is made from and itself, the first to run first."""
+        found: dict[Job, None] = {}
+        for need in jobs_in(self.needs(job)):
+            found.update(dict.fromkeys(self.before(need)))
+        return (*found, job)
+
+    def _modules(self, job: Job) -> tuple[str, ...]:
+        """The modules that a job imports by name: its own, and those of networks that it loads."""
+        found = list(stages()[job.stage].modules(self.plan, job))
+        for need in jobs_in(self.needs(job)):
+            if stages()[need.stage].imported:
+                found += self.modules(need)
+        return tuple(dict.fromkeys(found))
+
+    def _closure(self, paper: str, wanted: Any) -> tuple[Job, ...]:
+        """The targets of a paper all of whose needs are wanted, and what they are made from."""
+        found: dict[Job, None] = {}
+        for stage in stages().values():
+            for job in self.known(stage) if stage.target else ():
+                needs = stage.needs(self.plan, job).values() if job.paper == paper else ()
+                if job.paper == paper and all(map(wanted, needs)):
+                    found.update(dict.fromkeys(self.before(job)))
+        return tuple(found)
+
+    def targets(self, paper: str) -> list[Job]:
+        """What is built of a paper for its own sake: figures, tables, rows, and what goes along."""
+        built = self._closure(paper, lambda need: True)
+        along = [
+            Job(stage.name, job.name, None if stage.shared else paper)
+            for stage in stages().values()
+            for job in built
+            if stage.accompanies == job.stage
+        ]
+        return [job for job in built if stages()[job.stage].target] + along
+
+    @cached_property
+    def reached(self) -> list[Job]:
+        """All jobs that targets of the papers are made from, and the targets."""
+        targets = [job for paper in self.plan.configuration.papers for job in self.targets(paper)]
+        return list(dict.fromkeys(job for target in targets for job in self.before(target)))
+
+
+def jobs_in(needs: Inputs) -> Iterator[Job]:
+    """The jobs among what is read."""
+    for need in needs.values():
+        for part in need if isinstance(need, list) else [need]:
+            if isinstance(part, Job):
+                yield part
+
+
+def wildcard_patterns(graph: Graph) -> dict[str, str]:
+    """Patterns of the rules' wildcards, so that no rule makes what no paper knows."""
+    known: dict[str, set[str]] = {"paper": set(graph.plan.configuration.papers)}
+    for stage in stages().values():
+        known.setdefault(stage.wildcard, set()).update(job.name for job in graph.known(stage))
+    return {
+        wildcard: "|".join(sorted(map(re.escape, names))) or "(?!)"
+        for wildcard, names in known.items()
+    }

@@ -1,0 +1,224 @@
+"""What the rules of Snakemake say of the jobs of each stage.
+
+A rule stands in a file of its own, with its script; all else that it says comes from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from advsparse import failures, requests
+from advsparse.codedigest import CodeBase
+from advsparse.config.plan import Plan
+from advsparse.stages._graph import Graph, jobs_in
+from advsparse.stages._places import Places
+from advsparse.stages._products import Products
+from advsparse.stages._registry import stages
+from advsparse.stages._stage import Job, Stage
+
+
+class Wiring:
+    """The rules of a workflow, for the jobs of a plan."""
+
+    def __init__(self, plan: Plan, workflow: Path, absent: Callable[[str], None]) -> None:
+        self.plan = plan
+        self.graph = Graph(plan)
+        self.places = Places(plan.results)
+        self.workflow = workflow
+        self.code = CodeBase(workflow)
+        self.tell_absent = absent
+        """What to do where a job lacks what no job makes: it is called with the message."""
+        # What jobs of this preset took on this device, where that was measured.
+        configuration = plan.configuration
+        self.measured = requests.read(configuration.preset, configuration.device)
+        self._rules: dict[str, Rule] = {}
+
+    def rule(self, stage: str, script: str) -> Rule:
+        """What the rule of a stage says, whose jobs run ``workflow/scripts/<script>``."""
+        if stage not in stages():
+            raise LookupError(f"workflow/advsparse/stages declares no stage {stage!r}")
+        self._rules[stage] = Rule(self, stages()[stage], script)
+        return self._rules[stage]
+
+    def check(self) -> None:
+        """Refuse stages that are declared and have no rule."""
+        if missing := stages().keys() - self._rules.keys():
+            raise LookupError(f"no rule makes what the stage {min(missing)!r} declares")
+
+    def digest(self, script: str, *modules: str) -> str:
+        """The digest of the code that a job runs: its script, and modules imported by name."""
+        return self.code.digest(self.workflow / "scripts" / script, *modules)
+
+    def files(self, *jobs: Job) -> list[str]:
+        """All files that jobs make."""
+        return [file for job in jobs for file in self.places.files(job)]
+
+    def artifacts(self, stage: str) -> list[str]:
+        """The artifacts of all jobs of a stage."""
+        return [self.places.file(job) for job in self.graph.known(stages()[stage])]
+
+    def failed(self, job: Job) -> Job | None:
+        """In the second pass of a run, the first job on the way to one that has failed in it."""
+        if not failures.second_pass():
+            return None
+        before = (need for need in self.graph.before(job) if stages()[need.stage].computes)
+        return next((need for need in before if failures.left(self.places.record(need))), None)
+
+    def records(self) -> dict[str, str]:
+        """What messages call the jobs that leave a record if they fail, by the records."""
+        return {
+            self.places.record(job): f"{job.paper or ''} {stage.said(self.plan, job)}".strip()
+            for stage in stages().values()
+            if stage.computes
+            for job in self.graph.known(stage)
+        }
+
+    def measured_jobs(self, benchmarks: Mapping[str, str]) -> dict[str, list[str]]:
+        """The names of the jobs behind all that is built, by rule.
+
+        benchmarks: the patterns of the rules' benchmark files, by rule.
+        """
+        stage_of = {rule.benchmark: rule.stage.name for rule in self._rules.values()}
+        named: dict[str, list[str]] = {}
+        for job in self.graph.reached:
+            named.setdefault(job.stage, []).append(self.places.name(job))
+        return {
+            rule: sorted(named.get(stage_of.get(pattern), []))
+            for rule, pattern in sorted(benchmarks.items())
+        }
+
+
+class Rule:
+    """What the rule of one stage says; patterns of files hold its wildcards."""
+
+    def __init__(self, wiring: Wiring, stage: Stage, script: str) -> None:
+        self.wiring, self.stage, self.script = wiring, stage, script
+        paper = None if stage.shared else "{paper}"
+        self._pattern = Job(stage.name, f"{{{stage.wildcard}}}", paper)
+        self.log = wiring.places.log(self._pattern)
+        self.benchmark = wiring.places.benchmark(self._pattern)
+
+    def output(self, suffix: str | None = None) -> str:
+        """The file with a suffix that a job makes; without one, the artifact that others read."""
+        return self.wiring.places.file(self._pattern, suffix)
+
+    def job(self, wildcards: Any) -> Job:
+        """The job that wildcards name."""
+        paper = None if self.stage.shared else wildcards.paper
+        return Job(self.stage.name, getattr(wildcards, self.stage.wildcard), paper)
+
+    # What a job reads, and what stands in its place where that has failed.
+
+    def input(self, wildcards: Any) -> dict[str, Any]:
+        """The files that a job reads, by the names that its script knows them by."""
+        job, plan = self.job(wildcards), self.wiring.plan
+        if absent := self.stage.absent(plan, job):
+            self.wiring.tell_absent(f"{self.stage.said(plan, job)}: {absent}")
+        causes = self._causes(job)
+        records = list(dict.fromkeys(map(self.wiring.places.record, causes.values())))
+        if causes and not self.stage.works_with_gaps(plan, job):
+            return {"failure": records[0]}
+        needs = self.wiring.graph.needs(job).items()
+        files = {role: self._files(need, causes) for role, need in needs}
+        there = {role: found for role, found in files.items() if found is not None}
+        return there | ({"failures": records} if records else {})
+
+    def _files(self, need: Any, missing: Collection[Job]) -> Any:
+        """The files of what is needed; None for an artifact that is missing."""
+        if isinstance(need, list):
+            files = (self._files(part, missing) for part in need)
+            return [file for file in files if file is not None]
+        if isinstance(need, Job):
+            return None if need in missing else self.wiring.places.file(need)
+        return need
+
+    def _causes(self, job: Job) -> dict[Job, Job]:
+        """What a job lacks in the second pass, each need with the job that has failed."""
+        if self.stage.computes:
+            return {}
+        needed = dict.fromkeys(jobs_in(self.wiring.graph.needs(job)))
+        found = {need: self.wiring.failed(need) for need in needed}
+        return {need: cause for need, cause in found.items() if cause}
+
+    def _failures(self, wildcards: Any) -> dict[str, Any]:
+        """Why inputs are missing: by their names; of a list, by those of its jobs."""
+        job = self.job(wildcards)
+        causes = self._causes(job)
+        if causes and not self.stage.works_with_gaps(self.wiring.plan, job):
+            return {"failure": self._reason(next(iter(causes.values())))}
+        reasons: dict[str, Any] = {}
+        for role, need in self.wiring.graph.needs(job).items():
+            if isinstance(need, list):
+                missing = {part.name: self._reason(causes[part]) for part in need if part in causes}
+                reasons |= {role: missing} if missing else {}
+            elif isinstance(need, Job) and need in causes:
+                reasons[role] = self._reason(causes[need])
+        return reasons
+
+    def _reason(self, failed: Job) -> str:
+        """Why what is made from the artifact of a job is not there."""
+        stage, told = stages()[failed.stage], failures.told(self.wiring.places.record(failed))
+        said = stage.said(self.wiring.plan, failed)
+        return f"because {said} failed: {told}" if stage.blamed else told
+
+    # Parameters, which decide on reruns, and requests.
+
+    @property
+    def params(self) -> dict[str, Callable[[Any], Any]]:
+        """The parameters of a job: ``**rule.params``."""
+        plan, places, stage = self.wiring.plan, self.wiring.places, self.stage
+        found: dict[str, Callable[[Job], Any]] = {
+            "settings": lambda job: stage.settings(plan, job),
+            "code": lambda job: self.wiring.digest(self.script, *self.wiring.graph.modules(job)),
+        }
+        if stage.computes:
+            # No outputs: they are what is left where there is none.
+            found["failure"] = places.record
+        if stage.resumes:
+            found["checkpoint"] = places.checkpoint
+        if isinstance(stage, Products):
+            found["reads"] = self._told
+            found["caption"] = lambda job: stage.caption(plan, job, self._told(job))
+        for name, value in stage.parameters().items():
+            found[name] = _of_plan(value, plan)
+        of_jobs = {name: self._of_wildcards(value) for name, value in found.items()}
+        return of_jobs | ({} if stage.computes else {"failures": self._failures})
+
+    def _told(self, job: Job) -> dict[str, Any]:
+        """What a job is told of the artifacts that it reads, by the names of its inputs."""
+
+        def told(need: Any) -> Any:
+            if isinstance(need, list):
+                return [told(part) for part in need]
+            return stages()[need.stage].told(self.wiring.plan, need)
+
+        needs = self.wiring.graph.needs(job).items()
+        return {role: told(need) for role, need in needs if not isinstance(need, str)}
+
+    def _of_wildcards(self, value: Callable[[Job], Any]) -> Callable[[Any], Any]:
+        return lambda wildcards: value(self.job(wildcards))
+
+    @property
+    def resources(self) -> dict[str, Callable[..., int]]:
+        """Memory (MB), minutes and GPUs that a job asks for: ``**rule.resources``.
+
+        More memory and time with each attempt. What was measured of such jobs goes before what the
+        stage says.
+        """
+        asked = {"mem_mb": self.stage.memory, "runtime": self.stage.minutes}
+        found = {name: self._requested(name, value) for name, value in asked.items()}
+        cuda = self.wiring.plan.configuration.device == "cuda"
+        return found | ({"gpu": lambda wildcards, attempt=1: int(cuda)} if self.stage.gpu else {})
+
+    def _requested(self, name: str, unmeasured: int) -> Callable[..., int]:
+        def of(wildcards: Any, attempt: int) -> int:
+            key = requests.key(self.wiring.places.name(self.job(wildcards)).split("/"))
+            return attempt * self.wiring.measured.get(key, {}).get(name, unmeasured)
+
+        return of
+
+
+def _of_plan(value: Callable[[Plan, Job], Any], plan: Plan) -> Callable[[Job], Any]:
+    return lambda job: value(plan, job)

@@ -1,0 +1,139 @@
+"""Attacks: one job for each attack and point of its grid."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from advsparse import registry
+from advsparse.config.mistakes import Mistake, nearest, short
+from advsparse.config.names import shortened
+from advsparse.config.plan import Plan
+from advsparse.stages._points import (
+    AttackEntry,
+    Images,
+    attack_settings,
+    fit_of,
+    plugin_modules,
+    point_read,
+    points,
+    told_of,
+    unreadable_point,
+)
+from advsparse.stages._stage import Around, Job, Needs, Section, Stage
+from advsparse.stages.classifier import classified
+
+
+class AttackStage(Stage):
+    """An artifact for each point of each entry of ``attacks``."""
+
+    name, folder, wildcard = "attack", "attacks", "attack"
+    readable = "attacks"
+
+    def sections(self) -> Mapping[str, Section]:
+        return {
+            "images": Section(Images, "Sets of images by name.", required=True),
+            "attacks": Section(AttackEntry, "Attacks by name.", required=True),
+        }
+
+    def names(self, plan: Plan, paper: str | None) -> Iterable[str]:
+        return points(plan, paper)
+
+    def needs(self, plan: Plan, job: Job) -> Needs:
+        point = points(plan, job.paper)[job.name]
+        files = classified(plan, job.paper, point.entry.model)
+        if point.led_by:
+            files["surrogate"] = Job("classifier", point.led_by, job.paper)
+        if point.entry.learn_from:
+            files["fit"] = Job("fit", fit_of(plan, job.paper, job.name), job.paper)
+        return files
+
+    def settings(self, plan: Plan, job: Job) -> dict[str, Any]:
+        point = points(plan, job.paper)[job.name]
+        model, images = point.entry.model, point.entry.images
+        told = attack_settings(plan, job.paper, point, point.method, model, images)
+        return told | {"target": point.entry.target}
+
+    def modules(self, plan: Plan, job: Job) -> Iterator[str]:
+        return plugin_modules(points(plan, job.paper)[job.name])
+
+    def said(self, plan: Plan, job: Job) -> str:
+        return job.name
+
+    def told(self, plan: Plan, job: Job) -> dict[str, Any]:
+        point = points(plan, job.paper)[job.name]
+        origin = plan.origin(plan.paper(job.paper).models[point.entry.model].dataset)
+        return told_of(plan, job.paper, point) | {"model": point.entry.model, "origin": origin}
+
+    def read(self, plan: Plan, paper: str, reading: Mapping[str, Any]) -> Job:
+        return Job(self.name, point_read(plan, paper, reading, self.name).id, paper)
+
+    def unreadable(self, paper: Any, reading: Mapping[str, Any]) -> Iterator[Mistake]:
+        yield from super().unreadable(paper, reading)
+        yield from unreadable_point(paper, reading, self.name)
+
+    def inconsistencies(self, paper: Any, around: Around) -> Iterator[Mistake]:
+        for name, entry in paper.attacks.items():
+            for mistake in (*_learning(entry, paper), *_grid(entry)):
+                yield mistake.below("attacks", name)
+
+
+def _learning(entry: AttackEntry, paper: Any) -> Iterator[Mistake]:
+    from advsparse.attacks._fitting import UniversalAttack
+
+    models = paper.models
+    datasets = {models[m].dataset for m in (entry.surrogate, entry.model) if m in models}
+    if len(datasets) > 1:
+        text = f"classifies other images than {entry.model!r}, which it is carried over to"
+        yield Mistake(("surrogate",), text)
+    kind = registry.kind_of(entry.method)
+    if isinstance(entry.method, UniversalAttack):
+        if entry.learn_from is None:
+            yield Mistake((), f"{kind} learns from images: the key 'learn_from' is missing")
+        elif _overlap(paper, entry.learn_from, entry.images):
+            text = f"shares images with {entry.images!r}, which are to be unseen"
+            yield Mistake(("learn_from",), text)
+    else:
+        if entry.learn_from is not None:
+            yield Mistake(("learn_from",), f"{kind} learns from no images")
+        if entry.surrogate is not None:
+            yield Mistake(("surrogate",), f"{kind} learns nothing that could be carried over")
+
+
+def _overlap(paper: Any, a: str, b: str) -> bool:
+    one, two = paper.images.get(a), paper.images.get(b)
+    if one is None or two is None or one.split != two.split:
+        return False
+    return one.start < two.start + two.count and two.start < one.start + one.count
+
+
+def _grid(entry: AttackEntry) -> Iterator[Mistake]:
+    kind, fields = registry.kind_of(entry.method), set(type(entry.method).__dataclass_fields__)
+    for parameter, values in entry.grid.items():
+        if parameter not in fields:
+            hint = nearest(parameter, fields)
+            yield Mistake(("grid", parameter), f"{kind} has no {parameter!r}; {hint}")
+            continue
+        for index, value in enumerate(values):
+            error = _invalid(entry.method, parameter, value)
+            if error:
+                yield Mistake(("grid", parameter, index), error)
+        if len({(isinstance(value, bool), value) for value in values}) < len(values):
+            yield Mistake(("grid", parameter), "a value is given twice")
+        elif len({shortened(value) for value in values}) < len(values):
+            text = "two values agree in the six digits that file names and rows tell them by"
+            yield Mistake(("grid", parameter), text)
+
+
+def _invalid(method: Any, parameter: str, value: Any) -> str | None:
+    """Why ``method`` can't take ``value`` for ``parameter``; None if it can."""
+    spec = registry.settings_of(method) | {parameter: value}
+    try:
+        TypeAdapter(type(method)).validate_json(json.dumps(spec))
+    except ValidationError as error:
+        entry = error.errors(include_url=False)[0]
+        return f"{entry['msg'][0].lower()}{entry['msg'][1:]}, got {short(value)}"
+    return None

@@ -1,0 +1,129 @@
+"""Experiments: evaluation rows of attacks that belong together, which figures and tables read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from advsparse.config.mistakes import Mistake
+from advsparse.config.names import Name, Of
+from advsparse.config.plan import Plan
+from advsparse.settings import settings
+from advsparse.stages._points import Point, points_of, told_of
+from advsparse.stages._stage import Around, Job, Needs, Section, Stage, unmet
+
+
+@settings
+class ExperimentEntry:
+    """Attacks whose evaluation rows belong together; given as a list, all of them as they are."""
+
+    attacks: Annotated[list[Annotated[Name, Of("attacks", "attack")]], Field(min_length=1)]
+    """The attacks."""
+    models: list[Annotated[Name, Of("models", "classifier")]] = Field(default_factory=list)
+    """The classifiers that judge the images of each attack, whichever of them, or of others on the
+    same data, it was made on (transfer); none means that one alone."""
+
+
+def _from_list(value: Any) -> Any:
+    return {"attacks": value} if isinstance(value, list) else value
+
+
+Experiment = Annotated[
+    ExperimentEntry,
+    BeforeValidator(_from_list, json_schema_input_type=list[Name] | ExperimentEntry),
+]
+
+
+class ExperimentStage(Stage):
+    """Rows for each entry of ``experiments``."""
+
+    name, folder, wildcard = "experiment", "rows", "experiment"
+    suffixes = (".csv",)
+    readable = "experiments"
+    computes, target = False, True
+    minutes = 30
+
+    def sections(self) -> Mapping[str, Section]:
+        said = "Attacks whose evaluation rows belong together, by the name of the experiment."
+        return {"experiments": Section(Experiment, said, required=True)}
+
+    def names(self, plan: Plan, paper: str | None) -> Iterable[str]:
+        return plan.paper(paper).experiments
+
+    def needs(self, plan: Plan, job: Job) -> Needs:
+        attacked = [point.entry.model for point in evaluated(plan, job.paper, job.name)]
+        models = dict.fromkeys([*attacked, *plan.paper(job.paper).experiments[job.name].models])
+        datasets = sorted({plan.dataset_of(job.paper, model) for model in models})
+        return {
+            "attacks": [
+                Job("attack", point.id, job.paper) for point in evaluated(plan, job.paper, job.name)
+            ],
+            "classifiers": [Job("classifier", model, job.paper) for model in models],
+            "datasets": [Job("dataset", dataset) for dataset in datasets],
+        }
+
+    def settings(self, plan: Plan, job: Job) -> dict[str, Any]:
+        return {
+            "attacks": [
+                {
+                    "id": point.id,
+                    "model": point.entry.model,
+                    "dataset": plan.dataset_of(job.paper, point.entry.model),
+                }
+                for point in evaluated(plan, job.paper, job.name)
+            ],
+            "judges": plan.paper(job.paper).experiments[job.name].models,
+            "threads": plan.configuration.threads,
+            "seed": plan.configuration.seed,
+        }
+
+    def works_with_gaps(self, plan: Plan, job: Job) -> bool:
+        return True
+
+    def told(self, plan: Plan, job: Job) -> dict[str, Any]:
+        points = evaluated(plan, job.paper, job.name)
+        role = plan.paper(job.paper).models[points[0].entry.model].dataset
+        return {
+            "points": [told_of(plan, job.paper, point) for point in points],
+            "model": points[0].entry.model,
+            "origin": plan.origin(role),
+        }
+
+    def unreadable(self, paper: Any, reading: Mapping[str, Any]) -> Iterator[Mistake]:
+        name = reading[self.name]
+        yield from super().unreadable(paper, reading)
+        for attack, kind in reading.get("attacks", {}).items():
+            known = paper.experiments[name].attacks if name in paper.experiments else [attack]
+            if attack not in known:
+                text = f"the paper's figures need the attack {attack!r}"
+                yield Mistake(("attacks", attack), text, ("experiments", name))
+            elif attack in paper.attacks:
+                yield from unmet(paper, "attacks", attack, kind, "attacks", attack)
+
+    def inconsistencies(self, paper: Any, around: Around) -> Iterator[Mistake]:
+        for name, entry in paper.experiments.items():
+            for index, attack in enumerate(entry.attacks):
+                if attack in entry.attacks[:index]:
+                    key = ("experiments", name, "attacks", index)
+                    yield Mistake(key, f"{attack!r} is given twice")
+            yield from _judges(name, entry, paper)
+
+
+def _judges(name: str, entry: ExperimentEntry, paper: Any) -> Iterator[Mistake]:
+    attacked = [paper.attacks[attack].model for attack in entry.attacks if attack in paper.attacks]
+    for index, model in enumerate(entry.models):
+        key = ("experiments", name, "models", index)
+        if model in entry.models[:index]:
+            yield Mistake(key, f"{model!r} is given twice")
+        for other in dict.fromkeys(attacked):
+            known = model in paper.models and other in paper.models
+            if known and paper.models[model].dataset != paper.models[other].dataset:
+                yield Mistake(key, f"classifies other images than {other!r}, which is attacked")
+
+
+def evaluated(plan: Plan, paper: str, name: str) -> list[Point]:
+    """The points whose evaluation rows make up an experiment."""
+    attacks = plan.paper(paper).experiments[name].attacks
+    return [point for attack in attacks for point in points_of(plan, paper, attack)]
