@@ -47,7 +47,7 @@ lint: install-test
 	@$(SNAKEMAKE) --lint
 
 docs: install
-	@$(BIN)/python -m advsparse.config.docs
+	@$(BIN)/python -m advsparse.documentation
 
 install: $(VENV)/.installed
 install-test: $(VENV)/.installed-test
