@@ -5,9 +5,10 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
-from typing import get_args
+from typing import Any, get_args
 
 from advsparse import registry
+from advsparse.attacks._base import Attack
 from advsparse.attacks._fitting import UniversalAttack
 from advsparse.documentation import _markdown, _settings
 
@@ -86,7 +87,7 @@ def sections(cls: type) -> tuple[str, dict[str, str]]:
     return "\n\n".join(rest), found
 
 
-def norms_of(cls: type) -> tuple[str, ...]:
+def norms_of(cls: type[Any]) -> tuple[str, ...]:
     """The norms that an attack declares; none for one that leaves them to another."""
     field = cls.__pydantic_fields__.get("norm")
     return get_args(field.annotation) if field else ()
@@ -117,7 +118,7 @@ def _prose(text: str) -> str:
     return _markdown.prose(text)
 
 
-def _attack(cls: type) -> str:
+def _attack(cls: type[Attack]) -> str:
     text, found = sections(cls)
     universal = issubclass(cls, UniversalAttack)
     facts: Mapping[str, str] = {
@@ -139,7 +140,7 @@ def _attack(cls: type) -> str:
     return markdown(text) + "\n" + "\n".join(lines) + "\n"
 
 
-def _norms(cls: type) -> str:
+def _norms(cls: type[Attack]) -> str:
     return ", ".join(f"`{norm}`" for norm in norms_of(cls)) or "those of the other attack"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from advsparse.documentation._markdown import COMMAND, DOCS
 from advsparse.documentation._settings import (
     group_of,
@@ -65,7 +67,7 @@ Editors that know JSON schemas complete and check these files with
 def configuration_page() -> str:
     """The page as docs/configuration.md holds it."""
     parts = [_INTRODUCTION]
-    groups: dict[str, tuple[list[str], list[dict]]] = {}
+    groups: dict[str, tuple[list[str], list[dict[str, Any]]]] = {}
     for path, schema in sections():
         group = group_of(schema)
         if group:

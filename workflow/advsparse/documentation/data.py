@@ -70,7 +70,7 @@ def data_page() -> str:
 def _section(kind: str, dataset: Dataset) -> str:
     lines = [
         f"## {dataset.title}: `kind: {kind}`\n",
-        f"{prose(registry.load('data', kind).__doc__)}\n",
+        f"{prose(registry.load('data', kind).__doc__ or '')}\n",
         f"- Version: {dataset.version}",
         f"- Described at: <{dataset.homepage}>",
         f"- Licence: {dataset.licence}",

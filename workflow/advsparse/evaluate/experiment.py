@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,14 @@ from typing import Any
 from advsparse.artifacts import ROW_COLUMNS, read_arrays
 from advsparse.data._io import load_dataset
 from advsparse.evaluate.attacked import attack_metrics, clean_metrics
-from advsparse.evaluate.statistics import number
+from advsparse.evaluate.statistics import Estimate, number
 from advsparse.failures import reason
 from advsparse.models._io import load_classifier
 
 logger = logging.getLogger(__name__)
+
+Evaluated = tuple[str, str, Iterable[tuple[str, Estimate]]]
+"""An attack's id, its warnings, and its metrics by name."""
 
 
 def experiment_rows(
@@ -52,7 +55,7 @@ def experiment_rows(
         common = {"paper": paper, "experiment": experiment, "dataset": dataset, "model": model}
         common |= {"defence": "none", "seed": settings["seed"]}
         done = [(entry, paths[entry["id"]]) for entry in entries if entry["id"] in paths]
-        evaluated = ()
+        evaluated: Iterable[Evaluated] = ()
         if model in models:
             evaluated = _evaluated(models[model], data[dataset], done, settings["seed"], device)
         for attack, note, metrics in evaluated:
@@ -69,7 +72,7 @@ def experiment_rows(
     return pd.DataFrame(rows, columns=list(ROW_COLUMNS))
 
 
-def _evaluated(classifier, dataset, entries, seed, device) -> Iterator[tuple]:
+def _evaluated(classifier, dataset, entries, seed, device) -> Iterator[Evaluated]:
     model, _ = load_classifier(classifier, device)
     splits = load_dataset(dataset)
     yield "none", "", clean_metrics(model, splits.images("test"), splits.labels("test"))
