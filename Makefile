@@ -14,7 +14,7 @@ help:
 	@echo "make bench  measure speed beside published libraries: docs/benchmarks.md (WORDS=pgd: a part)"
 	@echo "make results PRESET=mini   write docs/results.md from the results of a preset on real data"
 	@echo "make clean-results PRESET=demo   delete all results of a preset, after asking"
-	@echo "make lint   check formatting and style"
+	@echo "make lint   check formatting, style and types"
 	@echo "make docs   rewrite the generated pages of docs/"
 
 demo: install
@@ -43,11 +43,12 @@ clean-results:
 lint: install-test
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
 	@$(BIN)/snakefmt --check Snakefile workflow
 	@$(SNAKEMAKE) --lint
 
 docs: install
-	@$(BIN)/python -m advsparse.config.docs
+	@$(BIN)/python -m advsparse.documentation
 
 install: $(VENV)/.installed
 install-test: $(VENV)/.installed-test

@@ -11,7 +11,8 @@ from models_for_tests import CASES, CHEAP, attacked, fitted, setting
 
 from advsparse import registry
 from advsparse.attacks._fitting import UniversalAttack
-from advsparse.config.attack_docs import (
+from advsparse.documentation._markdown import COMMAND
+from advsparse.documentation.attacks import (
     FAMILIES,
     PAGE,
     attacks_page,
@@ -19,7 +20,6 @@ from advsparse.config.attack_docs import (
     norms_of,
     sections,
 )
-from advsparse.config.docs import COMMAND
 
 KINDS = registry.kinds("attacks")
 each_kind = pytest.mark.parametrize("kind", KINDS)

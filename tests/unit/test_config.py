@@ -16,12 +16,13 @@ import yaml
 from advsparse import registry
 from advsparse.attacks.pgd import PGD as PGDAttack
 from advsparse.codedigest import code_digest
-from advsparse.config import data_docs
-from advsparse.config.docs import COMMAND, PAGE, SCHEMA, configuration_page
 from advsparse.config.loading import WORKFLOW, load
 from advsparse.config.plan import Plan
-from advsparse.config.schema import json_schema, schema_text, subschema
+from advsparse.config.schema import json_schema, subschema
 from advsparse.config.sources import Place, Tree, read_yaml
+from advsparse.documentation.__main__ import GENERATED
+from advsparse.documentation._markdown import COMMAND
+from advsparse.documentation.configuration import configuration_page
 from advsparse.errors import ConfigError
 from advsparse.figures.origin import data_used
 
@@ -67,10 +68,7 @@ def refusal(*args, **kwargs) -> str:
 # The model, the schema, the page and the files that ship.
 
 
-@pytest.mark.parametrize(
-    ("path", "text"),
-    [(PAGE, configuration_page), (SCHEMA, schema_text), (data_docs.PAGE, data_docs.data_page)],
-)
+@pytest.mark.parametrize(("path", "text"), GENERATED.items())
 def test_generated_file_is_in_step_with_the_model(path, text):
     if not path.exists() or path.read_text(encoding="utf-8") != text():
         pytest.fail(f"{path.relative_to(ROOT)} is out of date; run: {COMMAND}", pytrace=False)

@@ -67,9 +67,9 @@ import json
 from pathlib import Path
 import advsparse
 from advsparse import registry
-from advsparse.config.docs import configuration_page
 from advsparse.config.loading import load
 from advsparse.config.schema import json_schema
+from advsparse.documentation.configuration import configuration_page
 from advsparse.errors import ConfigError
 assert Path(advsparse.__file__).is_relative_to(Path.cwd()), advsparse.__file__
 

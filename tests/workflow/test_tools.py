@@ -5,28 +5,62 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 
+import advsparse
+
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        [BIN / "ruff", "check", "."],
-        [BIN / "ruff", "format", "--check", "."],
-        [BIN / "snakefmt", "--check", "Snakefile", "workflow"],
-        [BIN / "snakemake", "--lint"],
-    ],
-    ids=["ruff check", "ruff format", "snakefmt", "snakemake --lint"],
+LINT = (
+    "ruff check .",
+    "ruff format --check .",
+    "mypy",
+    "snakefmt --check Snakefile workflow",
+    "snakemake --lint",
 )
+
+
+@pytest.mark.parametrize("command", LINT)
 def test_the_tree_passes(command):
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    name, *arguments = command.split()
+    done = subprocess.run([BIN / name, *arguments], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_make_lint_runs_these_checks():
+    recipe = re.search(r"(?m)^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text())[1]
+    said = recipe.replace("$(SNAKEMAKE)", "$(BIN)/snakemake").splitlines()
+    assert tuple(line.removeprefix("\t@$(BIN)/") for line in said) == LINT
+
+
+def test_pre_commit_runs_these_checks():
+    """With the tools of the environment, which are those that are pinned."""
+    configuration = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    hooks = [hook for repository in configuration["repos"] for hook in repository["hooks"]]
+    assert tuple(hook["entry"].removeprefix(".venv/bin/") for hook in hooks) == LINT
+    assert {repository["repo"] for repository in configuration["repos"]} == {"local"}
+    for hook in hooks:
+        assert hook["language"] == "system"
+        assert (hook["pass_filenames"], hook["always_run"]) == (False, True)
+
+
+def test_the_type_checker_refuses_settings_that_there_are_not(tmp_path):
+    """It knows the settings of a plugin, though a decorator of our own makes them."""
+    (tmp_path / "mine.py").write_text(
+        "from advsparse.attacks.pgd import PGD\n"
+        "PGD(eps=0.1)\n"
+        "PGD(eps=0.1, stepps=3)\n"
+        "PGD(eps='much')\n"
+    )
+    done = subprocess.run(
+        [BIN / "mypy", str(tmp_path / "mine.py")], cwd=ROOT, capture_output=True, text=True
+    )
+    found = re.findall(r"mine\.py:(\d+): error: .*\[([\w-]+)\]", done.stdout)
+    assert found == [("3", "call-arg"), ("4", "arg-type")], done.stdout + done.stderr
 
 
 def pins(path: Path) -> set[str]:
@@ -58,3 +92,10 @@ def test_importing_the_library_loads_no_torch():
     )
     environment = {"PYTHONPATH": str(ROOT / "workflow")}
     assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0
+
+
+def test_one_version_is_given_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert project["version"] == cited["version"] == advsparse.__version__
+    assert project["license"] == cited["license"] == "MIT"

@@ -61,8 +61,8 @@ class CodeBase:
         self.root = Path(root).resolve()
         self._find = functools.cache(_find)
         self._read = functools.cache(_source)
-        self._label = functools.cache(self._label)
-        self._imported_by = functools.cache(self._imported_by)
+        self._label = functools.cache(self._label)  # type: ignore[method-assign]
+        self._imported_by = functools.cache(self._imported_by)  # type: ignore[method-assign]
 
     def digest(self, *modules: str | Path) -> str:
         """SHA-256 of the syntax trees of ``modules`` and of every project module that they import.
@@ -136,7 +136,7 @@ class CodeBase:
                 yield from _files(steps)
                 return
 
-    def _walk(self, folder: Path, parts: Iterable[str]) -> list[_Step]:
+    def _walk(self, folder: Path | None, parts: Iterable[str]) -> list[_Step]:
         """The steps of a dotted name, up to the first that is not there."""
         steps = []
         for part in parts:
@@ -219,8 +219,7 @@ class _Scan:
 
     def _note(self, node: ast.AST) -> None:
         if isinstance(node, ast.Import):
-            names = (tuple(alias.name.split(".")) for alias in node.names)
-            self.imports += (_Import(0, name, ()) for name in names)
+            self.imports += (_Import(0, tuple(alias.name.split(".")), ()) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             module = tuple(node.module.split(".")) if node.module else ()
             names = tuple(alias.name for alias in node.names)
@@ -236,8 +235,9 @@ def _running(node: ast.AST) -> list[ast.AST]:
     if isinstance(node, ast.Pass) or (isinstance(node, ast.Expr) and _text(node.value) is not None):
         return []
     if isinstance(node, ast.If):
-        negated = isinstance(node.test, ast.UnaryOp) and isinstance(node.test.op, ast.Not)
-        test = node.test.operand if negated else node.test
+        test = node.test
+        if negated := isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+            test = test.operand
         # TYPE_CHECKING or typing.TYPE_CHECKING, which is False at run time.
         if "TYPE_CHECKING" in (getattr(test, "id", None), getattr(test, "attr", None)):
             return [

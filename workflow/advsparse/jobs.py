@@ -108,7 +108,7 @@ def job(snakemake: Any, stage: str) -> Iterator[Job]:
     # A disk that is full is said once, not at each line of the log.
     logging.raiseExceptions = False
     log = Path(snakemake.log[0])
-    record = getattr(snakemake.params, "failure", None)
+    record: Any = getattr(snakemake.params, "failure", None)
     if not failures.may_run(record):
         said = f"failed earlier in this run: {failures.told(record)}"
         # Snakemake has removed the log of the first pass.

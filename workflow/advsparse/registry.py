@@ -35,7 +35,7 @@ def kinds(group: str) -> tuple[str, ...]:
 
 
 @cache
-def load(group: str, kind: str) -> type:
+def load(group: str, kind: str) -> type[Any]:
     """The one public class of plugin ``kind`` that derives from the base class of ``group``."""
     _, base_module, base_name = GROUPS[group]
     base = getattr(importlib.import_module(base_module), base_name)
@@ -80,7 +80,7 @@ def is_plugin(value: object) -> bool:
     )
 
 
-def settings_of(plugin: object) -> dict[str, Any]:
+def settings_of(plugin: Any) -> dict[str, Any]:
     """The settings of a plugin instance, as JSON-able values; plugins in it with their kind."""
     return {field.name: plain(getattr(plugin, field.name)) for field in dataclasses.fields(plugin)}
 
@@ -99,7 +99,7 @@ def plain(value: Any) -> Any:
     return [plain(entry) for entry in value] if isinstance(value, list) else value
 
 
-def with_nested(plugin: object) -> Iterator[object]:
+def with_nested(plugin: Any) -> Iterator[Any]:
     """A plugin and the plugins among its settings, outer ones first."""
     yield plugin
     for field in dataclasses.fields(plugin):

@@ -73,7 +73,9 @@ def measured(benchmarks: Path) -> Needs:
         if any(_made_by(stage, parts) for stage in stages().values() if stage.light):
             continue  # it asks for the same everywhere
         name = key(parts)
-        most[name] = tuple(map(max, taken(path), most.get(name, (0.0, 0.0))))
+        seconds, mib = most.get(name, (0.0, 0.0))
+        now = taken(path)
+        most[name] = max(now[0], seconds), max(now[1], mib)
     return {name: _with_margin(*needs) for name, needs in most.items()}
 
 

@@ -48,6 +48,8 @@ class Threat:
 
     def radius(self, x: torch.Tensor) -> torch.Tensor:
         """The radius around each image in pixel units, shape N x 1 x ... x 1."""
+        if self.eps is None:
+            raise ValueError("a distance that is minimised has no radius")
         one = x.new_ones(len(x), *[1] * (x.ndim - 1))
         if self.norm == "relative_l2":
             return self.eps * x.flatten(1).norm(dim=1).reshape(one.shape)

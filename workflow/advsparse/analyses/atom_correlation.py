@@ -3,6 +3,8 @@ are."""
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 
 from advsparse.analyses._base import Analysis, Given, noise_like
@@ -45,8 +47,11 @@ class AtomCorrelation(Analysis):
     def run(self, given: Given):
         (coder,), (attacked,) = given.coders.values(), given.perturbed().values()
         with torch.no_grad():
-            learned = coder.synthesis
-            maps = {"learned": learned, "random": _random_like(learned, given.rng)}
+            learned = cast(Convolution, coder.synthesis)
+            maps: dict[str, LinearMap] = {
+                "learned": learned,
+                "random": _random_like(learned, given.rng),
+            }
             d = attacked.perturbation
             noise = noise_like(d, given.rng, "gaussian")
             arrays = {"perturbed": np.array(len(d))}
@@ -91,4 +96,5 @@ def atom_columns(atoms: LinearMap, index: torch.Tensor) -> torch.Tensor:
 
 def _random_like(atoms: Convolution, rng) -> Convolution:
     filters = torch.randn(atoms.filters.shape, generator=rng.generator("random dictionary"))
-    return Convolution(filters.to(atoms.like), atoms.signal_shape[1:])
+    _, height, width = atoms.signal_shape
+    return Convolution(filters.to(atoms.like), (height, width))

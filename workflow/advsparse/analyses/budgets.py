@@ -28,10 +28,11 @@ class Budgets(Analysis):
     """The l2 norms of the perturbations."""
 
     def run(self, given: Given):
-        first = next(iter(given.attacks.values()))
+        first, classifier = next(iter(given.attacks.values())), given.classifier
+        assert classifier is not None, "there are attacks, and so what they attack"
 
         def right(x):
-            return (predict(given.classifier, x, BATCH) == first.label).cpu().numpy()
+            return (predict(classifier, x, BATCH) == first.label).cpu().numpy()
 
         correct = np.empty((len(given.attacks), 2, len(self.budgets), len(first.x)), dtype=bool)
         for row, attacked in enumerate(given.attacks.values()):

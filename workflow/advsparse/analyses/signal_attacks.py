@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from typing import cast
 
 import numpy as np
 from pydantic import Field
@@ -14,6 +15,7 @@ from advsparse.attacks._ascent import ascend
 from advsparse.attacks._dict_directions import Spectrum
 from advsparse.attacks._losses import direction
 from advsparse.coding._base import Solver
+from advsparse.coding._maps import Matrix
 from advsparse.coding.lasso import Lasso
 from advsparse.coding.omp import OMP
 from advsparse.lazy import torch
@@ -63,14 +65,15 @@ class SignalAttacks(Analysis):
 
     def run(self, given: Given):
         first = next(iter(given.coders.values()))
-        dictionary = first.synthesis
-        x, code = given.signals.draw(self.count, dictionary.matrix, given.rng.generator("signals"))
+        dictionary, signals = cast(Matrix, first.synthesis), given.signals
+        assert signals is not None, "there are no attacks, and so there are signals"
+        x, code = signals.draw(self.count, dictionary.matrix, given.rng.generator("signals"))
         moved = {name: x + d for name, d in self._perturbations(first, x, code, given.rng).items()}
         tolerance = _clean_error(first, x, code)
         found = {name: _by_network(network, moved) for name, network in given.coders.items()}
         for name, solver in self._solvers(tolerance).items():
             logger.info("coding by %s", name)
-            found[name] = [solver.solve(dictionary, signals).code for signals in moved.values()]
+            found[name] = [solver.solve(dictionary, some).code for some in moved.values()]
         lasso = Lasso(weight=self.perturbation_weight)
         energies = {
             f"code_{name}": lasso.solve(dictionary, moved[name] - x).code.float().cpu().numpy()

@@ -106,4 +106,4 @@ def _digest(arrays: Mapping[str, np.ndarray]) -> str:
 
 def _bytes(array: np.ndarray) -> memoryview | bytes:
     """The array's bytes without a copy; some dtypes have no buffer of their own, uint8 has."""
-    return memoryview(array.reshape(-1).view(np.uint8)) if array.nbytes else b""
+    return array.reshape(-1).view(np.uint8).data if array.nbytes else b""

@@ -82,4 +82,4 @@ def _digest(tensors: Mapping[str, "Tensor"]) -> str:
 
 def _bytes(tensor: "Tensor") -> memoryview | bytes:
     """The tensor's bytes without a copy; numpy has no bfloat16, so they are viewed as uint8."""
-    return memoryview(tensor.view(-1).view(torch.uint8).numpy()) if tensor.numel() else b""
+    return tensor.view(-1).view(torch.uint8).numpy().data if tensor.numel() else b""

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from advsparse.attacks import _checks
 from advsparse.attacks._base import MEMORY, Result
@@ -31,7 +31,7 @@ class UniversalAttack(ABC):
     only_applied: ClassVar[frozenset[str]] = frozenset()
     """Names of the settings that learning does not read, each of which has a default."""
 
-    def learner(self) -> UniversalAttack:
+    def learner(self) -> Self:
         """The attack that learns for this one, with the defaults of what is only applied.
 
         Attacks with the same learner share what they learn.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Literal
+from typing import Any, Literal
 
 from advsparse.attacks import _checks
 from advsparse.attacks._base import BudgetAttack, Candidate
@@ -69,8 +69,8 @@ class AutoAttack(BudgetAttack):
 
     def stages(self) -> dict[str, APGD | FAB | Square]:
         """The four attacks, by name."""
-        ball = {"norm": self.norm, "eps": self.eps}
-        aimed = {"steps": self.steps, "targets": self.targets}
+        ball: dict[str, Any] = {"norm": self.norm, "eps": self.eps}
+        aimed: dict[str, Any] = {"steps": self.steps, "targets": self.targets}
         attacks = (
             APGD(loss="ce", steps=self.steps, **ball),
             APGD(loss="targeted_dlr", **aimed, **ball),

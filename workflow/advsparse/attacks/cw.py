@@ -91,7 +91,8 @@ class CW(MinimumNormAttack):
                 objective = square + weight[rows] * value
                 falling = objective < 0.9999 * previous[rows]
                 previous[rows] = objective
-                rows, _ = rows[falling], descent.keep(falling)
+                rows = rows[falling]
+                descent.keep(falling)
                 if not len(rows):
                     break
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Literal
 
 from advsparse.attacks._base import Candidate, MinimumNormAttack
@@ -69,7 +70,7 @@ class FAB(MinimumNormAttack):
         """The attack; an image leaves once it is adversarial at a distance of ``enough``."""
         found = _Nearest(x)
         stand = torch.arange(len(x), device=x.device)
-        aims = [None]
+        aims: Iterable[torch.Tensor | None] = [None]
         if target is None:
             aims = leading_classes(oracle.logits(x), y, self.targets).T
         for number, aim in enumerate(aims):

@@ -53,7 +53,7 @@ class JSMA(BudgetAttack):
     family = "sparse"
 
     norm: Literal["l0"] = "l0"
-    eps: NonNegativeFloat | None = None
+    eps: NonNegativeFloat | None = None  # type: ignore[assignment] # wider, by intent
     """Largest number of changed features, a bound beside gamma; none leaves it to gamma."""
     theta: Annotated[float, Field(ge=-1, le=1), AfterValidator(_nonzero)] = 1.0
     """Change of a feature in one step; negative to decrease features."""

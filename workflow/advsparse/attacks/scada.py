@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from advsparse.attacks import _laplace, _stochastic_dictionary
 from advsparse.attacks._adversarial_dictionary import StepRule, encode, learn
@@ -142,7 +142,10 @@ class SCADA(UniversalAttack, PenaltyAttack):
         )
 
     def _solve(self, problem, start, rng):
-        common = {"iterations": self.iterations, "dictionary_step": self.dictionary_step}
+        common: dict[str, Any] = {
+            "iterations": self.iterations,
+            "dictionary_step": self.dictionary_step,
+        }
         if self.scheme == "stochastic":
             return _stochastic_dictionary.learn(
                 problem,

@@ -65,9 +65,9 @@ class TargetedUAP(universal.UniversalPerturbation):
                 raise ValueError("target: target_class 'all' learns towards each class as it is")
             goals = torch.arange(classes).to(y)
             found = [self._towards(oracle, x, y, goal.expand(len(y)), rng) for goal in goals]
-            vs, rates = zip(*found, strict=True)
+            vs, histories = zip(*found, strict=True)
             # Of learning that ended early there is no more to tell.
-            rates = torch.nn.utils.rnn.pad_sequence(rates, True, torch.nan)
+            rates = torch.nn.utils.rnn.pad_sequence(list(histories), True, torch.nan)
             return Fit({"perturbation": torch.cat(vs), "target": goals, "success_rate": rates})
         if target is None:
             target = torch.full_like(y, self.target_class)

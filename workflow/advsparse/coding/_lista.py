@@ -10,23 +10,24 @@ from torch.nn import Parameter, functional
 from advsparse.coding._base import CodingNetwork
 from advsparse.coding._maps import Matrix
 from advsparse.coding._shrinkage import shrink_
-from advsparse.coding.lista import LISTA
 
 
 class LISTANetwork(CodingNetwork, torch.nn.Module):
-    """See :class:`LISTA`: ``analysis`` holds all W, ``feedback`` V from the second layer on."""
+    """Made of the settings of a :class:`~advsparse.coding.lista.LISTA`.
 
-    def __init__(self, lista: LISTA, dictionary: torch.Tensor) -> None:
+    ``analysis`` holds all W, ``feedback`` V from the second layer on.
+    """
+
+    def __init__(self, dictionary: torch.Tensor, *, layers: int, start: str, weight: float) -> None:
         super().__init__()
         self.register_buffer("dictionary", dictionary.clone())
         m, n = dictionary.shape
-        layers = lista.layers
-        if lista.start == "ista":
+        if start == "ista":
             step = 1 / Matrix(dictionary).lipschitz()
             analysis = (step * dictionary.T).expand(layers, n, m)
             feedback = torch.eye(n) - step * dictionary.T @ dictionary
             feedback = feedback.expand(layers - 1, n, n)
-            threshold = torch.full((layers,), lista.weight * step)
+            threshold = torch.full((layers,), weight * step)
         else:
             analysis = torch.empty(layers, n, m).uniform_(-1, 1) / math.sqrt(m)
             feedback = torch.empty(layers - 1, n, n).uniform_(-1, 1) / math.sqrt(n)

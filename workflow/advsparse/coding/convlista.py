@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from advsparse.coding._base import LearnedCoder
 from advsparse.settings import NonNegativeFloat, NonNegativeInt, PositiveInt, settings
 
@@ -53,4 +55,4 @@ class ConvLISTA(LearnedCoder):
                 f"convlista codes images C x H x W of at least {self.ssim_window} pixels a side, "
                 f"not signals of shape {shape}"
             )
-        return ConvLISTANetwork(self, shape)
+        return ConvLISTANetwork(shape, **asdict(self))

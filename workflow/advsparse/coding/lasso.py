@@ -59,6 +59,7 @@ class Lasso(Solver):
                 failed = found.gap > enough
                 objective = found.energy / 2 + weight * found.code.abs().sum(1)
             else:
+                assert self.tolerance is not None, "one of both is given"
                 found, failed = weights_for(problem, part, self.tolerance, enough)
                 objective = found.code.abs().sum(1)
             missed += int(failed.sum())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Literal
 
 from advsparse.coding._base import LearnedCoder
@@ -42,4 +43,4 @@ class LISTA(LearnedCoder):
             raise ValueError(
                 f"signals of shape {shape} have no dictionary of shape {tuple(dictionary.shape)}"
             )
-        return LISTANetwork(self, dictionary)
+        return LISTANetwork(dictionary, **asdict(self))

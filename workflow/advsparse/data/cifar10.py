@@ -40,7 +40,7 @@ class Cifar10(Published):
                 wanted[entry]: _records(path, entry, data)
                 for entry, data in archive.read(list(wanted))
             }
-        arrays = {}
+        arrays: dict[str, np.ndarray] = {}
         for split, part in _PARTS.items():
             images = [records[name][:, 1:].reshape(-1, 3, 32, 32) for name in part]
             labels = [records[name][:, 0] for name in part]

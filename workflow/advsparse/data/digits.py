@@ -84,6 +84,6 @@ def _enlarged(images: np.ndarray, size: int) -> np.ndarray:
         # Interpolated in floating point: the overshoot of the cubic is clipped, never wrapped, and
         # the levels between the 17 given ones are rounded once.
         grey = Image.fromarray((image * (255 / 16)).astype(np.float32))
-        grey = np.asarray(grey.resize((size, size), Image.Resampling.BICUBIC))
-        out[i, 0] = np.rint(grey.clip(0, 255))
+        levels = np.asarray(grey.resize((size, size), Image.Resampling.BICUBIC))
+        out[i, 0] = np.rint(levels.clip(0, 255))
     return out

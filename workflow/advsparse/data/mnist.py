@@ -27,7 +27,7 @@ class Mnist(Published):
     """
 
     def load(self, directory: Path) -> Splits:
-        arrays = {}
+        arrays: dict[str, np.ndarray] = {}
         for split, name in (("train", "train"), ("test", "t10k")):
             x = read_idx(self._checked(directory, f"{name}-images-idx3-ubyte.gz"), 3)
             y = read_idx(self._checked(directory, f"{name}-labels-idx1-ubyte.gz"), 1)

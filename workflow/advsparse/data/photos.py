@@ -95,7 +95,7 @@ def photograph(name: str) -> np.ndarray:
     # ask the network, and importing either package takes longer than reading all ten.
     package, file = PHOTOGRAPHS[name]
     spec = find_spec(package)
-    if spec is None:
+    if spec is None or not spec.submodule_search_locations:
         raise DataError(f"photos: {name} is read from the package {package}, not installed here")
     path = Path(spec.submodule_search_locations[0]) / file
     try:

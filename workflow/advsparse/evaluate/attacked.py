@@ -11,7 +11,9 @@ from advsparse.lazy import torch
 from advsparse.models._io import predict
 
 
-def clean_metrics(model: torch.nn.Module, x: np.ndarray, y: np.ndarray) -> Iterator[tuple]:
+def clean_metrics(
+    model: torch.nn.Module, x: np.ndarray, y: np.ndarray
+) -> Iterator[tuple[str, Estimate]]:
     """Metrics of the classifier on clean images (N x C x H x W) with labels (N)."""
     yield "accuracy", proportion(_predictions(model, x) == y)
 
@@ -38,7 +40,7 @@ def attack_metrics(
         yield "active_atoms", mean(active, seed)
         yield "zero_codes", proportion(active == 0)
     if "dead_start" in attacked:
-        yield "dead_start", number(attacked["dead_start"])
+        yield "dead_start", number(float(attacked["dead_start"]))
 
 
 def transfer_metrics(

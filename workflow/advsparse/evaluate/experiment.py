@@ -1,9 +1,9 @@
-"""The evaluation rows of an experiment: several attacks, on one or more classifiers."""
+"""The evaluation rows of an experiment: several attacks, judged by one or more classifiers."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import nan
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,16 @@ from typing import Any
 from advsparse.artifacts import ROW_COLUMNS, read_arrays
 from advsparse.data._io import load_dataset
 from advsparse.evaluate.attacked import attack_metrics, clean_metrics, transfer_metrics
-from advsparse.evaluate.statistics import number
+from advsparse.evaluate.statistics import Estimate, number
 from advsparse.models._io import load_classifier
 
 logger = logging.getLogger(__name__)
+
+Evaluated = tuple[Mapping[str, str], str, Iterable[tuple[str, Estimate]]]
+"""An attack, what it warned of, and its metrics."""
+
+_CLEAN = {"id": "none", "model": ""}
+"""No attack, made on no classifier."""
 
 
 def experiment_rows(
@@ -42,54 +48,56 @@ def experiment_rows(
     """
     import pandas as pd
 
-    failures = failures or {}
-    missing = {name: failures.get(name, {}) for name in ("attacks", "classifiers")}
+    entries, judges, failures = settings["attacks"], settings["judges"], failures or {}
+    failed, absent = (failures.get(name, {}) for name in ("attacks", "classifiers"))
     models = {Path(path).stem: path for path in classifiers}
     data = {Path(path).stem: path for path in datasets}
-    ids = [entry["id"] for entry in settings["attacks"] if entry["id"] not in missing["attacks"]]
+    ids = [entry["id"] for entry in entries if entry["id"] not in failed]
     paths = dict(zip(ids, attacks, strict=True))
     rows = []
-    attacked = dict.fromkeys(entry["model"] for entry in settings["attacks"])
-    for judge in settings["judges"] or attacked:
-        entries = [
-            entry for entry in settings["attacks"] if settings["judges"] or entry["model"] == judge
-        ]
-        dataset = entries[0]["dataset"]
+    for judge in judges or dict.fromkeys(entry["model"] for entry in entries):
+        judged = [entry for entry in entries if judges or entry["model"] == judge]
+        dataset = judged[0]["dataset"]
         common = {"paper": paper, "experiment": experiment, "dataset": dataset, "model": judge}
         common |= {"defence": "none", "seed": settings["seed"]}
-        evaluated = ()
+        evaluated: Iterable[Evaluated] = ()
         if judge in models:
-            done = [(entry, paths[entry["id"]]) for entry in entries if entry["id"] in paths]
-            evaluated = _evaluated(
-                judge, models[judge], data[dataset], done, settings["seed"], device
-            )
+            done = [(entry, paths[entry["id"]]) for entry in judged if entry["id"] in paths]
+            model, _ = load_classifier(models[judge], device)
+            evaluated = _evaluated(judge, model, data[dataset], done, settings["seed"])
         for entry, note, metrics in evaluated:
-            attack = {"attacked": entry["model"], "attack": entry["id"]}
-            for name, estimate in metrics:
-                values = {"metric": name, "value": estimate.value, "n": estimate.n}
-                interval = {"ci_low": estimate.low, "ci_high": estimate.high}
-                words = {"note": note if name == "warnings" else ""}
-                rows.append(common | attack | values | interval | words)
-        for entry in entries:
-            why = missing["attacks"].get(entry["id"]) or missing["classifiers"].get(judge)
-            if why:
-                values = {"metric": "failed", "value": 1.0, "n": 0, "ci_low": nan, "ci_high": nan}
-                attack = {"attacked": entry["model"], "attack": entry["id"]}
-                rows.append(common | attack | values | {"note": why})
+            rows += [common | row for row in _rows(entry, note, metrics)]
+        for entry in judged:
+            if why := failed.get(entry["id"]) or absent.get(judge):
+                rows.append(common | _failed(entry, why))
     return pd.DataFrame(rows, columns=list(ROW_COLUMNS))
 
 
-def _evaluated(judge, classifier, dataset, entries, seed, device) -> Iterator[tuple]:
-    model, _ = load_classifier(classifier, device)
+def _evaluated(judge, model, dataset, entries, seed) -> Iterator[Evaluated]:
     splits = load_dataset(dataset)
-    clean = clean_metrics(model, splits.images("test"), splits.labels("test"))
-    yield {"id": "none", "model": ""}, "", clean
+    yield _CLEAN, "", clean_metrics(model, splits.images("test"), splits.labels("test"))
     for entry, path in entries:
         attacked, metadata = read_arrays(path, stage="attack")
-        split = metadata.params["images"]["split"]
-        clean = splits.images(split, attacked["index"])
+        clean = splits.images(metadata.params["images"]["split"], attacked["index"])
         logger.info("%s on %s: %d images", entry["id"], judge, len(clean))
         warned = metadata.extra["warnings"]
         measured = attack_metrics if entry["model"] == judge else transfer_metrics
         metrics = measured(model, clean, attacked, seed)
         yield entry, "; ".join(warned), [*metrics, ("warnings", number(len(warned)))]
+
+
+def _rows(entry, note: str, metrics) -> Iterator[dict[str, Any]]:
+    for name, estimate in metrics:
+        values = {"metric": name, "value": estimate.value, "n": estimate.n}
+        interval = {"ci_low": estimate.low, "ci_high": estimate.high}
+        words = {"note": note if name == "warnings" else ""}
+        yield _attack(entry) | values | interval | words
+
+
+def _failed(entry, why: str) -> dict[str, Any]:
+    values = {"metric": "failed", "value": 1.0, "n": 0, "ci_low": nan, "ci_high": nan}
+    return _attack(entry) | values | {"note": why}
+
+
+def _attack(entry) -> dict[str, str]:
+    return {"attacked": entry["model"], "attack": entry["id"]}

@@ -76,7 +76,7 @@ def look(kind: str) -> Look:
     if kind in LOOKS:
         return LOOKS[kind]
     hue = hashlib.blake2b(kind.encode(), digest_size=2).digest()
-    colours = plt.get_cmap("tab20b").colors
+    colours = plt.get_cmap("tab20b").colors  # type: ignore[attr-defined] # of a list
     return Look(
         kind, matplotlib.colors.to_hex(colours[hue[0] % len(colours)]), "<>ph*d"[hue[1] % 6]
     )

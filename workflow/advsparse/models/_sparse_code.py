@@ -8,17 +8,21 @@ from torch.nn.functional import cross_entropy
 from advsparse.coding._base import CodingNetwork
 from advsparse.coding._maps import LinearMap
 from advsparse.models._layers import Unnormalised
-from advsparse.models.sparse_code import SparseCode
 
 
 class SparseCodeClassifier(torch.nn.Module):
-    """See :class:`SparseCode`; ``coder`` is part of it, with its weights."""
+    """Made of the settings of a :class:`~advsparse.models.sparse_code.SparseCode`.
 
-    def __init__(self, settings: SparseCode, coder: CodingNetwork, classes: int) -> None:
+    ``coder`` is part of it, with its weights.
+    """
+
+    def __init__(
+        self, coder: CodingNetwork, classes: int, *, finetune: bool, reconstruction: float
+    ) -> None:
         super().__init__()
-        self.settings = settings
+        self.finetune, self.reconstruction = finetune, reconstruction
         self.normalise = Unnormalised()
-        self.coder = coder.requires_grad_(settings.finetune)
+        self.coder = coder.requires_grad_(finetune)
         self.linear = torch.nn.Linear(coder.synthesis.atoms, classes)
 
     @property
@@ -42,6 +46,6 @@ class SparseCodeClassifier(torch.nn.Module):
         code = self.coder.encode(self.normalise(x))
         logits = self._logits(code)
         loss = cross_entropy(logits, y, reduction="sum")
-        if self.settings.finetune:
-            loss = loss + self.settings.reconstruction * self.coder.distortion(x, code)
+        if self.finetune:
+            loss = loss + self.reconstruction * self.coder.distortion(x, code)
         return loss, logits

@@ -25,7 +25,7 @@ class ResNet50(Architecture):
     """Channels of the stem; the first stage gives four times as many, each further one twice those
     of the one before."""
     blocks: Annotated[list[PositiveInt], Field(min_length=4, max_length=4)] = Field(
-        default_factory=lambda: list(_BLOCKS), json_schema_extra={"default": _BLOCKS}
+        default_factory=lambda: list(_BLOCKS), json_schema_extra={"default": list(_BLOCKS)}
     )
     """Blocks of each of the four stages."""
 

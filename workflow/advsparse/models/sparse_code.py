@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from advsparse.errors import ArchitectureError
 from advsparse.models._base import Architecture
 from advsparse.seeding import layers_drawn_from
@@ -41,4 +43,4 @@ class SparseCode(Architecture):
                 f"the images have {tuple(shape)}"
             )
         with layers_drawn_from(seed):
-            return SparseCodeClassifier(self, coder, classes)
+            return SparseCodeClassifier(coder, classes, **asdict(self))

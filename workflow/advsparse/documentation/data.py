@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from advsparse import registry
-from advsparse.config.docs import COMMAND, ROOT, _prose
 from advsparse.data._published import FETCH
 from advsparse.data._registry import Dataset, registered
 from advsparse.data.imagenet10 import COARSE
+from advsparse.documentation._markdown import COMMAND, DOCS, prose, table
 
-PAGE = ROOT / "docs" / "data.md"
+PAGE = DOCS / "data.md"
 
 _INTRODUCTION = f"""\
 <!-- Generated from workflow/advsparse/data/registry.yaml by: {COMMAND} -->
@@ -61,16 +61,16 @@ def data_page() -> str:
     """The page as docs/data.md holds it."""
     parts = [_INTRODUCTION]
     parts += [_section(kind, dataset) for kind, dataset in registered().items()]
-    rows = [("Class", "WordNet ids"), ("---", "---")]
-    rows += [(f"`{name}`", " ".join(f"`{wnid}`" for wnid in ids)) for name, ids in COARSE.items()]
-    parts.append(f"The classes, chosen here as the paper does not list its own:\n\n{_table(rows)}")
+    rows = [(f"`{name}`", " ".join(f"`{wnid}`" for wnid in ids)) for name, ids in COARSE.items()]
+    classes = table(("Class", "WordNet ids"), rows)
+    parts.append(f"The classes, chosen here as the paper does not list its own:\n\n{classes}")
     return "\n".join(parts)
 
 
 def _section(kind: str, dataset: Dataset) -> str:
     lines = [
         f"## {dataset.title}: `kind: {kind}`\n",
-        f"{_prose(registry.load('data', kind).__doc__)}\n",
+        f"{prose(registry.load('data', kind).__doc__ or '')}\n",
         f"- Version: {dataset.version}",
         f"- Described at: <{dataset.homepage}>",
         f"- Licence: {dataset.licence}",
@@ -81,10 +81,6 @@ def _section(kind: str, dataset: Dataset) -> str:
     official, *mirrors = dataset.addresses
     lines += [f"- Official address: <{official}>"]
     lines += [f"- Mirror: <{mirror}>" for mirror in mirrors]
-    rows = [("File", "Bytes", "SHA-256"), ("---", "---:", "---")]
-    rows += [(f"`{file.name}`", str(file.size), f"`{file.sha256}`") for file in dataset.files]
-    return "\n".join([*lines, "", _table(rows)])
-
-
-def _table(rows: list[tuple[str, ...]]) -> str:
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    rows = [(f"`{file.name}`", str(file.size), f"`{file.sha256}`") for file in dataset.files]
+    files = table(("File", "Bytes", "SHA-256"), rows, right=("Bytes",))
+    return "\n".join([*lines, "", files])

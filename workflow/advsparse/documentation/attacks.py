@@ -1,18 +1,18 @@
-"""The page on the attacks, generated from their docstrings; ``advsparse.config.docs`` writes it."""
+"""The page on the attacks, generated from their docstrings."""
 
 from __future__ import annotations
 
 import inspect
 import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from advsparse import registry
+from advsparse.attacks._base import Attack
 from advsparse.attacks._fitting import UniversalAttack
-from advsparse.config import docs
+from advsparse.documentation import _markdown, _settings
 
-PAGE = Path(__file__).parents[3] / "docs" / "attacks.md"
+PAGE = _markdown.DOCS / "attacks.md"
 
 FAMILIES = (
     *("gradient", "minimum norm", "sparse", "universal", "black box"),
@@ -24,7 +24,7 @@ SECTIONS = ("Source", "Cost", "Learns", "Trace")
 """The paragraphs of a docstring that begin with such a word and a colon."""
 
 _INTRODUCTION = f"""\
-<!-- Generated from the docstrings of the attacks by: {docs.COMMAND} -->
+<!-- Generated from the docstrings of the attacks by: {_markdown.COMMAND} -->
 
 # Attacks
 
@@ -62,12 +62,12 @@ def attacks_page(kinds: tuple[str, ...] | None = None) -> str:
     """The page as docs/attacks.md holds it."""
     classes = {kind: registry.load("attacks", kind) for kind in kinds or registry.kinds("attacks")}
     order = sorted(classes, key=lambda kind: (_rank(classes[kind].family), kind))
-    rows = [("Kind", "Family", "Norms", "Cost"), ("---",) * 4]
+    rows = []
     for kind in order:
-        cost = docs._prose(sections(classes[kind])[1].get("Cost", "")).rstrip(".")
+        cost = _markdown.prose(sections(classes[kind])[1].get("Cost", "")).rstrip(".")
         cells = (f"[`{kind}`](#{kind})", classes[kind].family, _norms(classes[kind]), cost)
         rows.append(cells)
-    table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    table = _markdown.table(("Kind", "Family", "Norms", "Cost"), rows)
     parts = [_INTRODUCTION.format(table=table)]
     tables = _tables()
     for kind in order:
@@ -87,7 +87,7 @@ def sections(cls: type) -> tuple[str, dict[str, str]]:
     return "\n\n".join(rest), found
 
 
-def norms_of(cls: type) -> tuple[str, ...]:
+def norms_of(cls: type[Any]) -> tuple[str, ...]:
     """The norms that an attack declares; none for one that leaves them to another."""
     field = cls.__pydantic_fields__.get("norm")
     return get_args(field.annotation) if field else ()
@@ -115,10 +115,10 @@ def _prose(text: str) -> str:
     # The last name alone of :class:`~package.module.Name`.
     text = re.sub(r":[\w:]+:`~[\w.]*?(\w+)`", r"``\1``", text)
     text = re.sub(r":[\w:]+:`([^`]+)`", r"``\1``", text)
-    return docs._prose(text)
+    return _markdown.prose(text)
 
 
-def _attack(cls: type) -> str:
+def _attack(cls: type[Attack]) -> str:
     text, found = sections(cls)
     universal = issubclass(cls, UniversalAttack)
     facts: Mapping[str, str] = {
@@ -140,7 +140,7 @@ def _attack(cls: type) -> str:
     return markdown(text) + "\n" + "\n".join(lines) + "\n"
 
 
-def _norms(cls: type) -> str:
+def _norms(cls: type[Attack]) -> str:
     return ", ".join(f"`{norm}`" for norm in norms_of(cls)) or "those of the other attack"
 
 
@@ -151,10 +151,12 @@ def _rank(family: str) -> int:
 def _tables() -> dict[str, str]:
     """The settings of each kind, as on the page on configuration, whose links lead there."""
     variants = next(
-        schema["oneOf"] for _, schema in docs._sections() if docs._group(schema) == "attacks"
+        schema["oneOf"]
+        for _, schema in _settings.sections()
+        if _settings.group_of(schema) == "attacks"
     )
     found = {}
-    for variant in map(docs._resolved, variants):
-        table = docs._table(variant).replace("](#", "](configuration.md#")
+    for variant in map(_settings.resolved, variants):
+        table = _settings.settings_table(variant).replace("](#", "](configuration.md#")
         found[variant["properties"]["kind"]["const"]] = table
     return found

@@ -1,0 +1,28 @@
+"""Writes the generated pages, and the JSON schema that editors read."""
+
+from __future__ import annotations
+
+from advsparse.config.schema import schema_text
+from advsparse.documentation import attacks, configuration, data
+from advsparse.documentation._markdown import ROOT
+
+SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.json"
+
+GENERATED = {
+    configuration.PAGE: configuration.configuration_page,
+    attacks.PAGE: attacks.attacks_page,
+    data.PAGE: data.data_page,
+    SCHEMA: schema_text,
+}
+"""What makes the text of each generated file."""
+
+
+def main() -> None:
+    """Write all files."""
+    for path, text in GENERATED.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
