@@ -16,7 +16,8 @@ for rules_file in sorted((WORKFLOW / "rules").glob("*.smk")):
         include: str(rules_file)
 
 
-wiring.check()
+if unwired := wiring.unwired():
+    give_up(f"no rule makes what the stage {unwired!r} declares: it needs a file in workflow/rules")
 
 
 onstart:

@@ -56,16 +56,15 @@ class Project:
         done = self.snakemake("--dry-run", *arguments)
         found, rule = set(), None
         for line in (done.stdout + done.stderr).splitlines():
-            if match := re.match(r"(?:local)?(?:rule|checkpoint) (\w+):$", line):
+            # Those of a group stand below it, further to the right.
+            if match := re.match(r" *(?:local)?(?:rule|checkpoint) (\w+):$", line):
                 rule = match[1]
                 found.add(rule)
-            elif (match := re.match(r"    wildcards: (.*)$", line)) and rule:
+            elif (match := re.match(r" +wildcards: (.*)$", line)) and rule:
                 values = [
                     part for part in re.split(r", (?=\w+=)", match[1]) if "paper=" not in part
                 ]
-                name = re.sub(
-                    r"\b(analysis|attack|coder|experiment|model|dataset|fit)=", "", " ".join(values)
-                )
+                name = " ".join(value.partition("=")[2] for value in values)
                 # What is fitted is named by a digest of its settings.
                 name = re.sub(r"-[0-9a-f]{16}$", "", name)
                 found.discard(rule)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from advsparse.config.plan import Plan
+from advsparse.stages._points import fit_of, points
 from config_keys import Key
 from decisions import Job
 
@@ -56,7 +57,11 @@ def read_by(key: Key, before: Plan, after: Plan, job: Job) -> bool:
         case "experiments", "evaluate_attacks":
             return job.wildcards["experiment"] == name
         case "images", "run_attack":
-            return after.attack(paper, job.wildcards["attack"]).entry.images == name
+            return points(after, paper)[job.wildcards["attack"]].entry.images == name
+        case "figures", "draw_figure":
+            return job.wildcards["figure"] == name and _product_reads(field)
+        case "tables", "make_table":
+            return job.wildcards["table"] == name and _product_reads(field)
         case "images" | "attacks", "fit_attack":
             lesson = _lessons(after, paper)[job.wildcards["fit"]]
             return lesson not in _lessons(before, paper).values()
@@ -76,22 +81,26 @@ def _trained_on(role: str, plan: Plan, job: Job) -> bool:
 def _lessons(plan: Plan, paper: str) -> dict[str, list]:
     """What is learned, from what and on which classifier, by its name."""
     found = {}
-    for id in plan.attack_ids(paper):
-        job = plan.attack(paper, id)
+    for id, job in points(plan, paper).items():
         if job.entry.learn_from:
             images = plan.paper(paper).images[job.entry.learn_from]
-            lesson = [job.method.learner(), images, plan.learns_on(paper, id), job.entry.against]
-            found[plan.fit_of(paper, id)] = lesson
+            lesson = [job.method.learner(), images, job.learns_on, job.entry.against]
+            found[fit_of(plan, paper, id)] = lesson
     return found
 
 
 def _attack_reads(field, before: Plan, after: Plan, paper: str, name: str, id: str) -> bool:
     """What is learned for an attack is read as a file: those keys are not the attack's own."""
-    job = after.attack(paper, id)
+    job = points(after, paper)[id]
     if job.name != name or field == ["learn_from"]:
         return False
     if field == ["surrogate"]:
         return job.entry.target != "none"
     if field[0] == "grid":
-        return id not in before.attack_ids(paper)
+        return id not in points(before, paper)
     return field[0] != "method" or field[1] not in job.entry.grid
+
+
+def _product_reads(field: list[str]) -> bool:
+    """What a figure or table reads is read as files; its title is the report's alone."""
+    return field[0] in ("function", "options")

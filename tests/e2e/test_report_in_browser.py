@@ -15,7 +15,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_report_opens_and_lists_its_results(tmp_path):
     project = copy_sources(tmp_path / "project")
-    targets = ("frecon2021_loss", "results/test/datasets/photos.png")
+    targets = ("results/test/frecon2021/figures/loss.csv", "results/test/datasets/photos.png")
     project.snakemake(*targets)
     project.snakemake("--report", "report.html", *targets)
     page = subprocess.run(

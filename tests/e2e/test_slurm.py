@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import pytest
-import yaml
 
 from advsparse.artifacts import read_arrays, read_tensors
-from project import ROOT, SNAKEMAKE, Project, copy_sources
+from project import SNAKEMAKE, Project, copy_sources
 from slurm_cluster import SlurmCluster, SlurmJob, missing, slurm_cluster
 
 PAPER = "results/test/frecon2021"
@@ -68,7 +67,8 @@ def prepare(project: Project) -> None:
     stall = f"    if 'digits' in snakemake.output[0]:\n        {STALL.format('dataset')}"
     project.edit("workflow/scripts/make_dataset.py", load, stall + load)
     # SLURM counts time limits in minutes.
-    project.edit("workflow/rules/data.smk", "mem_mb=2000, runtime=30", "mem_mb=2000, runtime=1")
+    declared = "workflow/advsparse/stages/dataset.py"
+    project.edit(declared, "gpu, minutes = False, 30", "gpu, minutes = False, 1")
 
 
 @pytest.fixture(scope="module")
@@ -170,14 +170,3 @@ def test_small_jobs_share_a_submission_and_logs_are_kept(run):
     assert len(run.named("group_evaluation")) == len(run.named("group_drawing")) == 1
     logs = run.project.path / "results/slurm_logs"
     assert all(job.log.is_relative_to(logs) and job.log.stat().st_size for job in run.jobs)
-
-
-def test_the_profile_groups_all_rules_that_draw_or_tabulate():
-    """A rule that is not named runs too, as a submission of its own."""
-    light = {"evaluate_attacks"}
-    for file in [*ROOT.glob("workflow/rules/*.smk"), *ROOT.glob("workflow/papers/*/rules.smk")]:
-        for rule in re.split(r"^rule ", file.read_text(), flags=re.MULTILINE)[1:]:
-            if re.search(r"scripts/(draw_|make_table)", rule):
-                light.add(rule.partition(":")[0])
-    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
-    assert set(profile["groups"]) == light

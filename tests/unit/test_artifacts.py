@@ -42,7 +42,7 @@ def metadata(**changes) -> Metadata:
 
 
 def row(**changes) -> dict:
-    texts = dict.fromkeys(ROW_COLUMNS[:7], "x")
+    texts = dict.fromkeys(ROW_COLUMNS[:8], "x")
     numbers = {"value": 0.1, "n": 100, "ci_low": 0.05, "ci_high": 0.2, "seed": 0}
     return texts | numbers | {"note": ""} | changes
 
@@ -206,8 +206,9 @@ def test_rows_refuse_other_columns_and_mixed_ones(tmp_path):
 def test_rows_are_stored_as_plain_text(tmp_path):
     write_rows(tmp_path / "r.csv", frame({"value": 0.1, "ci_low": None}), metadata())
     assert (tmp_path / "r.csv").read_bytes() == (
-        b"paper,experiment,dataset,model,attack,defence,metric,value,n,ci_low,ci_high,seed,note\n"
-        b"x,x,x,x,x,x,x,0.1,100,,0.2,0,\n"
+        b"paper,experiment,dataset,model,attacked,attack,defence,metric,"
+        b"value,n,ci_low,ci_high,seed,note\n"
+        b"x,x,x,x,x,x,x,x,0.1,100,,0.2,0,\n"
     )
 
 

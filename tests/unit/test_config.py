@@ -25,6 +25,11 @@ from advsparse.documentation._markdown import COMMAND
 from advsparse.documentation.configuration import configuration_page
 from advsparse.errors import ConfigError
 from advsparse.figures.origin import data_used
+from advsparse.stages._graph import Graph
+from advsparse.stages._points import fit_of, points_of
+from advsparse.stages._registry import stages
+from advsparse.stages._stage import Job
+from advsparse.stages.dataset import fetch_settings, published_files
 
 ROOT = WORKFLOW.parent
 CONFIG = ROOT / "config.yaml"
@@ -337,10 +342,11 @@ def test_another_kind_of_an_attack_in_an_attack_forgets_the_keys_of_the_former(w
 
 def test_job_of_an_attack_in_an_attack_is_told_everything_about_it(write):
     plan = Plan(load([write(WRAP % "kind: pgd, eps: 1")]))
-    told = plan.attack_settings("frecon2021", "own")["method"]
+    job = Job("attack", "own", "frecon2021")
+    told = stages()["attack"].settings(plan, job)["method"]
     assert told["attack"] == registry.spec_of(PGDAttack(eps=1.0))
     assert registry.from_spec("attacks", json.loads(json.dumps(told))).attack.eps == 1
-    modules = set(plan.attack_modules("frecon2021", "own"))
+    modules = set(Graph(plan).modules(job))
     kinds = {"advsparse.attacks.adaptive", "advsparse.attacks.pgd"}
     assert modules == {*kinds, "advsparse.models.lenet"}
     assert plan.described()["settings"]["frecon2021"]["attacks"]["own"]["method"] == told
@@ -349,7 +355,7 @@ def test_job_of_an_attack_in_an_attack_is_told_everything_about_it(write):
 def test_grid_over_settings_beside_an_attack_in_an_attack(write):
     entry = OWN.replace("}, model", "}, grid: {samples: [1, 5]}, model")
     plan = Plan(load([write(IN % ("own: " + entry % "attack: {kind: pgd, eps: 1}"))]))
-    one, five = plan.attacks("frecon2021", "own")
+    one, five = points_of(plan, "frecon2021", "own")
     assert (one.id, one.method.samples, five.method.samples) == ("own/samples=1", 1, 5)
     assert five.method.attack == PGDAttack(eps=1.0)
 
@@ -358,18 +364,16 @@ def test_points_of_a_grid_over_eps_learn_once_where_learning_has_a_radius(write)
     every = Plan(load([write(IN % "uap: {}", "1.yaml")]))
     once = Plan(load([write(IN % "uap: {method: {learning_eps: 3}}", "2.yaml")]))
     for plan, expected in ((every, [1.0, 2.0, 4.0]), (once, [3.0])):
-        fits = {plan.fit_of("frecon2021", job.id) for job in plan.attacks("frecon2021", "uap")}
-        told = [
-            plan.fit_settings("frecon2021", plan.fitted("frecon2021", fit))["method"]
-            for fit in fits
-        ]
+        points = points_of(plan, "frecon2021", "uap")
+        fits = {Job("fit", fit_of(plan, "frecon2021", p.id), "frecon2021") for p in points}
+        told = [stages()["fit"].settings(plan, fit)["method"] for fit in fits]
         assert sorted(method["eps"] for method in told) == expected
         assert all(registry.spec_of(registry.from_spec("attacks", one)) == one for one in told)
 
 
 def test_digest_of_an_attack_in_an_attack_changes_with_both(write, tmp_path):
     plan = Plan(load([write(WRAP % "kind: pgd, eps: 1")]))
-    modules = list(plan.attack_modules("frecon2021", "own"))
+    modules = Graph(plan).modules(Job("attack", "own", "frecon2021"))
     copied = tmp_path / "workflow"
     shutil.copytree(WORKFLOW, copied, ignore=shutil.ignore_patterns("__pycache__"))
 
@@ -495,22 +499,24 @@ def test_published_datasets_are_fetched_for_the_papers_that_use_them(write):
     data = "data: {directory: nowhere, mirrors: ['http://localhost/data']}\n"
     config = write(datasets + roles + data)
     plan = Plan(load([config], {"papers": ["frecon2021"]}))
-    assert plan.published_files() == [("cifar10", "cifar-10-binary.tar.gz")]
+    assert published_files(plan) == [("cifar10", "cifar-10-binary.tar.gz")]
     plan = Plan(load([config]))
-    kinds = [kind for kind, _ in plan.published_files()]
+    kinds = [kind for kind, _ in published_files(plan)]
     assert kinds == ["cifar10"] + ["mnist"] * 4
-    assert "nowhere/mnist" in plan.absent("a") and plan.absent("photos") is None
-    assert "mirrors" not in json.dumps(plan.dataset_settings("a"))
-    assert plan.fetch_settings("mnist", "x")["mirrors"] == ["http://localhost/data"]
+    dataset, a = stages()["dataset"], Job("dataset", "a")
+    assert "nowhere/mnist" in dataset.absent(plan, a)
+    assert dataset.absent(plan, Job("dataset", "photos")) is None
+    assert "mirrors" not in json.dumps(dataset.settings(plan, a))
+    assert fetch_settings(plan, "mnist", "x")["mirrors"] == ["http://localhost/data"]
 
 
 def test_note_on_a_local_copy_reaches_tables_and_figures(write):
     copy = write("", "copy.npz")
     datasets = f"datasets: {{b: {{kind: npz, path: {copy}, note: lossy}}}}\nroles: {{cifar10: b}}"
     plan = Plan(load([write(datasets)]))
-    assert data_used(plan.origin("frecon2021", "lenet")) == "b, in the role of CIFAR-10 (lossy)"
+    assert data_used(plan.origin("cifar10")) == "b, in the role of CIFAR-10 (lossy)"
     plan = Plan(load([CONFIG]))
-    said = data_used(plan.origin("frecon2021", "lenet"))
+    said = data_used(plan.origin("cifar10"))
     assert said == "photos, a stand-in for CIFAR-10"
 
 
@@ -640,10 +646,6 @@ MISTAKES = [
     (
         "settings: {weitzner2023: {analyses: {change: null}}}",
         *(1, "settings.weitzner2023.analyses", "need 'change' to be of the kind 'code_change'"),
-    ),
-    (
-        "settings: {frecon2021: {needed: {attacks: null}}}",
-        *(1, "settings.frecon2021.needed", "is not to be changed"),
     ),
     (IN % "scada: {method: null}", 1, f"{ATTACK}.scada.method", "null removes it"),
     (IN % "scada: {gird: {}}", 1, f"{ATTACK}.scada.gird", "did you mean 'grid'?"),

@@ -183,6 +183,7 @@ def test_experiment_table_reads_rows_of_several_models():
     def row(model, attack, metric, value):
         return {
             "model": model,
+            "attacked": "" if attack == "none" else "a",
             "attack": attack,
             "metric": metric,
             "value": value,
@@ -195,6 +196,7 @@ def test_experiment_table_reads_rows_of_several_models():
     rows = pd.DataFrame(
         [row(model, "none", "accuracy", 0.5) for model in ("a", "b")]
         + [row("a", "fgsm", metric, 0.25) for metric in ("fooling_rate", "rmse")]
+        + [row("b", "fgsm", "fooling_rate", 0.75)]  # carried over, which the paper knows nothing of
     )
     points = [{"id": "fgsm", "name": "fgsm", "kind": "fgsm", "settings": {"norm": "linf"}}]
     (line,) = experiment_table(rows, points).to_dict("records")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,6 +13,10 @@ from hypothesis import strategies as st
 from advsparse.config.loading import WORKFLOW, load
 from advsparse.config.plan import Plan
 from advsparse.errors import ConfigError
+from advsparse.stages._graph import Graph
+from advsparse.stages._registry import stages
+from advsparse.stages._wiring import Wiring
+from advsparse.stages.dataset import published_files
 from mutations import mutate, mutated_configuration, shipped
 
 CULPRIT = re.compile(r"(\S+\.yaml(:\d+)?|the command line \(--config\)): \S")
@@ -25,30 +30,16 @@ def at_the_root(monkeypatch):
 def ask_everything(plan: Plan) -> None:
     """What the rules ask a plan for, of all of its jobs."""
     plan.described()
-    plan.published_files()
-    for name in plan.configuration.roles.values():
-        plan.dataset_settings(name)
-        plan.dataset_module(name)
-    for paper in plan.configuration.papers:
-        settings = plan.paper(paper)
-        for name in settings.models:
-            plan.classifier_settings(paper, name)
-            plan.origin(paper, name)
-            list(plan.classifier_modules(paper, name))
-        for name in settings.coders:
-            plan.coder_settings(paper, name)
-            list(plan.coder_modules(paper, name))
-        for id in plan.attack_ids(paper):
-            plan.attack_settings(paper, id)
-            list(plan.attack_modules(paper, id))
-            if plan.attack(paper, id).entry.learn_from:
-                plan.fit_settings(paper, plan.fitted(paper, plan.fit_of(paper, id)))
-        for name in settings.experiments:
-            plan.experiment_settings(paper, name)
-            plan.points(paper, name)
-        for name in settings.analyses:
-            plan.analysis_settings(paper, name)
-            list(plan.analysis_modules(paper, name))
+    published_files(plan)
+    graph = Graph(plan)
+    rules = Wiring(plan, WORKFLOW, pytest.fail)
+    for stage in stages().values():
+        rule = rules.rule(stage.name, "draw_figure.py")
+        for job in graph.known(stage):
+            graph.modules(job), graph.before(job)
+            wildcards = SimpleNamespace(**{stage.wildcard: job.name, "paper": job.paper})
+            assert repr([rule.input(wildcards), {k: v(wildcards) for k, v in rule.params.items()}])
+    assert graph.reached
 
 
 def accepted(path, given: dict | None = None) -> bool:

@@ -1,5 +1,6 @@
 """Tables as files, and numbers beside a paper's."""
 
+import json
 from types import SimpleNamespace
 
 import pandas as pd
@@ -34,11 +35,14 @@ def test_a_stand_in_has_no_difference_from_the_papers_number():
     assert row["difference"] is None and row["reproduced"] == 0.5
 
 
+def outputs(folder):
+    formats = ("csv", "json", "md", "html", "tex")
+    return SimpleNamespace(**{name: str(folder / f"t.{name}") for name in formats})
+
+
 def test_a_table_is_written_as_csv_markdown_html_and_latex(tmp_path):
     frame = pd.DataFrame({"what": ["a_b & 50 %", "x | y", "<b> < 1"], "value": [0.25, None, 1]})
-    output = SimpleNamespace(
-        **{name: str(tmp_path / f"t.{name}") for name in ("csv", "md", "html", "tex")}
-    )
+    output = outputs(tmp_path)
     save_table({"frame": frame, "title": "A table", "note": "Of 100 % things."}, output)
     tex = (tmp_path / "t.tex").read_text()
     assert tex.startswith("% Of 100 % things.\n")
@@ -47,3 +51,12 @@ def test_a_table_is_written_as_csv_markdown_html_and_latex(tmp_path):
     markdown = (tmp_path / "t.md").read_text()
     assert r"x \| y" in markdown and "&lt;b> < 1" in markdown
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "t.csv"), frame)
+
+
+def test_measured_times_stay_out_of_the_csv(tmp_path):
+    frame = pd.DataFrame({"what": ["a"], "seconds": [0.25]})
+    output = outputs(tmp_path)
+    save_table({"frame": frame, "title": "", "note": "", "timed": ["seconds"]}, output)
+    assert (tmp_path / "t.csv").read_text() == "what\na\n"
+    assert json.loads((tmp_path / "t.json").read_text()) == [{"what": "a", "seconds": 0.25}]
+    assert "0.25" in (tmp_path / "t.md").read_text()

@@ -47,6 +47,8 @@ def test_rows_are_tidy_and_say_where_they_come_from(built):
     rows, metadata = read_rows(results(built) / "frecon2021/rows/tradeoff.csv", stage="rows")
     assert tuple(rows.columns) == ROW_COLUMNS
     assert not rows.duplicated(["experiment", "model", "attack", "defence", "metric"]).any()
+    clean = rows["attack"] == "none"
+    assert (rows["attacked"] == rows["model"].where(~clean, "")).all()
     assert set(rows["attack"]) >= {"none", "deepfool", "scada/lambda1=0.1_lambda2=0.001"}
     shares = rows[rows["metric"].str.contains("rate|accuracy")]
     assert ((shares["ci_low"] <= shares["value"]) & (shares["value"] <= shares["ci_high"])).all()
@@ -79,7 +81,7 @@ def test_provenance_names_commit_configuration_and_cost(built):
         "cpu",
     )
     rules = {row["rule"]: row for row in record["cost"]}
-    assert rules["run_attack"]["jobs"] >= 10 and rules["frecon2021_tradeoff"]["jobs"] == 1
+    assert rules["run_attack"]["jobs"] >= 10 and rules["draw_figure"]["jobs"] == len(FIGURES)
     assert all(row["peak_mib"] <= 2048 for row in rules.values())
     assert sum(row["share"] for row in rules.values()) == pytest.approx(1, abs=0.01)
     page = (results(built) / "provenance.html").read_text()

@@ -42,7 +42,7 @@ def test_a_damaged_artifact_is_named_with_the_way_to_rebuild_it(project):
     data = bytearray(path.read_bytes())
     data[-10] ^= 1
     path.write_bytes(data)
-    said = output(project, "--forcerun", "frecon2021_loss", "run_attack")
+    said = output(project, "--forcerun", "results/test/frecon2021/figures/loss.csv", "run_attack")
     assert "classifiers/lenet.safetensors" in said
     assert "snakemake --cores all --force" in said
 

@@ -13,6 +13,7 @@ from test_build import digests, results
 
 from advsparse.config.loading import load
 from advsparse.config.plan import Plan
+from advsparse.stages._points import fit_of
 from project import Project
 
 ATTACK = "results/test/frecon2021/attacks/deepfool.npz"
@@ -100,7 +101,7 @@ def test_damage_to_an_artifact_of_each_kind_is_named_by_the_job_that_reads_it(
     shutil.copytree(built_codes.path, project.path, symlinks=True)
     paper = results(project) / "weitzner2023"
     plan = Plan(load([project.path / "config.yaml"], {"preset": "test"}))
-    fit = plan.fit_of("weitzner2023", "uap_mnist")
+    fit = fit_of(plan, "weitzner2023", "uap_mnist")
     # What is damaged, and what is asked for that is made from it.
     victims = {
         results(project) / "datasets/photos64.npz": "datasets/photos64.png",

@@ -32,7 +32,7 @@ def test_what_was_made_from_the_former_output_of_a_failed_job_is_not_up_to_date(
     before = (project.path / "config.yaml").read_text()
     project.configure(UNTRAINABLE)
     jobs = project.jobs()
-    assert {"train_classifier lenet", "fit_attack scada", "frecon2021_loss"} <= jobs
+    assert {"train_classifier lenet", "fit_attack scada", "draw_figure loss"} <= jobs
     said = project.snakemake(check=False)
     assert said.returncode == 1 and not (results(project) / LENET).exists()
     assert project.jobs() == jobs

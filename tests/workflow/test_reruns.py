@@ -13,11 +13,11 @@ from PIL import Image
 DEEPFOOL = "workflow/advsparse/attacks/deepfool.py"
 ROWS_AND_WHAT_READS_THEM = {
     "evaluate_attacks tradeoff",
-    "frecon2021_tradeoff",
-    "frecon2021_number_of_atoms",
-    "frecon2021_claims",
-    "frecon2021_numbers",
-    "warn_of_attacks",
+    "draw_figure tradeoff",
+    "draw_figure number_of_atoms",
+    "make_table claims",
+    "make_table numbers",
+    "make_table warnings",
     "write_provenance",
 }
 
@@ -106,7 +106,7 @@ def test_dropping_a_lambda1_learns_nothing_anew(project):
     project.configure("settings: {frecon2021: {attacks: {scada: {grid: {lambda1: [0.01]}}}}}\n")
     jobs = project.jobs()
     # Figures 1 to 3 now show the point nearest to (0.1, 0.1) of what is left.
-    figures = {"frecon2021_atoms", "frecon2021_examples", "frecon2021_loss", "frecon2021_cost"}
+    figures = {"draw_figure atoms", "draw_figure examples", "draw_figure loss", "make_table cost"}
     assert jobs == ROWS_AND_WHAT_READS_THEM | figures
 
 
@@ -120,7 +120,7 @@ def test_a_setting_of_the_coding_learns_no_dictionary(project):
 def test_changing_a_figures_code_redraws_the_figures_of_its_module(project):
     project.edit("workflow/papers/frecon2021/plane.py", '"larger dots: more atoms"', '"dots"')
     figures = {"tradeoff", "number_of_atoms"}
-    assert project.jobs() == {f"frecon2021_{name}" for name in figures} | {"write_provenance"}
+    assert project.jobs() == {f"draw_figure {name}" for name in figures} | {"write_provenance"}
 
 
 def test_an_unused_dataset_reruns_nothing(project):
@@ -133,7 +133,7 @@ def test_deleting_an_intermediate_rebuilds_it_only_where_needed(project):
     (results / "attacks" / "cw.npz").unlink()
     assert project.jobs() == set()
     (results / "figures" / "tradeoff.png").unlink()
-    assert project.jobs() == {"frecon2021_tradeoff", "write_provenance"}
+    assert project.jobs() == {"draw_figure tradeoff", "write_provenance"}
     (results / "rows" / "tradeoff.csv").unlink()
     assert project.jobs() == ROWS_AND_WHAT_READS_THEM | {"run_attack cw"}
 

@@ -23,7 +23,7 @@ FIGURES = (
     "coding_da",
     "budgets",
 )
-TABLES = {"weitzner2023_tests", "weitzner2023_claims", "weitzner2023_numbers"}
+TABLES = {"make_table tests", "make_table claims", "make_table numbers"}
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_editing_the_convolutional_coder_reruns_it_and_what_it_codes(project):
 
 def test_an_analysis_setting_reruns_that_analysis_alone(project):
     project.configure("settings: {weitzner2023: {analyses: {change: {method: {law: gaussian}}}}}\n")
-    expected = {"analyse change", "weitzner2023_code_change", "write_provenance"}
+    expected = {"analyse change", "draw_figure code_change", "write_provenance"}
     assert project.jobs() == TABLES | expected
 
 

@@ -39,9 +39,9 @@ def sections() -> Iterator[tuple[str, dict]]:
             below = f"{path}.{name}".lstrip(".")
             while inner := _values(value):
                 below, value = f"{below}.<{_placeholder(inner)}>", inner
-            value = resolved(value)
-            if group_of(value) or "properties" in value:
-                queue.append((below, value))
+            for variant in map(resolved, value.get("anyOf", [value])):
+                if group_of(variant) or "properties" in variant:
+                    queue.append((below, variant))
 
 
 def _values(schema: dict) -> dict | None:
@@ -94,6 +94,8 @@ def _default(name: str, schema: dict, required: list[str]) -> str:
         return "required"
     if "$ref" in schema:
         return "those of its keys"
+    if "default" not in schema and schema.get("type") not in ("array", "object"):
+        return "none"
     empty = {"array": [], "object": {}}.get(schema.get("type", ""))
     value = schema.get("default", empty)
     if value == "":

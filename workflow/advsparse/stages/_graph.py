@@ -26,7 +26,7 @@ class Graph:
 
     def known(self, stage: Stage) -> Iterator[Job]:
         """All jobs of a stage, be they built or not."""
-        for paper in [None] if stage.shared else self.plan.configuration.papers:
+        for paper in [""] if stage.shared else self.plan.configuration.papers:
             for name in stage.names(self.plan, paper):
                 yield Job(stage.name, name, paper)
 
@@ -72,7 +72,7 @@ class Graph:
         """What is built of a paper for its own sake: figures, tables, rows, and what goes along."""
         built = self._closure(paper, lambda need: True)
         along = [
-            Job(stage.name, job.name, None if stage.shared else paper)
+            Job(stage.name, job.name, "" if stage.shared else paper)
             for stage in stages().values()
             for job in built
             if stage.accompanies == job.stage

@@ -14,7 +14,7 @@ from typing_extensions import TypedDict
 
 from advsparse.config.assembled import Key, assembled
 from advsparse.config.mistakes import Mistake, nearest
-from advsparse.config.names import Name
+from advsparse.config.names import Name, Role
 from advsparse.config.plan import Plan
 from advsparse.stages._captions import caption
 from advsparse.stages._registry import stages
@@ -43,7 +43,10 @@ _BESIDES = {
 def product_entry() -> Any:
     """The type of a figure's or table's entry, which speaks of all stages that can be read."""
     named = {
-        stage.name: (Name, f"The {stage.name} that is read: a name of ``{stage.readable}``.")
+        stage.name: (
+            Role if stage.readable == "roles" else Name,
+            f"The {stage.name} that is read: a name of ``{stage.readable}``.",
+        )
         for stage in _readable().values()
     }
     described = {
@@ -85,7 +88,7 @@ class Products(Stage):
     computes, target = False, True
     gpu, light, memory, minutes = False, True, 1000, 10
 
-    def names(self, plan: Plan, paper: str | None) -> Iterable[str]:
+    def names(self, plan: Plan, paper: str) -> Iterable[str]:
         return self.entries(plan.paper(paper))
 
     def entries(self, settings: Any) -> Mapping[str, Any]:

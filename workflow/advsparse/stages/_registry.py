@@ -12,6 +12,9 @@ import advsparse.stages
 from advsparse.config.names import named
 from advsparse.stages._stage import Section, Stage
 
+_TAKEN = ("logs", "benchmarks", "checkpoints", "failures", "fetched")
+"""Folders of results that are no stage's."""
+
 
 @cache
 def stages() -> dict[str, Stage]:
@@ -21,7 +24,7 @@ def stages() -> dict[str, Stage]:
         if not module.name.startswith("_"):
             stage = _load(module.name)
             found[stage.name] = stage
-    _refuse_equal_places(list(found.values()))
+    _refuse_what_clashes(list(found.values()))
     return found
 
 
@@ -65,13 +68,16 @@ def _load(name: str) -> Stage:
     return found[0]()
 
 
-def _refuse_equal_places(found: list[Stage]) -> None:
-    """Two stages in one folder would write each other's files."""
+def _refuse_what_clashes(found: list[Stage]) -> None:
+    """Two stages in one place would write each other's files; wildcards are Snakemake's to name."""
     places: dict[tuple[str, str], Stage] = {}
     for stage in found:
+        if stage.folder in _TAKEN:
+            raise ImportError(f"the stage {stage.name} writes to {stage.folder}, which is taken")
+        if hasattr(list, stage.wildcard):  # the base of what holds a job's wildcards
+            raise ImportError(f"the stage {stage.name} needs another wildcard: {stage.wildcard!r}")
         for suffix in stage.suffixes:
             other = places.setdefault((stage.folder, suffix), stage)
             if other is not stage:
-                raise ImportError(
-                    f"the stages {other.name} and {stage.name} both write {stage.folder}/*{suffix}"
-                )
+                text = f"the stages {other.name} and {stage.name} both write"
+                raise ImportError(f"{text} {stage.folder}/*{suffix}")

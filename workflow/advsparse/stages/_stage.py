@@ -24,8 +24,8 @@ class Job:
 
     stage: str
     name: str
-    paper: str | None = None
-    """None for what all papers share."""
+    paper: str = ""
+    """Empty for what all papers share."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class Stage:
         """The sections of a paper's settings that are this stage's to declare."""
         return {}
 
-    def names(self, plan: Plan, paper: str | None) -> Iterable[str]:
+    def names(self, plan: Plan, paper: str) -> Iterable[str]:
         """The names of all its jobs, be they built or not."""
         raise NotImplementedError
 

@@ -42,10 +42,9 @@ class Wiring:
         self._rules[stage] = Rule(self, stages()[stage], script)
         return self._rules[stage]
 
-    def check(self) -> None:
-        """Refuse stages that are declared and have no rule."""
-        if missing := stages().keys() - self._rules.keys():
-            raise LookupError(f"no rule makes what the stage {min(missing)!r} declares")
+    def unwired(self) -> str | None:
+        """A stage that is declared and has no rule, if there is one."""
+        return min(stages().keys() - self._rules.keys(), default=None)
 
     def digest(self, script: str, *modules: str) -> str:
         """The digest of the code that a job runs: its script, and modules imported by name."""
@@ -69,7 +68,7 @@ class Wiring:
     def records(self) -> dict[str, str]:
         """What messages call the jobs that leave a record if they fail, by the records."""
         return {
-            self.places.record(job): f"{job.paper or ''} {stage.said(self.plan, job)}".strip()
+            self.places.record(job): f"{job.paper} {stage.said(self.plan, job)}".strip()
             for stage in stages().values()
             if stage.computes
             for job in self.graph.known(stage)
@@ -95,7 +94,7 @@ class Rule:
 
     def __init__(self, wiring: Wiring, stage: Stage, script: str) -> None:
         self.wiring, self.stage, self.script = wiring, stage, script
-        paper = None if stage.shared else "{paper}"
+        paper = "" if stage.shared else "{paper}"
         self._pattern = Job(stage.name, f"{{{stage.wildcard}}}", paper)
         self.log = wiring.places.log(self._pattern)
         self.benchmark = wiring.places.benchmark(self._pattern)
@@ -106,7 +105,7 @@ class Rule:
 
     def job(self, wildcards: Any) -> Job:
         """The job that wildcards name."""
-        paper = None if self.stage.shared else wildcards.paper
+        paper = "" if self.stage.shared else wildcards.paper
         return Job(self.stage.name, getattr(wildcards, self.stage.wildcard), paper)
 
     # What a job reads, and what stands in its place where that has failed.

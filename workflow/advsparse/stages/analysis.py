@@ -40,7 +40,7 @@ class AnalysisStage(Stage):
     def sections(self) -> Mapping[str, Section]:
         return {"analyses": Section(AnalysisEntry, "Analyses by name.")}
 
-    def names(self, plan: Plan, paper: str | None) -> Iterable[str]:
+    def names(self, plan: Plan, paper: str) -> Iterable[str]:
         return plan.paper(paper).analyses
 
     def needs(self, plan: Plan, job: Job) -> Needs:

@@ -39,7 +39,7 @@ class AttackStage(Stage):
             "attacks": Section(AttackEntry, "Attacks by name.", required=True),
         }
 
-    def names(self, plan: Plan, paper: str | None) -> Iterable[str]:
+    def names(self, plan: Plan, paper: str) -> Iterable[str]:
         return points(plan, paper)
 
     def needs(self, plan: Plan, job: Job) -> Needs:

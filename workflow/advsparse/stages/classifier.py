@@ -42,7 +42,7 @@ class ClassifierStage(Stage):
     def sections(self) -> Mapping[str, Section]:
         return {"models": Section(Model, "Classifiers by name.", required=True)}
 
-    def names(self, plan: Plan, paper: str | None) -> Iterable[str]:
+    def names(self, plan: Plan, paper: str) -> Iterable[str]:
         return plan.paper(paper).models
 
     def needs(self, plan: Plan, job: Job) -> Needs:

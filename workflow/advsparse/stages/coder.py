@@ -50,7 +50,7 @@ class CoderStage(Stage):
             "coders": Section(CoderEntry, "Coders that are learned, by name."),
         }
 
-    def names(self, plan: Plan, paper: str | None) -> Iterable[str]:
+    def names(self, plan: Plan, paper: str) -> Iterable[str]:
         return plan.paper(paper).coders
 
     def needs(self, plan: Plan, job: Job) -> Needs:

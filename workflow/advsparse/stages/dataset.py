@@ -19,7 +19,7 @@ class DatasetStage(Stage):
     readable = "roles"
     gpu, minutes = False, 30
 
-    def names(self, plan: Plan, paper: str | None) -> Iterable[str]:
+    def names(self, plan: Plan, paper: str) -> Iterable[str]:
         return plan.configuration.datasets
 
     def needs(self, plan: Plan, job: Job) -> Needs:

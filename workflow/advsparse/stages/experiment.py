@@ -30,9 +30,10 @@ def _from_list(value: Any) -> Any:
     return {"attacks": value} if isinstance(value, list) else value
 
 
+_Given = Annotated[list[Name], Field(min_length=1)] | ExperimentEntry
 Experiment = Annotated[
     ExperimentEntry,
-    BeforeValidator(_from_list, json_schema_input_type=list[Name] | ExperimentEntry),
+    BeforeValidator(_from_list, json_schema_input_type=_Given),
 ]
 
 
@@ -49,7 +50,7 @@ class ExperimentStage(Stage):
         said = "Attacks whose evaluation rows belong together, by the name of the experiment."
         return {"experiments": Section(Experiment, said, required=True)}
 
-    def names(self, plan: Plan, paper: str | None) -> Iterable[str]:
+    def names(self, plan: Plan, paper: str) -> Iterable[str]:
         return plan.paper(paper).experiments
 
     def needs(self, plan: Plan, job: Job) -> Needs:

@@ -26,7 +26,7 @@ class FitStage(Stage):
     name, folder, wildcard = "fit", "dictionaries", "fit"
     readable = "attacks"
 
-    def names(self, plan: Plan, paper: str | None) -> Iterable[str]:
+    def names(self, plan: Plan, paper: str) -> Iterable[str]:
         return fits(plan, paper)
 
     def needs(self, plan: Plan, job: Job) -> Needs:

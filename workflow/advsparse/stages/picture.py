@@ -19,7 +19,7 @@ class PictureStage(Stage):
     gpu, light, memory, minutes = False, True, 1000, 10
     accompanies = "dataset"
 
-    def names(self, plan: Plan, paper: str | None) -> Iterable[str]:
+    def names(self, plan: Plan, paper: str) -> Iterable[str]:
         return plan.configuration.datasets
 
     def needs(self, plan: Plan, job: Job) -> Needs:

@@ -22,7 +22,7 @@ AGAINST = {"universal": ("uap",), "specific": SPECIFIC}
 def tables(
     points: pd.DataFrame,
     sweep: pd.DataFrame,
-    shown: Mapping[str, float],
+    shown: str,
     accuracies: Sequence[dict],
 ) -> dict[str, pd.DataFrame]:
     """The tables, by name.
@@ -34,7 +34,7 @@ def tables(
     others = {group: points[points["kind"].isin(kinds)] for group, kinds in AGAINST.items()}
     made = {
         "accuracies": accuracies,
-        "codes": _codes(nearest(grid, shown)),
+        "codes": _codes(points[points["id"] == shown].iloc[0]),
         "grid": _long(grid),
         "sweep": _long(sweep),
         "as_often": _as_often(grid),

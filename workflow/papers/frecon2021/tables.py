@@ -11,7 +11,7 @@ from advsparse.evaluate.beside import NOTE, beside
 from advsparse.evaluate.claims import judge, read_claims, verdict_line
 from advsparse.evaluate.statistics import Estimate
 from advsparse.figures.origin import comparable, data_used, origins
-from papers.frecon2021.found import tables
+from papers.frecon2021.found import nearest, tables
 from papers.frecon2021.points import experiment
 from papers.frecon2021.variant import variant
 
@@ -64,7 +64,8 @@ def claims(inputs, settings):
     if not reproduced["n"]:
         reproduced |= {"attack": model, "failed": _failure(rows, model)}
     accuracies = [reproduced, {"of": "paper", "value": paper, "low": paper, "high": paper}]
-    found = tables(points, sweep, settings["options"]["shown"], accuracies)
+    shown = nearest(points[points["name"] == "scada"], settings["options"]["shown"])
+    found = tables(points, sweep, shown["id"], accuracies)
     origin, records = origins(settings)["tradeoff"], []
     for claim in read_claims(inputs["claims"]):
         finding, _ = judge(claim, found, comparable(origin))

@@ -1,0 +1,39 @@
+"""Tallies of the pixels that attacks changed."""
+
+from typing import Annotated
+
+from advsparse.config.names import Name, Of
+from advsparse.settings import PositiveFloat, settings
+from advsparse.stages._stage import Job, Section, Stage
+
+
+@settings
+class TallyEntry:
+    """What is tallied."""
+
+    attack: Annotated[Name, Of("attacks")]
+    """The attack."""
+    eps: PositiveFloat
+    """The point of its grid."""
+
+
+class TallyStage(Stage):
+    """A tally for each entry of ``tallies``."""
+
+    name, folder, wildcard = "tally", "tallies", "tally"
+    suffixes = (".json",)
+    readable = "tallies"
+    blamed, gpu = True, False
+
+    def sections(self):
+        return {"tallies": Section(TallyEntry, "Tallies by name.")}
+
+    def names(self, plan, paper):
+        return plan.paper(paper).tallies
+
+    def needs(self, plan, job):
+        entry = plan.paper(job.paper).tallies[job.name]
+        return {"attack": Job("attack", f"{entry.attack}/eps={entry.eps:g}", job.paper)}
+
+    def settings(self, plan, job):
+        return {"attack": plan.paper(job.paper).tallies[job.name].attack}
