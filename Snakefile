@@ -8,6 +8,13 @@ report: "workflow/report/workflow.rst"
 
 
 include: "workflow/rules/common.smk"
+
+
+from advsparse import console
+
+console.follow(workflow, plan.configuration.preset)
+
+
 include: "workflow/rules/fetch.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/coders.smk"
