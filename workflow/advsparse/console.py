@@ -208,7 +208,8 @@ class Console(logging.Handler):
         rules = {job.jobid: job.rule.name for job in jobs}
         earlier = {job.jobid: seconds for job in jobs if (seconds := _took(job.benchmark))}
         self.progress = Progress(rules, earlier, record.created)
-        kinds = [f"{count} {rule}" for rule, count in Counter(rules.values()).most_common()]
+        made = Counter(sorted(job.rule.name for job in jobs if job.output))
+        kinds = [f"{count} {rule}" for rule, count in made.most_common()]
         said = f"{_count(len(jobs), 'job')} (preset {self.preset}): "
         self.screen.say(said + _listed(kinds, (self.screen.width() or 100) - len(said)))
 
@@ -225,7 +226,8 @@ class Console(logging.Handler):
         took = "" if seconds is None else f" ({_seconds(seconds)})"
         name = self.names.get(job) or self.progress.rules.get(job, f"job {job}")
         left = self.progress.seconds_left(record.created)
-        about = "" if left is None else f"~{duration(left)} left"
+        # Of a job that takes longer than it was expected to, nothing is known.
+        about = f"~{duration(left)} left" if left and left >= 0.5 else ""
         start = f"{self._counted()} {about:>13}  "
         self.screen.say(fitted(start, name, took, self.screen.width()))
         self._say_what_runs()
@@ -236,6 +238,7 @@ class Console(logging.Handler):
         why = reason(job.params.get("failure") if job else None, logs)
         # Of a group that has failed, all jobs are said to have.
         if record.indent and not why:
+            self.progress.running.pop(record.jobid, None)
             return
         again = job is not None and job.restart_times > job.attempt - 1
         self.progress.fail(record.jobid, () if again else self._lost_with(job))
