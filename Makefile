@@ -25,7 +25,7 @@ help:
 # The report leaves the newest log of snakemake, the run the one before.
 demo: install
 	@$(SNAKEMAKE) --cores all --config preset=demo
-	@$(SNAKEMAKE) --quiet host progress reason rules --config preset=demo --report results/demo/report.html
+	@$(SNAKEMAKE) --config preset=demo --report results/demo/report.html
 	@echo
 	@echo "The report:  results/demo/report.html"
 	@echo "Figures:     results/demo/<paper>/figures"

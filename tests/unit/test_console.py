@@ -299,6 +299,24 @@ def test_of_a_submission_that_failed_the_jobs_with_a_reason_are_named(tmp_path):
     assert not handler.progress.running
 
 
+def test_jobs_that_the_user_interrupts_are_no_failures():
+    stream = io.StringIO()
+    handler = shown_on(stream, job(1))
+    say(handler, "run_info", created=0.0)
+    start(handler, 1, 0.0)
+    said = "Terminating processes on user request, this might take some time."
+    say(handler, None, msg=said)
+    say(handler, "error", logging.ERROR, msg="Command 'x' died with <Signals.SIGINT: 2>.")
+    failed = {"jobid": 1, "rule_name": "run_attack", "log": [], "indent": False}
+    say(handler, "job_error", logging.ERROR, rule_msg=None, **failed)
+    say(handler, None, msg="Complete log(s): /elsewhere/a.snakemake.log", created=4.0)
+    assert stream.getvalue().splitlines()[1:] == [
+        said,
+        "0 of 1 job done in 4 s, interrupted, 1 not run",
+        "Full log: /elsewhere/a.snakemake.log",
+    ]
+
+
 def test_where_it_fails_snakemakes_own_output_appears():
     stream = io.StringIO()
     handler = shown_on(stream)

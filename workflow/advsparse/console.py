@@ -26,23 +26,27 @@ from advsparse.jobs import DONE
 _USUAL = "DefaultStreamHandler"
 _LOGGER = "snakemake.logging"
 
-# What Snakemake says before and after a run that only its log file needs.
+# What Snakemake says before and after a run, and of a report, that only its log file needs.
 _NOISE = (
+    "Adding ",
     "Assuming unrestricted shared",
     "Conda environments: ignored",
     "Elapsed time: ",
     "Group jobs: inactive",
     "host: ",
+    "Loading script code for ",
     "Provided ",
     "Rules claiming more threads",
     "Singularity containers: ignored",
     "Using shell: ",
 )
 # What it says while jobs run that the user must see.
-_INTERRUPTED = ("Terminating processes", "Will exit after", "Shutting down")
+_INTERRUPTED = "Terminating processes on user request"
+_ENDING = (_INTERRUPTED, "Will exit after", "Shutting down")
 
 # What it says of a job that has failed, beside the event that the job is shown by.
 _STATUS = "returned non-zero exit status"
+_SIGNAL = "died with <Signals."
 
 _LOG_NAMED = "Complete log(s): "
 _TIMESTAMP = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ", re.MULTILINE)
@@ -159,6 +163,7 @@ class Console(logging.Handler):
         self.usual = usual
         self.screen = Screen(usual.stream)
         self.progress: Progress | None = None
+        self.interrupted = False
         self.names: dict[int, str] = {}
         self.outputs: dict[int, list[str]] = {}
 
@@ -185,22 +190,23 @@ class Console(logging.Handler):
             self._finish(record)
         elif event == "job_error" and self.progress:
             self._fail(record)
-        elif event == "group_error":
+        elif event == "group_error" and not self.interrupted:
             self._say_of_group(record)
         elif event in _SILENT:
             pass
         elif message.startswith(_LOG_NAMED):
             self._end(record, message.removeprefix(_LOG_NAMED))
         elif self._is_shown(record, message):
+            self.interrupted |= message.startswith(_INTERRUPTED)
             self.screen.clear()
             self.usual.handle(record)
 
     def _is_shown(self, record: logging.LogRecord, message: str) -> bool:
         """Whether what Snakemake says beside events is for the user."""
         if record.levelno >= logging.WARNING:
-            return _STATUS not in message
+            return not (_STATUS in message or (self.interrupted and _SIGNAL in message))
         if self.progress:
-            return message.startswith(_INTERRUPTED)
+            return message.startswith(_ENDING)
         return not message.startswith(_NOISE)
 
     def _begin(self, record: logging.LogRecord) -> None:
@@ -236,8 +242,8 @@ class Console(logging.Handler):
         job = self._job(record.jobid)
         logs = [Path(log) for log in record.log]
         why = reason(job.params.get("failure") if job else None, logs)
-        # Of a group that has failed, all jobs are said to have.
-        if record.indent and not why:
+        # All jobs of a submission are said to have failed, and those that an interrupt has stopped.
+        if self.interrupted or (record.indent and not why):
             self.progress.running.pop(record.jobid, None)
             return
         again = job is not None and job.restart_times > job.attempt - 1
@@ -264,6 +270,7 @@ class Console(logging.Handler):
             rest = total - done - len(progress.failed)
             said = f"{done} of {_count(total, 'job')} done"
             said += f" in {duration(record.created - progress.began)}"
+            said += ", interrupted" * self.interrupted
             said += f", {len(progress.failed)} failed" if progress.failed else ""
             said += f", {rest} not run" if rest else ""
             self.screen.say(said)
