@@ -5,6 +5,11 @@ PEERS := .peers
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake
 
+# All that pip says goes to a file, the end of which is shown if it fails.
+PIP_LOG := $(VENV)/pip.log
+pip = $(BIN)/python -m pip install --disable-pip-version-check $(1) >> $(PIP_LOG) 2>&1 || \
+  { tail -n 15 $(PIP_LOG); echo "The installation failed. All that pip said: $(PIP_LOG)"; exit 1; }
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test bench results clean-results lint docs install install-test install-bench
 
@@ -17,13 +22,15 @@ help:
 	@echo "make lint   check formatting, style and types"
 	@echo "make docs   rewrite the generated pages of docs/"
 
+# The report leaves the newest log of snakemake, the run the one before.
 demo: install
-	@$(SNAKEMAKE) --cores all --quiet reason host --config preset=demo
-	@$(SNAKEMAKE) --quiet host progress reason rules --config preset=demo --report results/demo/report.html
+	@$(SNAKEMAKE) --cores all --config preset=demo
+	@$(SNAKEMAKE) --config preset=demo --report results/demo/report.html
 	@echo
 	@echo "The report:  results/demo/report.html"
 	@echo "Figures:     results/demo/<paper>/figures"
 	@echo "Tables:      results/demo/<paper>/tables"
+	@echo "Full log:    $$(ls -t .snakemake/log/*.snakemake.log | sed -n 2p)"
 	@echo "In the environment (source $(BIN)/activate), snakemake --cores 2 rebuilds what has changed."
 
 test: install-test
@@ -59,18 +66,18 @@ $(VENV)/bin/python:
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: envs/requirements.txt pyproject.toml | $(VENV)/bin/python
-	@echo "Installing the environment into $(VENV) (about 5 GB) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/requirements.txt
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@echo "Installing the environment into $(VENV) (about 5 GB); pip's output: $(PIP_LOG)"
+	@$(call pip,-r envs/requirements.txt)
+	@$(call pip,--no-deps --editable .)
 	@touch $@
 
 $(VENV)/.installed-test: envs/requirements-test.txt $(VENV)/.installed
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r envs/requirements-test.txt
+	@$(call pip,-r envs/requirements-test.txt)
 	@touch $@
 
 install-bench: $(PEERS)/.installed
 
 $(PEERS)/.installed: envs/requirements-bench.txt $(VENV)/.installed
 	@rm -rf $(PEERS)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(PEERS) -r envs/requirements-bench.txt
+	@$(call pip,--no-deps --target $(PEERS) -r envs/requirements-bench.txt)
 	@touch $@

@@ -10,6 +10,9 @@ report: "workflow/report/workflow.rst"
 include: "workflow/rules/common.smk"
 
 
+console.follow(workflow, plan.configuration.preset)
+
+
 for rules_file in sorted((WORKFLOW / "rules").glob("*.smk")):
     if rules_file.name != "common.smk":
 

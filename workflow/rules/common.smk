@@ -8,7 +8,7 @@ WORKFLOW = Path(workflow.basedir) / "workflow"
 sys.path.insert(0, str(WORKFLOW))
 from snakemake.exceptions import WorkflowError
 
-from advsparse import failures
+from advsparse import console, failures
 from advsparse.artifacts.atomic import check_writable
 from advsparse.checkout import date_back, hand_down
 from advsparse.config.loading import load
