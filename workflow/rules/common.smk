@@ -27,13 +27,6 @@ def give_up(said):
     raise SystemExit(said)
 
 
-def tell_absent(said):
-    """Without its data a run ends, and a dry run warns."""
-    if not workflow.dryrun:
-        give_up(said)
-    print(said, file=sys.stderr)
-
-
 # Read here and not by `configfile:`, which knows no lines; `config` holds what --config says.
 try:
     plan = Plan(load([Path("config.yaml"), *map(Path, workflow.overwrite_configfiles)], config))
@@ -41,7 +34,7 @@ except ConfigError as error:
     give_up(f"the configuration can't be run:\n{error}")
 
 RESULTS = plan.results
-wiring = Wiring(plan, WORKFLOW, tell_absent)
+wiring = Wiring(plan, WORKFLOW, give_up, workflow.dryrun)
 
 for folder in (Path("results"), Path(RESULTS)):
     if folder.exists() and not folder.is_dir():

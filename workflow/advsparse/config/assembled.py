@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import GenericAlias
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
+from advsparse.config.names import Name
 from advsparse.settings import settings
 
 _REQUIRED = object()
@@ -19,6 +21,11 @@ class Key(NamedTuple):
     says: str
     default: Any = _REQUIRED
     """What is there where nothing is given; a type makes it: ``dict``."""
+
+
+def by_name(entry: Any) -> Any:
+    """The type of a mapping of names to entries."""
+    return GenericAlias(dict, (Name, entry))
 
 
 def assembled(name: str, says: str, keys: Mapping[str, Key]) -> type:

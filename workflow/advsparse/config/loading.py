@@ -14,7 +14,7 @@ from advsparse.config.messages import from_pydantic, refuse
 from advsparse.config.mistakes import Mistake, nearest
 from advsparse.config.model import Configuration
 from advsparse.config.schema import adapter
-from advsparse.config.sources import Key, Place, Tree, read_yaml, scalar
+from advsparse.config.sources import Key, Place, Tree, Values, read_yaml, scalar
 
 WORKFLOW = Path(__file__).parents[2]
 
@@ -76,7 +76,7 @@ def _from_command_line(tree: Tree, overrides: Mapping[str, Any]) -> Tree:
             return {str(name): place(item, (*key, str(name))) for name, item in value.items()}
         return scalar(value) if isinstance(value, str) and len(key) > 1 else value
 
-    def walk(values: Mapping, below: Any, key: Key, out: dict) -> None:
+    def walk(values: Mapping[str, Any], below: Any, key: Key, out: Values) -> None:
         for name, value in values.items():
             here = (*key, str(name))
             known = isinstance(below, dict) and str(name) in below
@@ -84,7 +84,7 @@ def _from_command_line(tree: Tree, overrides: Mapping[str, Any]) -> Tree:
             if isinstance(value, Mapping) and _another_kind(old, value):
                 out[str(name)] = place(value, here)  # which forgets what the files say of it
             elif isinstance(value, Mapping) and value:
-                inner: dict = {}
+                inner: Values = {}
                 walk(value, old, here, inner)
                 if inner:
                     out[str(name)] = inner
@@ -97,7 +97,7 @@ def _from_command_line(tree: Tree, overrides: Mapping[str, Any]) -> Tree:
     return top
 
 
-def _another_kind(old: Any, new: Mapping) -> bool:
+def _another_kind(old: Any, new: Mapping[str, Any]) -> bool:
     return isinstance(old, dict) and "kind" in old and new.get("kind", old["kind"]) != old["kind"]
 
 

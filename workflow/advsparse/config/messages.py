@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +51,14 @@ def _written(key: Key, values: Any) -> Key:
         if isinstance(values, list) and isinstance(part, str):
             continue
         found.append(part)
-        inside = isinstance(values, list) and part < len(values)
-        known = inside or (isinstance(values, dict) and part in values)
-        values = values[part] if known else None
+        if isinstance(values, list) and isinstance(part, int):
+            values = values[part] if part < len(values) else None
+        else:
+            values = values.get(part) if isinstance(values, dict) else None
     return tuple(found)
 
 
-def _order(tree: Tree, key: Key):
+def _order(tree: Tree, key: Key) -> tuple[str, int]:
     place = tree.place(key)
     return (str(place.file), place.line) if place else ("", 0)
 
@@ -94,7 +95,7 @@ def _together(texts: list[str]) -> str:
     return f"{same}{', '.join(wanted[:-1])} or {texts[-1].removeprefix(same)}"
 
 
-def _bad_name(entry: dict, location: tuple, tree: Tree) -> Mistake:
+def _bad_name(entry: Mapping[str, Any], location: Key, tree: Tree) -> Mistake:
     """What is wrong with a key itself, where keys are free or from a list."""
     key, _ = _located(location, tree.values)
     if entry["type"] == "literal_error":
@@ -104,7 +105,7 @@ def _bad_name(entry: dict, location: tuple, tree: Tree) -> Mistake:
     return Mistake(key, text)
 
 
-def _located(location: tuple, values: Any, missing: bool = False) -> tuple[Key, Any]:
+def _located(location: Key, values: Any, missing: bool = False) -> tuple[Key, Any]:
     """The key in the tree for a location of pydantic's, which also names variants of unions."""
     key: list[str | int] = []
     variant = None
@@ -123,7 +124,7 @@ def _located(location: tuple, values: Any, missing: bool = False) -> tuple[Key, 
     return tuple(key), values
 
 
-def _mistake(entry: dict, key: Key, value: Any, tree: Tree) -> Mistake:
+def _mistake(entry: Mapping[str, Any], key: Key, value: Any, tree: Tree) -> Mistake:
     match entry["type"]:
         case "unexpected_keyword_argument" | "extra_forbidden":
             known = subschema(key[:-1], tree.values).get("properties", {})

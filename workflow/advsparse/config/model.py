@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from advsparse.config.assembled import Key, assembled
+from advsparse.config.assembled import Key, assembled, by_name
 from advsparse.config.names import Name, Role
 from advsparse.registry import Plugin
 from advsparse.settings import NonNegativeInt, PositiveInt, settings
@@ -31,7 +31,7 @@ Paper = assembled(
     "What a paper asks for: its networks, attacks, experiments, figures and tables.",
     {"title": Key(str, "Authors, title and year.")}
     | {
-        name: Key(dict[Name, section.entry], section.says, *([] if section.required else [dict]))
+        name: Key(by_name(section.entry), section.says, *([] if section.required else [dict]))
         for name, section in sections().items()
     },
 )
@@ -57,6 +57,6 @@ class Configuration:
     """Datasets by name: the preset's, and your own."""
     roles: dict[Role, Name]
     """Which dataset plays which of the papers' datasets."""
-    settings: dict[Name, Paper]
+    settings: dict[Name, Paper]  # type: ignore[valid-type] # it is put together at run time
     """The papers' settings, as in workflow/papers/<key>/paper.yaml, with what the preset and you
     change in them."""

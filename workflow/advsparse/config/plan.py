@@ -6,13 +6,12 @@ import dataclasses
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, TypeVar, cast
 
 from advsparse import registry
 from advsparse.seeding import stable_seed
 
-P = ParamSpec("P")
-R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Plan:
@@ -75,14 +74,14 @@ class Plan:
         return described
 
 
-def once_per_plan(function: Callable[P, R]) -> Callable[P, R]:
+def once_per_plan(function: F) -> F:
     """Have a function of a plan compute its result for the same arguments once."""
 
     @wraps(function)
-    def remembering(plan, *arguments):
+    def remembering(plan: Plan, *arguments: Any) -> Any:
         key = (function, *arguments)
         if key not in plan.remembered:
             plan.remembered[key] = function(plan, *arguments)
         return plan.remembered[key]
 
-    return remembering
+    return cast(F, remembering)

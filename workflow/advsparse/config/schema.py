@@ -73,7 +73,7 @@ def subschema(key: Key, values: Any) -> dict[str, Any]:
     for part in key:
         if isinstance(values, dict):
             values = values.get(part)
-        elif isinstance(values, list):
+        elif isinstance(values, list) and isinstance(part, int):
             values = values[part]
         if isinstance(part, int):
             schema = schema.get("items", {})
@@ -82,8 +82,9 @@ def subschema(key: Key, values: Any) -> dict[str, Any]:
         else:
             # A mapping of free names: its values share one schema, whatever pattern names obey.
             patterns = schema.get("patternProperties", {})
-            schema = next(iter(patterns.values()), schema.get("additionalProperties"))
-        schema = _resolved(schema if isinstance(schema, dict) else {}, values)
+            values_of = next(iter(patterns.values()), schema.get("additionalProperties"))
+            schema = values_of if isinstance(values_of, dict) else {}
+        schema = _resolved(schema, values)
     return schema
 
 
@@ -97,5 +98,10 @@ def _resolved(schema: dict[str, Any], values: Any) -> dict[str, Any]:
             kind = values.get("kind")
             matching = [v for v in variants if _kind(v) == kind]
             return matching[0] if matching else {}
+        elif "anyOf" in schema and isinstance(values, dict | list):
+            # What may be written as a mapping or as a list.
+            keyword = "properties" if isinstance(values, dict) else "items"
+            variants = [_resolved(variant, None) for variant in schema["anyOf"]]
+            return next((variant for variant in variants if keyword in variant), schema)
         else:
             return schema

@@ -12,6 +12,7 @@ import yaml
 from advsparse.errors import ConfigError
 
 Key = tuple[str | int, ...]
+Values = dict[str, Any]
 
 _DEEPEST = 50
 _MOST = 100_000
@@ -71,7 +72,9 @@ class Tree:
         return Tree(values, places | top.places)
 
 
-def _merge(bottom: dict, top: dict, key: Key, places: dict[Key, Place], keep_null: bool) -> dict:
+def _merge(
+    bottom: Values, top: Values, key: Key, places: dict[Key, Place], keep_null: bool
+) -> Values:
     merged = dict(bottom)
     for name, value in top.items():
         old, here = merged.get(name), (*key, name)
@@ -158,7 +161,7 @@ _Loader.add_implicit_resolver(
 )
 
 
-def _overridden(pairs: list, own: set[int]) -> list:
+def _overridden(pairs: list[Any], own: set[int]) -> list[Any]:
     """A mapping's pairs without those that ``<<`` brought in and that it overrides itself."""
     last = {name.value: index for index, (name, _) in enumerate(pairs) if _is_word(name)}
     return [
@@ -172,7 +175,9 @@ def _is_word(node: yaml.Node) -> bool:
     return isinstance(node, yaml.ScalarNode)
 
 
-def _construct(loader: _Loader, node: yaml.Node, key: Key, places: dict, path: Path) -> Any:
+def _construct(
+    loader: _Loader, node: yaml.Node, key: Key, places: dict[Key, Place], path: Path
+) -> Any:
     if len(key) > _DEEPEST:
         raise RecursionError
     if len(places) > _MOST:
@@ -181,7 +186,7 @@ def _construct(loader: _Loader, node: yaml.Node, key: Key, places: dict, path: P
         own = {id(name) for name, _ in node.value}
         loader.flatten_mapping(node)
         node.value = _overridden(node.value, own)
-        values: dict = {}
+        values: Values = {}
         for name_node, value_node in node.value:
             place = _place(name_node, path)
             name = _scalar(loader, name_node, key, place) if _is_word(name_node) else None

@@ -92,18 +92,18 @@ def _otherwise(asked: Any) -> bool:
 class Console(logging.Handler):
     """Shows a run on a terminal or in a pipe, and all that is not about its jobs as usual."""
 
-    def __init__(self, workflow: Any, preset: str, usual: logging.StreamHandler) -> None:
+    def __init__(self, workflow: Any, preset: str, usual: Any) -> None:
         super().__init__()
         self.workflow = workflow
         self.preset = preset
         self.usual = usual
         self.screen = Screen(usual.stream)
-        self.progress: Progress | None = None
+        self.progress: Any = None  # of a run that has begun
         self.interrupted = False
         self.names: dict[int, str] = {}
         self.outputs: dict[int, list[str]] = {}
 
-    def emit(self, record: logging.LogRecord) -> None:
+    def emit(self, record: Any) -> None:
         try:
             self._show(record)
         except Exception:
@@ -115,7 +115,7 @@ class Console(logging.Handler):
             self.screen.clear()
         super().close()
 
-    def _show(self, record: logging.LogRecord) -> None:
+    def _show(self, record: Any) -> None:
         event = str(getattr(record, "event", None) or "")
         message = str(record.msg or "")
         if event == "run_info":
@@ -137,7 +137,7 @@ class Console(logging.Handler):
             self.screen.clear()
             self.usual.handle(record)
 
-    def _is_shown(self, record: logging.LogRecord, message: str) -> bool:
+    def _is_shown(self, record: Any, message: str) -> bool:
         """Whether what Snakemake says beside events is for the user."""
         if record.levelno >= logging.WARNING:
             return not (_STATUS in message or (self.interrupted and _SIGNAL in message))
@@ -145,7 +145,7 @@ class Console(logging.Handler):
             return message.startswith(_ENDING)
         return not message.startswith(_NOISE)
 
-    def _begin(self, record: logging.LogRecord) -> None:
+    def _begin(self, record: Any) -> None:
         jobs = list(self.workflow.dag.needrun_jobs())
         rules = {job.jobid: job.rule.name for job in jobs}
         earlier = {job.jobid: seconds for job in jobs if (seconds := _took(job.benchmark))}
@@ -155,14 +155,14 @@ class Console(logging.Handler):
         said = f"{number_of(len(jobs), 'job')} (preset {self.preset}): "
         self.screen.say(said + listed(kinds, (self.screen.width() or 100) - len(said)))
 
-    def _start(self, record: logging.LogRecord) -> None:
+    def _start(self, record: Any) -> None:
         job = record.jobid
         self.names[job] = _name(record)
         self.outputs[job] = list(record.output)
         self.progress.start(job, record.created)
         self._say_what_runs()
 
-    def _finish(self, record: logging.LogRecord) -> None:
+    def _finish(self, record: Any) -> None:
         job = record.job_id
         seconds = self.progress.finish(job, record.created)
         took = "" if seconds is None else f" ({short_duration(seconds)})"
@@ -174,7 +174,7 @@ class Console(logging.Handler):
         self.screen.say(fitted(start, name, took, self.screen.width()))
         self._say_what_runs()
 
-    def _fail(self, record: logging.LogRecord) -> None:
+    def _fail(self, record: Any) -> None:
         job = self._job(record.jobid)
         logs = [Path(log) for log in record.log]
         why = reason(job.params.get("failure") if job else None, logs)
@@ -193,13 +193,13 @@ class Console(logging.Handler):
             self.screen.say(f"  log: {log}")
         self._say_what_runs()
 
-    def _say_of_group(self, record: logging.LogRecord) -> None:
+    def _say_of_group(self, record: Any) -> None:
         jobs = number_of(len(record.job_error_info), "job")
         self.screen.say(f"A submission of {jobs} failed:")
         for log in record.aux_logs:
             self.screen.say(f"  log: {log}")
 
-    def _end(self, record: logging.LogRecord, logs: str) -> None:
+    def _end(self, record: Any, logs: str) -> None:
         progress, self.progress = self.progress, None
         if progress:
             done, total = len(progress.took), len(progress.rules)

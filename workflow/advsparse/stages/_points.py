@@ -185,6 +185,13 @@ def fit_of(plan: Plan, paper: str, id: str) -> str:
     return f"{point.kind}-{digest:016x}"
 
 
+def is_universal(method: Any) -> bool:
+    """Whether an attack learns before it attacks."""
+    from advsparse.attacks._fitting import UniversalAttack
+
+    return isinstance(method, UniversalAttack)
+
+
 def plugin_modules(point: Point) -> Iterator[str]:
     """The modules of an attack, and of those that it wraps."""
     yield from map(registry.module_of, registry.with_nested(point.method))

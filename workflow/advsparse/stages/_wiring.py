@@ -5,9 +5,10 @@ A rule stands in a file of its own, with its script; all else that it says comes
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from advsparse import failures, requests
 from advsparse.codedigest import CodeBase
@@ -18,18 +19,21 @@ from advsparse.stages._products import Products
 from advsparse.stages._registry import stages
 from advsparse.stages._stage import Job, Stage
 
+GiveUp = Callable[[str], NoReturn]
+"""How a run ends, with one message."""
+
 
 class Wiring:
     """The rules of a workflow, for the jobs of a plan."""
 
-    def __init__(self, plan: Plan, workflow: Path, absent: Callable[[str], None]) -> None:
+    def __init__(self, plan: Plan, workflow: Path, give_up: GiveUp, dry: bool) -> None:
         self.plan = plan
         self.graph = Graph(plan)
         self.places = Places(plan.results)
         self.workflow = workflow
         self.code = CodeBase(workflow)
-        self.tell_absent = absent
-        """What to do where a job lacks what no job makes: it is called with the message."""
+        self.give_up = give_up
+        self.dry = dry
         # What jobs of this preset took on this device, where that was measured.
         configuration = plan.configuration
         self.measured = requests.read(configuration.preset, configuration.device)
@@ -45,6 +49,12 @@ class Wiring:
     def unwired(self) -> str | None:
         """A stage that is declared and has no rule, if there is one."""
         return min(stages().keys() - self._rules.keys(), default=None)
+
+    def lacks(self, said: str) -> None:
+        """Without what no job makes a run ends, and a dry run warns."""
+        if not self.dry:
+            self.give_up(said)
+        print(said, file=sys.stderr)
 
     def digest(self, script: str, *modules: str) -> str:
         """The digest of the code that a job runs: its script, and modules imported by name."""
@@ -113,6 +123,8 @@ class Rule:
     def input(self, wildcards: Any) -> dict[str, Any]:
         """The files that a job reads, by the names that its script knows them by."""
         job, plan = self.job(wildcards), self.wiring.plan
+        if job.name not in self.stage.names(plan, job.paper):
+            self.wiring.give_up(f"{job.paper} has no {self.stage.name} {job.name!r}")
         if absent := self.stage.absent(plan, job):
             self.wiring.tell_absent(f"{self.stage.said(plan, job)}: {absent}")
         causes = self._causes(job)

@@ -17,6 +17,7 @@ from advsparse.stages._points import (
     Images,
     attack_settings,
     fit_of,
+    is_universal,
     plugin_modules,
     point_read,
     points,
@@ -72,8 +73,8 @@ class AttackStage(Stage):
         return Job(self.name, point_read(plan, paper, reading, self.name).id, paper)
 
     def unreadable(self, paper: Any, reading: Mapping[str, Any]) -> Iterator[Mistake]:
-        yield from super().unreadable(paper, reading)
-        yield from unreadable_point(paper, reading, self.name)
+        unmet = [*super().unreadable(paper, reading)]
+        yield from unmet or unreadable_point(paper, reading, self.name)
 
     def inconsistencies(self, paper: Any, around: Around) -> Iterator[Mistake]:
         for name, entry in paper.attacks.items():
@@ -82,15 +83,13 @@ class AttackStage(Stage):
 
 
 def _learning(entry: AttackEntry, paper: Any) -> Iterator[Mistake]:
-    from advsparse.attacks._fitting import UniversalAttack
-
     models = paper.models
     datasets = {models[m].dataset for m in (entry.surrogate, entry.model) if m in models}
     if len(datasets) > 1:
         text = f"classifies other images than {entry.model!r}, which it is carried over to"
         yield Mistake(("surrogate",), text)
     kind = registry.kind_of(entry.method)
-    if isinstance(entry.method, UniversalAttack):
+    if is_universal(entry.method):
         if entry.learn_from is None:
             yield Mistake((), f"{kind} learns from images: the key 'learn_from' is missing")
         elif _overlap(paper, entry.learn_from, entry.images):

@@ -10,6 +10,7 @@ from advsparse.config.plan import Plan
 from advsparse.stages._points import (
     fit_of,
     fits,
+    is_universal,
     lesson,
     plugin_modules,
     point_read,
@@ -52,8 +53,7 @@ class FitStage(Stage):
         return Job(self.name, fit_of(plan, paper, id), paper)
 
     def unreadable(self, paper: Any, reading: Mapping[str, Any]) -> Iterator[Mistake]:
-        yield from super().unreadable(paper, reading)
-        yield from unreadable_point(paper, reading, self.name)
-        entry = paper.attacks.get(reading[self.name])
-        if entry is not None and entry.learn_from is None:
+        unmet = [*super().unreadable(paper, reading)]
+        yield from unmet or unreadable_point(paper, reading, self.name)
+        if not unmet and not is_universal(paper.attacks[reading[self.name]].method):
             yield Mistake((self.name,), f"{reading[self.name]!r} learns nothing that could be read")

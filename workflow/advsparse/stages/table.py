@@ -27,4 +27,4 @@ class TableStage(Products):
             reads={"attacks": {"all": "attack"}},
             despite_failures=True,
         )
-        return {**settings.tables, WARNINGS: warnings}
+        return {WARNINGS: warnings, **settings.tables}
