@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -17,7 +18,9 @@ from advsparse.errors import ConfigError
 
 Key = tuple[str, ...]
 
-SCHEMA = Path(__file__).parents[1] / "workflow/schemas/config.schema.json"
+WORKFLOW = Path(__file__).parents[1] / "workflow"
+SCHEMA = WORKFLOW / "schemas/config.schema.json"
+PAPERS = WORKFLOW / "papers"
 
 
 def keys(values: Mapping[str, Any], above: Key = ()) -> Iterator[tuple[Key, Any]]:
@@ -107,6 +110,17 @@ def _others(key: Key, value: Any, described: Mapping[str, Any]) -> Iterator[Any]
         elif value:
             yield from (value[:i] + value[i + 1 :] for i in reversed(range(len(value))))
         yield from ([0.5], ["http://mirror.example"])
+    elif "reads" in key[:-1]:
+        paper = described["settings"][key[1]]
+        section = {"experiment": "experiments", "analysis": "analyses"}.get(name, "attacks")
+        files = [path.name for path in (PAPERS / key[1] / "reference").iterdir()]
+        others = {"reference": files, "dataset": list(described["roles"])}
+        yield from (other for other in others.get(name, paper[section]) if other != value)
+    elif name == "function":
+        module, _, function = value.rpartition(".")
+        text = (PAPERS / key[1] / f"{module}.py").read_text()
+        functions = re.findall(r"(?m)^def ([a-z]\w*)", text)
+        yield from (f"{module}.{other}" for other in functions if other != function)
     elif name in _SECTIONS:
         section = described["settings"][key[1]][_SECTIONS[name]]
         # The last one first, which others do not name.

@@ -60,6 +60,8 @@ def read_by(key: Key, before: Plan, after: Plan, job: Job) -> bool:
             return points(after, paper)[job.wildcards["attack"]].entry.images == name
         case "figures", "draw_figure":
             return job.wildcards["figure"] == name and _product_reads(field)
+        case "experiments", "make_table":
+            return job.wildcards["table"] == "warnings" and _attacks(before) != _attacks(after)
         case "tables", "make_table":
             return job.wildcards["table"] == name and _product_reads(field)
         case "images" | "attacks", "fit_attack":
@@ -101,6 +103,14 @@ def _attack_reads(field, before: Plan, after: Plan, paper: str, name: str, id: s
     return field[0] != "method" or field[1] not in job.entry.grid
 
 
+def _attacks(plan: Plan) -> set[str]:
+    """All attacks that experiments and analyses name."""
+    settings = [plan.paper(paper) for paper in plan.configuration.papers]
+    entries = [e for s in settings for e in (*s.experiments.values(), *s.analyses.values())]
+    return {attack for entry in entries for attack in entry.attacks}
+
+
 def _product_reads(field: list[str]) -> bool:
-    """What a figure or table reads is read as files; its title is the report's alone."""
-    return field[0] in ("function", "options")
+    """Its title is the report's alone; what is nearest to other numbers may be the same."""
+    changed = field[0] == "reads" and field[2] not in ("nearest", "attacks")
+    return changed or field[0] in ("function", "options")

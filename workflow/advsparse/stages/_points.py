@@ -197,10 +197,15 @@ def plugin_modules(point: Point) -> Iterator[str]:
     yield from map(registry.module_of, registry.with_nested(point.method))
 
 
-def told_of(plan: Plan, paper: str, point: Point) -> dict[str, Any]:
+def told_of(point: Point) -> dict[str, Any]:
     """What figures and tables are told of an attack."""
-    told: dict[str, Any] = {}
-    # Of an attack that wraps another, the norm and eps are those of the inner one.
-    for attack in registry.with_nested(point.method):
-        told = registry.settings_of(attack) | told
-    return {"id": point.id, "name": point.name, "kind": point.kind, "settings": told}
+    settings = all_settings(point.method)
+    return {"id": point.id, "name": point.name, "kind": point.kind, "settings": settings}
+
+
+def all_settings(method: Any) -> dict[str, Any]:
+    """The settings of an attack and of the one that it wraps, whose norm and eps are its own."""
+    settings: dict[str, Any] = {}
+    for attack in registry.with_nested(method):
+        settings = registry.settings_of(attack) | settings
+    return settings

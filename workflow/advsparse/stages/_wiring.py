@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -38,6 +39,7 @@ class Wiring:
         configuration = plan.configuration
         self.measured = requests.read(configuration.preset, configuration.device)
         self._rules: dict[str, Rule] = {}
+        self.failed = cache(self._failed)
 
     def rule(self, stage: str, script: str) -> Rule:
         """What the rule of a stage says, whose jobs run ``workflow/scripts/<script>``."""
@@ -68,12 +70,17 @@ class Wiring:
         """The artifacts of all jobs of a stage."""
         return [self.places.file(job) for job in self.graph.known(stages()[stage])]
 
-    def failed(self, job: Job) -> Job | None:
-        """In the second pass of a run, the first job on the way to one that has failed in it."""
-        if not failures.second_pass():
+    def _failed(self, job: Job) -> Job | None:
+        """In the second pass of a run, the first job on the way to one that has failed in it.
+
+        What shows gaps is always there.
+        """
+        if not failures.second_pass() or not stages()[job.stage].computes:
             return None
-        before = (need for need in self.graph.before(job) if stages()[need.stage].computes)
-        return next((need for need in before if failures.left(self.places.record(need))), None)
+        causes = (self.failed(need) for need in jobs_in(self.graph.needs(job)))
+        if cause := next(filter(None, causes), None):
+            return cause
+        return job if failures.left(self.places.record(job)) else None
 
     def records(self) -> dict[str, str]:
         """What messages call the jobs that leave a record if they fail, by the records."""

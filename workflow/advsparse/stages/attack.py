@@ -67,7 +67,7 @@ class AttackStage(Stage):
     def told(self, plan: Plan, job: Job) -> dict[str, Any]:
         point = points(plan, job.paper)[job.name]
         origin = plan.origin(plan.paper(job.paper).models[point.entry.model].dataset)
-        return told_of(plan, job.paper, point) | {"model": point.entry.model, "origin": origin}
+        return told_of(point) | {"model": point.entry.model, "origin": origin}
 
     def read(self, plan: Plan, paper: str, reading: Mapping[str, Any]) -> Job:
         return Job(self.name, point_read(plan, paper, reading, self.name).id, paper)

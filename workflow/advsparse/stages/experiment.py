@@ -87,7 +87,7 @@ class ExperimentStage(Stage):
         points = evaluated(plan, job.paper, job.name)
         role = plan.paper(job.paper).models[points[0].entry.model].dataset
         return {
-            "points": [told_of(plan, job.paper, point) for point in points],
+            "points": [told_of(point) for point in points],
             "model": points[0].entry.model,
             "origin": plan.origin(role),
         }

@@ -8,13 +8,13 @@ from typing import Any
 from advsparse.config.mistakes import Mistake
 from advsparse.config.plan import Plan
 from advsparse.stages._points import (
+    all_settings,
     fit_of,
     fits,
     is_universal,
     lesson,
     plugin_modules,
     point_read,
-    told_of,
     unreadable_point,
 )
 from advsparse.stages._stage import Job, Needs, Stage
@@ -44,9 +44,11 @@ class FitStage(Stage):
         return fits(plan, job.paper)[job.name].id
 
     def told(self, plan: Plan, job: Job) -> dict[str, Any]:
+        # Not of the attack: another one that learns the same is to change nothing.
         point = fits(plan, job.paper)[job.name]
         origin = plan.origin(plan.paper(job.paper).models[point.learns_on].dataset)
-        return told_of(plan, job.paper, point) | {"origin": origin}
+        settings = all_settings(point.method.learner())
+        return {"kind": point.kind, "settings": settings, "origin": origin}
 
     def read(self, plan: Plan, paper: str, reading: Mapping[str, Any]) -> Job:
         id = point_read(plan, paper, reading, self.name).id
