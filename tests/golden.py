@@ -1,19 +1,24 @@
 """All that the workflow says of each job, for every preset and in both passes of a run.
 
-Run as a program in the project's folder, it prints a mapping of jobs to what their rules say of
-them. What a change of the workflow alters shows as a difference: see workflow/test_golden.py.
+What a change of the workflow alters shows as a difference to tests/golden/, where each job has a
+line with a digest for each thing that its rule says. ``python tests/golden.py write`` writes them
+anew; ``python tests/golden.py <preset>``, in the folder of a project, prints all in full.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 PRESETS = ("demo", "mini", "paper", "test")
+GOLDEN = Path(__file__).with_name("golden")
 
 # A job of each stage that computes, for the second pass: what depends on it is drawn with gaps.
 FAILED = {
@@ -53,6 +58,44 @@ def describe(project: Path, preset: str, failed: list[str] | None = None) -> Des
             record.unlink()
     assert done.returncode == 0, done.stderr[-4000:]
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def passes(project: Path, preset: str) -> Iterator[tuple[str, Described]]:
+    """The first pass of a run, and of the presets that tests build what each failure changes."""
+    first = describe(project, preset)
+    yield preset, first
+    for name, failed in FAILED.items() if preset == "test" else ():
+        second = describe(project, preset, failed)
+        gone = {job: {} for job in first.keys() - second.keys()}
+        changed = {job: said for job, said in second.items() if said != first.get(job)}
+        yield f"{preset}, failed: {name}", gone | changed
+
+
+def lines(described: Described) -> list[str]:
+    """A line for each job, which says where it differs from another one's."""
+    return [
+        " ".join([job.replace(" ", ":"), *(f"{key}={_digest(of[key])}" for key in of)])
+        for job, of in sorted(described.items())
+    ]
+
+
+def _digest(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _write() -> None:
+    from project import copy_sources
+
+    GOLDEN.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        project = copy_sources(Path(folder) / "project", "frecon2021, weitzner2023").path
+        for preset in PRESETS:
+            text = (
+                f"# {name}\n" + "".join(f"{line}\n" for line in lines(described))
+                for name, described in passes(project, preset)
+            )
+            (GOLDEN / f"{preset}.txt").write_text("".join(text))
 
 
 def _main(preset: str) -> None:
@@ -97,4 +140,4 @@ def _named(files: Any) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1])
+    _write() if sys.argv[1] == "write" else _main(sys.argv[1])

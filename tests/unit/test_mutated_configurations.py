@@ -32,7 +32,7 @@ def ask_everything(plan: Plan) -> None:
     plan.described()
     published_files(plan)
     graph = Graph(plan)
-    rules = Wiring(plan, WORKFLOW, pytest.fail, dry=True)
+    rules = Wiring(plan, WORKFLOW, pytest.fail, dry=lambda: True)
     for stage in stages().values():
         rule = rules.rule(stage.name, "draw_figure.py")
         for job in graph.known(stage):

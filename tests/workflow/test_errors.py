@@ -27,7 +27,7 @@ def test_a_wrong_configuration_ends_before_any_job(sources, text, expected):
     sources.configure(text)
     said = output(sources)
     assert re.search(expected, said), said
-    assert "Traceback" not in said
+    assert "Traceback" not in said and "common.smk" not in said
     assert not (sources.path / "results/test").exists()
 
 

@@ -34,7 +34,7 @@ except ConfigError as error:
     give_up(f"the configuration can't be run:\n{error}")
 
 RESULTS = plan.results
-wiring = Wiring(plan, WORKFLOW, give_up, workflow.dryrun)
+wiring = Wiring(plan, WORKFLOW, give_up, lambda: workflow.dryrun)
 
 for folder in (Path("results"), Path(RESULTS)):
     if folder.exists() and not folder.is_dir():

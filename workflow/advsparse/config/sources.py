@@ -64,8 +64,8 @@ class Tree:
         """``top`` laid over this tree.
 
         Mappings are merged; everything else replaces. A plugin of another ``kind`` replaces the
-        whole mapping, whose keys belong to the former kind, and null removes a mapping; with
-        ``keep_null`` the null stays, for what lies below this tree.
+        whole mapping, whose keys belong to the former kind, and null removes a mapping or a list;
+        with ``keep_null`` the null stays, for what lies below this tree.
         """
         places = dict(self.places)
         values = _merge(self.values, top.values, (), places, keep_null)
@@ -78,7 +78,7 @@ def _merge(
     merged = dict(bottom)
     for name, value in top.items():
         old, here = merged.get(name), (*key, name)
-        if not isinstance(old, dict):
+        if not isinstance(old, dict) and not (value is None and isinstance(old, list)):
             merged[name] = value
         elif isinstance(value, dict) and value.get("kind", old.get("kind")) == old.get("kind"):
             merged[name] = _merge(old, value, here, places, keep_null)

@@ -36,7 +36,7 @@ A preset is chosen by the key `preset` of any of the last three.
 - Everything else replaces what was there; a list replaces the whole list.
 - A `kind` other than before replaces the whole mapping it stands in, whose other keys belonged to
   the former kind.
-- `null` removes a mapping, such as one attack of a paper.
+- `null` removes a mapping or a list, such as one attack, figure or experiment of a paper.
 
 ```yaml
 preset: demo

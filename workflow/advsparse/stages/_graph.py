@@ -40,8 +40,9 @@ class Graph:
 
     def _all(self, job: Job, stage: str) -> list[Job]:
         """The paper's jobs of a stage that something else than ``job`` is made from."""
-        others = self._closure(job.paper, lambda need: not isinstance(need, All))
-        return [other for other in others if other.stage == stage]
+        others = set(self._closure(job.paper, lambda need: not isinstance(need, All)))
+        # In their own order, which doesn't change with who reads them.
+        return [other for other in self.known(stages()[stage]) if other in others]
 
     def _before(self, job: Job) -> tuple[Job, ...]:
         """The jobs that a job is made from and itself, the first to run first."""

@@ -145,7 +145,7 @@ def unreadable_point(paper: Any, reading: Mapping[str, Any], stage: str) -> Iter
 
 
 def attack_settings(
-    plan: Plan, paper: str, point: Point, method: Any, model: str, images: str
+    plan: Plan, paper: str, point: Point, method: Any, model: str, images: Any
 ) -> dict[str, Any]:
     """What an attack's job is told, or that in which it learns."""
     dataset, entry = plan.dataset_of(paper, model), plan.paper(paper).images[images]

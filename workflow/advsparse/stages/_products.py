@@ -53,7 +53,7 @@ def product_entry() -> Any:
         name: NotRequired[Annotated[kind, Field(description=says)]]
         for name, (kind, says) in (named | _BESIDES).items()
     }
-    reading = TypedDict("Reading", described)  # type: ignore[operator]
+    reading = TypedDict("Reading", described)
     reading.__doc__ = "What a figure or table reads: an artifact, or a file of reference values."
     reading.__pydantic_config__ = ConfigDict(extra="forbid", strict=True)
     function = Annotated[str, Field(pattern=r"^\w+(\.\w+)+$")]

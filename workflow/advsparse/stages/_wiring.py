@@ -27,7 +27,9 @@ GiveUp = Callable[[str], NoReturn]
 class Wiring:
     """The rules of a workflow, for the jobs of a plan."""
 
-    def __init__(self, plan: Plan, workflow: Path, give_up: GiveUp, dry: bool) -> None:
+    def __init__(
+        self, plan: Plan, workflow: Path, give_up: GiveUp, dry: Callable[[], bool]
+    ) -> None:
         self.plan = plan
         self.graph = Graph(plan)
         self.places = Places(plan.results)
@@ -35,6 +37,7 @@ class Wiring:
         self.code = CodeBase(workflow)
         self.give_up = give_up
         self.dry = dry
+        """Whether this is a dry run, which is known when jobs are asked for."""
         # What jobs of this preset took on this device, where that was measured.
         configuration = plan.configuration
         self.measured = requests.read(configuration.preset, configuration.device)
@@ -54,7 +57,7 @@ class Wiring:
 
     def lacks(self, said: str) -> None:
         """Without what no job makes a run ends, and a dry run warns."""
-        if not self.dry:
+        if not self.dry():
             self.give_up(said)
         print(said, file=sys.stderr)
 
@@ -101,7 +104,7 @@ class Wiring:
         for job in self.graph.reached:
             named.setdefault(job.stage, []).append(self.places.name(job))
         return {
-            rule: sorted(named.get(stage_of.get(pattern), []))
+            rule: sorted(named.get(stage_of.get(pattern, ""), []))
             for rule, pattern in sorted(benchmarks.items())
         }
 
@@ -133,7 +136,7 @@ class Rule:
         if job.name not in self.stage.names(plan, job.paper):
             self.wiring.give_up(f"{job.paper} has no {self.stage.name} {job.name!r}")
         if absent := self.stage.absent(plan, job):
-            self.wiring.tell_absent(f"{self.stage.said(plan, job)}: {absent}")
+            self.wiring.lacks(f"{self.stage.said(plan, job)}: {absent}")
         causes = self._causes(job)
         records = list(dict.fromkeys(map(self.wiring.places.record, causes.values())))
         if causes and not self.stage.works_with_gaps(plan, job):
