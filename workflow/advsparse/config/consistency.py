@@ -37,7 +37,7 @@ def inconsistencies(
     for key, paper in configuration.settings.items():
         if key in configuration.papers:
             around = Around(workflow / "papers" / key, configuration.roles, shown(preset))
-            mistakes = [*_unknown_names(paper)]
+            mistakes = [*_unknown_names(paper, around)]
             for stage in stages().values():
                 mistakes += stage.inconsistencies(paper, around)
             yield from (mistake.below("settings", key) for mistake in mistakes)
@@ -57,7 +57,7 @@ def _data(configuration: Configuration) -> Iterator[Mistake]:
                 yield Mistake(("datasets", name, "path"), f"there is no {shown(path)}")
 
 
-def _unknown_names(paper: Any) -> Iterator[Mistake]:
+def _unknown_names(paper: Any, around: Around) -> Iterator[Mistake]:
     """The names in a paper's entries that no entry of the section they speak of has."""
     for section, declared in sections().items():
         naming = [
@@ -65,7 +65,11 @@ def _unknown_names(paper: Any) -> Iterator[Mistake]:
         ]
         for name, entry in getattr(paper, section).items():
             for field, of in naming:
-                for mistake in _unknown(getattr(entry, field), getattr(paper, of.section), of):
+                value = getattr(entry, field)
+                if of.section == "roles":
+                    yield from around.unplayed(value, section, name, field)
+                    continue
+                for mistake in _unknown(value, getattr(paper, of.section), of):
                     yield mistake.below(section, name, field)
 
 

@@ -9,17 +9,21 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import Field
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
-Role = Literal["mnist", "cifar10", "tiny_imagenet", "imagenet10", "imagenet"]
 Scalar = bool | int | float | str
 
 
 @dataclass(frozen=True)
 class Of:
-    """Annotation of a field that names an entry of another section of the same paper."""
+    """Annotation of a field that names an entry of another section of the same paper, or a role."""
 
     section: str
     noun: str = ""
     """What a message calls such an entry; none speaks of the name alone."""
+
+
+Role = Annotated[
+    Literal["mnist", "cifar10", "tiny_imagenet", "imagenet10", "imagenet"], Of("roles")
+]
 
 
 def named(annotation: Any) -> Iterator[Of]:

@@ -78,17 +78,22 @@ def _merge(
     merged = dict(bottom)
     for name, value in top.items():
         old, here = merged.get(name), (*key, name)
-        if not isinstance(old, dict) and not (value is None and isinstance(old, list)):
-            merged[name] = value
-        elif isinstance(value, dict) and value.get("kind", old.get("kind")) == old.get("kind"):
+        if isinstance(old, dict) and isinstance(value, dict) and _goes_with(old, value):
             merged[name] = _merge(old, value, here, places, keep_null)
-        else:
+        elif isinstance(old, dict) or (isinstance(old, list) and value is None):
             for known in [k for k in places if k[: len(here)] == here]:
                 del places[known]
             merged.pop(name)
             if value is not None or keep_null:
                 merged[name] = value
+        else:
+            merged[name] = value
     return merged
+
+
+def _goes_with(old: Values, new: Values) -> bool:
+    """Whether keys of two mappings may stand beside one another: not those of two kinds."""
+    return new.get("kind", old.get("kind")) == old.get("kind")
 
 
 def read_yaml(path: Path) -> Tree:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, NotRequired
@@ -88,16 +88,6 @@ class Products(Stage):
     computes, target = False, True
     gpu, light, memory, minutes = False, True, 1000, 10
 
-    def names(self, plan: Plan, paper: str) -> Iterable[str]:
-        return self.entries(plan.paper(paper))
-
-    def entries(self, settings: Any) -> Mapping[str, Any]:
-        """The entries of a paper's settings."""
-        return getattr(settings, self.folder)
-
-    def entry(self, plan: Plan, job: Job) -> Any:
-        return self.entries(plan.paper(job.paper))[job.name]
-
     def needs(self, plan: Plan, job: Job) -> Needs:
         entry = self.entry(plan, job)
         return {role: _read(plan, job.paper, reading) for role, reading in entry.reads.items()}
@@ -130,7 +120,7 @@ class Products(Stage):
 
     def inconsistencies(self, paper: Any, around: Around) -> Iterator[Mistake]:
         for name, entry in self.entries(paper).items():
-            above = (self.folder, name)
+            above = (self.section, name)
             if problem := _no_function(around.folder.name, entry.function):
                 yield Mistake((*above, "function"), problem)
             for role, reading in entry.reads.items():
@@ -141,17 +131,12 @@ class Products(Stage):
 
 def _read(plan: Plan, paper: str, reading: Mapping[str, Any]) -> Job | All | str:
     if "reference" in reading:
-        return f"{_shown(PAPERS)}/{paper}/reference/{reading['reference']}"
+        # Relative to here: with an absolute path, a copy of the project would rerun.
+        return f"{os.path.relpath(PAPERS)}/{paper}/reference/{reading['reference']}"
     if "all" in reading:
         return All(reading["all"])
     (stage,) = (stage for name, stage in _readable().items() if name in reading)
     return stage.read(plan, paper, reading)
-
-
-@cache
-def _shown(folder: Path) -> str:
-    """Relative to here: with an absolute path, a copy of the project would rerun."""
-    return os.path.relpath(folder)
 
 
 def _unreadable(paper: Any, reading: Mapping[str, Any], around: Around) -> Iterator[Mistake]:
@@ -171,10 +156,8 @@ def _unreadable(paper: Any, reading: Mapping[str, Any], around: Around) -> Itera
         if reading["all"] not in stages():
             text = f"no stage {reading['all']!r}; {nearest(reading['all'], stages())}"
             yield Mistake(("all",), text)
-    elif named == ["dataset"]:
-        yield from around.unplayed(reading["dataset"], "dataset")
     else:
-        yield from stages()[named[0]].unreadable(paper, reading)
+        yield from stages()[named[0]].unreadable(paper, reading, around)
 
 
 def function_of(paper: str, name: str) -> str:

@@ -108,9 +108,20 @@ class Stage:
         """The sections of a paper's settings that are this stage's to declare."""
         return {}
 
+    section: ClassVar[str] = ""
+    """The section with an entry for each of its jobs, where it is as simple as that."""
+
+    def entries(self, settings: Any) -> Mapping[str, Any]:
+        """The entries of its section in a paper's settings."""
+        return getattr(settings, self.section)
+
+    def entry(self, plan: Plan, job: Job) -> Any:
+        """The entry that a job is made of."""
+        return self.entries(plan.paper(job.paper))[job.name]
+
     def names(self, plan: Plan, paper: str) -> Iterable[str]:
         """The names of all its jobs, be they built or not."""
-        raise NotImplementedError
+        return self.entries(plan.paper(paper))
 
     def needs(self, plan: Plan, job: Job) -> Needs:
         """What a job reads."""
@@ -157,7 +168,9 @@ class Stage:
         """The job whose artifact is read."""
         return Job(self.name, reading[self.name], paper)
 
-    def unreadable(self, paper: Any, reading: Mapping[str, Any]) -> Iterator[Mistake]:
+    def unreadable(
+        self, paper: Any, reading: Mapping[str, Any], around: Around
+    ) -> Iterator[Mistake]:
         """What is wrong with a reading of one of its artifacts."""
         name, kind = reading[self.name], reading.get("kind")
         yield from unmet(paper, self.readable, name, kind, "kind" if kind else self.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -35,16 +35,13 @@ class AnalysisStage(Stage):
     """An artifact for each entry of ``analyses``."""
 
     name, folder, wildcard = "analysis", "analyses", "analysis"
-    readable = "analyses"
+    section = readable = "analyses"
 
     def sections(self) -> Mapping[str, Section]:
         return {"analyses": Section(AnalysisEntry, "Analyses by name.")}
 
-    def names(self, plan: Plan, paper: str) -> Iterable[str]:
-        return plan.paper(paper).analyses
-
     def needs(self, plan: Plan, job: Job) -> Needs:
-        entry, model = plan.paper(job.paper).analyses[job.name], self._model(plan, job)
+        entry, model = self.entry(plan, job), self._model(plan, job)
         files: dict[str, Any] = {
             "coders": [Job("coder", coder, job.paper) for coder in entry.coders],
             "attacks": [Job("attack", attack, job.paper) for attack in entry.attacks],
@@ -52,8 +49,7 @@ class AnalysisStage(Stage):
         return files | (classified(plan, job.paper, model) if model else {})
 
     def settings(self, plan: Plan, job: Job) -> dict[str, Any]:
-        paper = plan.paper(job.paper)
-        entry = paper.analyses[job.name]
+        entry, coders = self.entry(plan, job), plan.paper(job.paper).coders
         told = {
             "method": registry.spec_of(entry.method),
             "coders": entry.coders,
@@ -61,16 +57,16 @@ class AnalysisStage(Stage):
             "threads": plan.configuration.threads,
             "seed": plan.seed("analysis", job.name),
         }
-        signals = {paper.coders[coder].signals for coder in entry.coders} - {None}
+        signals = {coders[coder].signals for coder in entry.coders} - {None}
         return told | (signals_settings(plan, job.paper, signals.pop()) if signals else {})
 
     def modules(self, plan: Plan, job: Job) -> Iterator[str]:
-        method = plan.paper(job.paper).analyses[job.name].method
+        method = self.entry(plan, job).method
         yield from map(registry.module_of, registry.with_nested(method))
 
     def told(self, plan: Plan, job: Job) -> dict[str, Any]:
         paper, model = plan.paper(job.paper), self._model(plan, job)
-        attacks = paper.analyses[job.name].attacks
+        attacks = self.entry(plan, job).attacks
         kinds = {name: registry.kind_of(paper.attacks[name].method) for name in attacks}
         return {"attacks": kinds} | (
             {"origin": plan.origin(paper.models[model].dataset)} if model else {}
@@ -81,12 +77,10 @@ class AnalysisStage(Stage):
             for mistake in _inconsistencies(entry, paper):
                 yield mistake.below("analyses", name)
 
-    @staticmethod
-    def _model(plan: Plan, job: Job) -> str | None:
+    def _model(self, plan: Plan, job: Job) -> str | None:
         """The classifier whose attacked images an analysis reads; none for signals alone."""
-        paper = plan.paper(job.paper)
-        attacks = paper.analyses[job.name].attacks
-        return paper.attacks[attacks[0]].model if attacks else None
+        attacks = self.entry(plan, job).attacks
+        return plan.paper(job.paper).attacks[attacks[0]].model if attacks else None
 
 
 def _inconsistencies(entry: AnalysisEntry, paper: Any) -> Iterator[Mistake]:

@@ -72,8 +72,10 @@ class AttackStage(Stage):
     def read(self, plan: Plan, paper: str, reading: Mapping[str, Any]) -> Job:
         return Job(self.name, point_read(plan, paper, reading, self.name).id, paper)
 
-    def unreadable(self, paper: Any, reading: Mapping[str, Any]) -> Iterator[Mistake]:
-        unmet = [*super().unreadable(paper, reading)]
+    def unreadable(
+        self, paper: Any, reading: Mapping[str, Any], around: Around
+    ) -> Iterator[Mistake]:
+        unmet = [*super().unreadable(paper, reading, around)]
         yield from unmet or unreadable_point(paper, reading, self.name)
 
     def inconsistencies(self, paper: Any, around: Around) -> Iterator[Mistake]:

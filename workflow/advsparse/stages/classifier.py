@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from advsparse import registry
-from advsparse.config.mistakes import Mistake
 from advsparse.config.names import Name, Of, Role
 from advsparse.config.plan import Plan
 from advsparse.models._training import Training
 from advsparse.registry import Plugin
 from advsparse.settings import settings
-from advsparse.stages._stage import Around, Job, Needs, Section, Stage
+from advsparse.stages._stage import Job, Needs, Section, Stage
 
 
 @settings
@@ -34,7 +33,7 @@ class ClassifierStage(Stage):
     """An artifact for each entry of ``models``."""
 
     name, folder, wildcard = "classifier", "classifiers", "model"
-    readable = "models"
+    section = readable = "models"
     suffixes = (".safetensors",)
     blamed = imported = resumes = True
     minutes = 240
@@ -42,16 +41,13 @@ class ClassifierStage(Stage):
     def sections(self) -> Mapping[str, Section]:
         return {"models": Section(Model, "Classifiers by name.", required=True)}
 
-    def names(self, plan: Plan, paper: str) -> Iterable[str]:
-        return plan.paper(paper).models
-
     def needs(self, plan: Plan, job: Job) -> Needs:
-        coder = plan.paper(job.paper).models[job.name].coder
+        coder = self.entry(plan, job).coder
         files = {"dataset": Job("dataset", plan.dataset_of(job.paper, job.name))}
         return files | ({"coder": Job("coder", coder, job.paper)} if coder else {})
 
     def settings(self, plan: Plan, job: Job) -> dict[str, Any]:
-        model = plan.paper(job.paper).models[job.name]
+        model = self.entry(plan, job)
         return {
             "architecture": registry.spec_of(model.architecture),
             "training": dataclasses.asdict(model.training),
@@ -60,11 +56,7 @@ class ClassifierStage(Stage):
         }
 
     def modules(self, plan: Plan, job: Job) -> Iterator[str]:
-        yield registry.module_of(plan.paper(job.paper).models[job.name].architecture)
-
-    def inconsistencies(self, paper: Any, around: Around) -> Iterator[Mistake]:
-        for name, entry in paper.models.items():
-            yield from around.unplayed(entry.dataset, "models", name, "dataset")
+        yield registry.module_of(self.entry(plan, job).architecture)
 
 
 def classified(plan: Plan, paper: str, model: str) -> dict[str, Job]:

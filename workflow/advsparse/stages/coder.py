@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from advsparse import registry
 from advsparse.coding._signals import Signals
-from advsparse.config.mistakes import Mistake
 from advsparse.config.names import Name, Of, Role
 from advsparse.config.plan import Plan
 from advsparse.models._training import Training
 from advsparse.registry import Plugin
 from advsparse.settings import settings
-from advsparse.stages._stage import Around, Job, Needs, Section, Stage
+from advsparse.stages._stage import Job, Needs, Section, Stage
 
 
 @settings
@@ -39,7 +38,7 @@ class CoderStage(Stage):
     """An artifact for each entry of ``coders``."""
 
     name, folder, wildcard = "coder", "coders", "coder"
-    readable = "coders"
+    section = readable = "coders"
     suffixes = (".safetensors",)
     blamed = imported = resumes = True
     minutes = 240
@@ -50,15 +49,12 @@ class CoderStage(Stage):
             "coders": Section(CoderEntry, "Coders that are learned, by name."),
         }
 
-    def names(self, plan: Plan, paper: str) -> Iterable[str]:
-        return plan.paper(paper).coders
-
     def needs(self, plan: Plan, job: Job) -> Needs:
-        role = plan.paper(job.paper).coders[job.name].dataset
+        role = self.entry(plan, job).dataset
         return {"dataset": Job("dataset", plan.playing(role))} if role else {}
 
     def settings(self, plan: Plan, job: Job) -> dict[str, Any]:
-        coder = plan.paper(job.paper).coders[job.name]
+        coder = self.entry(plan, job)
         learned_from = plan.playing(coder.dataset) if coder.dataset else coder.signals
         told = {
             "method": registry.spec_of(coder.method),
@@ -69,11 +65,7 @@ class CoderStage(Stage):
         return told | (signals_settings(plan, job.paper, coder.signals) if coder.signals else {})
 
     def modules(self, plan: Plan, job: Job) -> Iterator[str]:
-        yield registry.module_of(plan.paper(job.paper).coders[job.name].method)
-
-    def inconsistencies(self, paper: Any, around: Around) -> Iterator[Mistake]:
-        for name, entry in paper.coders.items():
-            yield from around.unplayed(entry.dataset, "coders", name, "dataset")
+        yield registry.module_of(self.entry(plan, job).method)
 
 
 def signals_settings(plan: Plan, paper: str, name: str) -> dict[str, Any]:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from advsparse import registry
+from advsparse.config.mistakes import Mistake
 from advsparse.config.plan import Plan
 from advsparse.data._published import Published
-from advsparse.stages._stage import Job, Needs, Stage
+from advsparse.stages._stage import Around, Job, Needs, Stage
 
 
 class DatasetStage(Stage):
@@ -43,6 +44,11 @@ class DatasetStage(Stage):
 
     def read(self, plan: Plan, paper: str, reading: Mapping[str, Any]) -> Job:
         return Job(self.name, plan.playing(reading[self.name]))
+
+    def unreadable(
+        self, paper: Any, reading: Mapping[str, Any], around: Around
+    ) -> Iterator[Mistake]:
+        yield from around.unplayed(reading[self.name], self.name)
 
     def modules(self, plan: Plan, job: Job) -> Iterator[str]:
         yield registry.module_of(plan.configuration.datasets[job.name])

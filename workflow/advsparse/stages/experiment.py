@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -42,7 +42,7 @@ class ExperimentStage(Stage):
 
     name, folder, wildcard = "experiment", "rows", "experiment"
     suffixes = (".csv",)
-    readable = "experiments"
+    section = readable = "experiments"
     computes, target = False, True
     minutes = 30
 
@@ -50,12 +50,9 @@ class ExperimentStage(Stage):
         said = "Attacks whose evaluation rows belong together, by the name of the experiment."
         return {"experiments": Section(Experiment, said, required=True)}
 
-    def names(self, plan: Plan, paper: str) -> Iterable[str]:
-        return plan.paper(paper).experiments
-
     def needs(self, plan: Plan, job: Job) -> Needs:
         attacked = [point.entry.model for point in evaluated(plan, job.paper, job.name)]
-        models = dict.fromkeys([*attacked, *plan.paper(job.paper).experiments[job.name].models])
+        models = dict.fromkeys([*attacked, *self.entry(plan, job).models])
         datasets = sorted({plan.dataset_of(job.paper, model) for model in models})
         return {
             "attacks": [
@@ -75,7 +72,7 @@ class ExperimentStage(Stage):
                 }
                 for point in evaluated(plan, job.paper, job.name)
             ],
-            "judges": plan.paper(job.paper).experiments[job.name].models,
+            "judges": self.entry(plan, job).models,
             "threads": plan.configuration.threads,
             "seed": plan.configuration.seed,
         }
@@ -92,9 +89,11 @@ class ExperimentStage(Stage):
             "origin": plan.origin(role),
         }
 
-    def unreadable(self, paper: Any, reading: Mapping[str, Any]) -> Iterator[Mistake]:
+    def unreadable(
+        self, paper: Any, reading: Mapping[str, Any], around: Around
+    ) -> Iterator[Mistake]:
         name = reading[self.name]
-        yield from super().unreadable(paper, reading)
+        yield from super().unreadable(paper, reading, around)
         for attack, kind in reading.get("attacks", {}).items():
             known = paper.experiments[name].attacks if name in paper.experiments else [attack]
             if attack not in known:

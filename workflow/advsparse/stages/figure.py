@@ -12,6 +12,7 @@ class FigureStage(Products):
     """A figure, as PDF and PNG and as the numbers that it shows, for each entry of ``figures``."""
 
     name, folder, wildcard = "figure", "figures", "figure"
+    section = "figures"
     suffixes = (".csv", ".png", ".pdf")
 
     def sections(self) -> Mapping[str, Section]:

@@ -17,7 +17,7 @@ from advsparse.stages._points import (
     point_read,
     unreadable_point,
 )
-from advsparse.stages._stage import Job, Needs, Stage
+from advsparse.stages._stage import Around, Job, Needs, Stage
 from advsparse.stages.classifier import classified
 
 
@@ -54,8 +54,10 @@ class FitStage(Stage):
         id = point_read(plan, paper, reading, self.name).id
         return Job(self.name, fit_of(plan, paper, id), paper)
 
-    def unreadable(self, paper: Any, reading: Mapping[str, Any]) -> Iterator[Mistake]:
-        unmet = [*super().unreadable(paper, reading)]
+    def unreadable(
+        self, paper: Any, reading: Mapping[str, Any], around: Around
+    ) -> Iterator[Mistake]:
+        unmet = [*super().unreadable(paper, reading, around)]
         yield from unmet or unreadable_point(paper, reading, self.name)
         if not unmet and not is_universal(paper.attacks[reading[self.name]].method):
             yield Mistake((self.name,), f"{reading[self.name]!r} learns nothing that could be read")

@@ -15,6 +15,7 @@ class TableStage(Products):
     """A table, for readers in three formats and as numbers in two, for each entry of ``tables``."""
 
     name, folder, wildcard = "table", "tables", "table"
+    section = "tables"
     suffixes = (".csv", ".json", ".html", ".md", ".tex")
 
     def sections(self) -> Mapping[str, Section]:

@@ -22,18 +22,15 @@ class TallyStage(Stage):
 
     name, folder, wildcard = "tally", "tallies", "tally"
     suffixes = (".json",)
-    readable = "tallies"
+    section = readable = "tallies"
     blamed, gpu = True, False
 
     def sections(self):
         return {"tallies": Section(TallyEntry, "Tallies by name.")}
 
-    def names(self, plan, paper):
-        return plan.paper(paper).tallies
-
     def needs(self, plan, job):
-        entry = plan.paper(job.paper).tallies[job.name]
+        entry = self.entry(plan, job)
         return {"attack": Job("attack", f"{entry.attack}/eps={entry.eps:g}", job.paper)}
 
     def settings(self, plan, job):
-        return {"attack": plan.paper(job.paper).tallies[job.name].attack}
+        return {"attack": self.entry(plan, job).attack}
