@@ -93,10 +93,37 @@ def test_a_read_only_disk(project, small_disk, there):
     assert files(small_disk) == before
 
 
+def damage(path: Path, *, cut: bool) -> bytes:
+    """Cut a file in half, or flip a bit in its middle, silently: it is as old as before."""
+    data, times = path.read_bytes(), path.stat()
+    half = len(data) // 2
+    damaged = data[:half] if cut else data[:half] + bytes([data[half] ^ 16]) + data[half + 1 :]
+    path.write_bytes(damaged)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    return damaged
+
+
+def names(said: str, artifact: Path) -> bool:
+    """Whether a run has named an artifact, and the command that rebuilds it."""
+    command = f"snakemake --cores all --force {artifact} --config preset=test"
+    return bool(re.search(rf"{artifact}: .*Rebuild it with: {re.escape(command)}\n", said))
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_damaged_rows_are_named_by_the_figure_that_reads_them(project, cut):
+    rows = results(project) / "frecon2021/rows/atoms.csv"
+    damaged = damage(rows, cut=cut)
+    figure = "results/test/frecon2021/figures/number_of_atoms.csv"
+    assert project.jobs("--", figure) == set()
+    done = project.snakemake("--forcerun", figure, "--", figure, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1 and "Traceback" not in said
+    assert names(said, rows.relative_to(project.path)) and rows.read_bytes() == damaged
+
+
 def test_damage_to_an_artifact_of_each_kind_is_named_by_the_job_that_reads_it(
     built_codes, tmp_path
 ):
-    """Silent damage: the files are as old as before."""
     project = Project(tmp_path / "project")
     shutil.copytree(built_codes.path, project.path, symlinks=True)
     paper = results(project) / "weitzner2023"
@@ -111,17 +138,9 @@ def test_damage_to_an_artifact_of_each_kind_is_named_by_the_job_that_reads_it(
         ),
         paper / "attacks/pgd_linf.npz": "weitzner2023/analyses/change.npz",
         paper / "analyses/correlation_cifar10.npz": "weitzner2023/figures/correlation_cifar10.csv",
-        paper / "rows/specific.csv": "weitzner2023/tables/warnings.csv",
         paper / f"dictionaries/{fit}.npz": "weitzner2023/attacks/uap_mnist.npz",
     }
-    damaged = {}
-    for number, path in enumerate(victims):
-        data, times = path.read_bytes(), path.stat()
-        half = len(data) // 2
-        flipped = data[:half] + bytes([data[half] ^ 16]) + data[half + 1 :]
-        damaged[path] = data[:half] if number % 2 else flipped
-        path.write_bytes(damaged[path])
-        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    damaged = {path: damage(path, cut=number % 2) for number, path in enumerate(victims)}
     targets = [f"results/test/{target}" for target in victims.values()]
     assert project.jobs(*targets) == set()
     forced = ["--forcerun", *targets, "--", *targets]
@@ -129,9 +148,7 @@ def test_damage_to_an_artifact_of_each_kind_is_named_by_the_job_that_reads_it(
     said = done.stdout + done.stderr
     assert done.returncode == 1 and "Traceback" not in said
     for path, data in damaged.items():
-        name = path.relative_to(project.path)
-        command = f"snakemake --cores all --force {name} --config preset=test"
-        assert re.search(rf"{name}: .*Rebuild it with: {re.escape(command)}\n", said), name
+        assert names(said, path.relative_to(project.path))
         assert path.read_bytes() == data
     # The command that is named, but for the number of cores.
     coder = "results/test/weitzner2023/coders/lista_b.safetensors"

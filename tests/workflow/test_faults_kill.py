@@ -24,13 +24,21 @@ ATOMS, EXAMPLES, ROWS = TARGETS = [
 # is about must not have been built before it.
 MOMENTS = {
     "after the third epoch": (
-        "all replaced 3 checkpoints/frecon2021/lenet",
+        "all replaced 3 checkpoints/frecon2021/classifiers/lenet",
         ATOMS,
         "after epoch 3",
     ),
     "in the fifth epoch": ("job logged 1 epoch 5 of 6", ATOMS, "after epoch 4"),
-    "writing a checkpoint": ("all written 1 checkpoints/frecon2021/.lenet", ATOMS, "after epoch 4"),
-    "writing the classifier": ("all written 1 classifiers/.lenet", ATOMS, "after epoch 6"),
+    "writing a checkpoint": (
+        "all written 1 checkpoints/frecon2021/classifiers/.lenet",
+        ATOMS,
+        "after epoch 4",
+    ),
+    "writing the classifier": (
+        "all written 1 test/frecon2021/classifiers/.lenet",
+        ATOMS,
+        "after epoch 6",
+    ),
     "learning a dictionary": ("snakemake called 5 fit_attack.py Smooth.gradients", ATOMS, None),
     "writing a dictionary": ("all written 1 dictionaries/.scada", ATOMS, None),
     "attacking": (r"job called 3 run_attack.py Oracle\.", EXAMPLES, None),
