@@ -499,9 +499,9 @@ def test_published_datasets_are_fetched_for_the_papers_that_use_them(write):
     data = "data: {directory: nowhere, mirrors: ['http://localhost/data']}\n"
     config = write(datasets + roles + data)
     plan = Plan(load([config], {"papers": ["frecon2021"]}))
-    assert published_files(plan) == [("cifar10", "cifar-10-binary.tar.gz")]
+    assert published_files(plan, Graph(plan).reached) == [("cifar10", "cifar-10-binary.tar.gz")]
     plan = Plan(load([config]))
-    kinds = [kind for kind, _ in published_files(plan)]
+    kinds = [kind for kind, _ in published_files(plan, Graph(plan).reached)]
     assert kinds == ["cifar10"] + ["mnist"] * 4
     dataset, a = stages()["dataset"], Job("dataset", "a")
     assert "nowhere/mnist" in dataset.absent(plan, a)
@@ -641,11 +641,11 @@ MISTAKES = [
     (IN % "scada: {method: {atoms: 0}}", 1, f"{ATTACK}.scada.method.atoms", "greater than 0"),
     (
         IN % "scada: {method: {kind: uap, norm: l2, eps: 1.0}, grid: null}",
-        *(1, f"{ATTACK}.scada.method", "need 'scada' to be of the kind 'scada'"),
+        *(1, f"{ATTACK}.scada.method.kind", "need 'scada' to be of the kind 'scada'"),
     ),
     (
         "settings: {weitzner2023: {analyses: {change: null}}}",
-        *(1, "settings.weitzner2023.analyses", "need 'change' to be of the kind 'code_change'"),
+        *(1, "settings.weitzner2023.analyses.change", "the paper's figures need 'change'"),
     ),
     (IN % "scada: {method: null}", 1, f"{ATTACK}.scada.method", "null removes it"),
     (IN % "scada: {gird: {}}", 1, f"{ATTACK}.scada.gird", "did you mean 'grid'?"),

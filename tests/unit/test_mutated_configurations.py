@@ -30,8 +30,8 @@ def at_the_root(monkeypatch):
 def ask_everything(plan: Plan) -> None:
     """What the rules ask a plan for, of all of its jobs."""
     plan.described()
-    published_files(plan)
     graph = Graph(plan)
+    published_files(plan, graph.reached)
     rules = Wiring(plan, WORKFLOW, pytest.fail, dry=lambda: True)
     for stage in stages().values():
         rule = rules.rule(stage.name, "draw_figure.py")

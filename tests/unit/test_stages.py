@@ -20,6 +20,7 @@ from advsparse.stages._places import Places
 from advsparse.stages._registry import sections, stages
 from advsparse.stages._stage import Job, Stage
 from advsparse.stages._wiring import Wiring
+from advsparse.stages.dataset import published_files
 
 ROOT = WORKFLOW.parent
 SCRIPTS = sorted((WORKFLOW / "scripts").glob("*.py"))
@@ -104,7 +105,7 @@ class _Sort(Stage):
 @pytest.mark.parametrize(
     ("classes", "said"),
     [
-        ([_First, _Second], r"first and second both write somewhere/\*\.npz"),
+        ([_First, _Second], "first and second both write to somewhere"),
         ([_Logs], "logs, which is taken"),
         ([_Sort], "needs another wildcard: 'sort'"),
     ],
@@ -219,12 +220,16 @@ FIGURE = "settings: {frecon2021: {figures: {mine: {title: Mine, function: %s, re
         (
             "figures.draw_loss",
             "fit: scada, nearest: {lambda3: 1.0}",
-            *("reads.x.nearest.lambda3", "no positive number of the attack"),
+            *("reads.x.nearest.lambda3", "no number of the attack"),
         ),
-        ("figures.draw_loss", "attack: cw, kind: uap", "reads.x.kind", "of the kind 'uap'"),
+        ("figures.draw_loss", "attack: cw, of_kind: uap", "reads.x.attack", "of the kind 'uap'"),
         ("figures.draw_loss", "reference: value.csv", "reads.x.reference", "mean 'values.csv'?"),
         ("figures.draw_loss", "fit: uap, attack: uap", "reads.x", "not attack and fit"),
-        ("figures.draw_loss", "kind: uap", "reads.x", "nothing here is"),
+        ("figures.draw_loss", "of_kind: uap", "reads.x", "nothing here is"),
+        ("figures.draw_loss", "fit: uap, nearest: {eps: .inf}", "reads.x.nearest.eps", "to inf"),
+        ("figures.draw_loss", "fit: scada, nearest: {}", "reads.x.fit", "'nearest' has to say"),
+        ("figures.draw_loss", "experiment: atoms, of_kind: uap", "reads.x.of_kind", "says nothing"),
+        ("figures.draw_loss", "dataset: mnist, nearest: {}", "reads.x.nearest", "says nothing"),
         ("figures.draw_loss", "all: attak", "reads.x.all", "did you mean 'attack'?"),
         ("figures.draw_loss", "dataset: imagenet", "reads.x.dataset", "no dataset for 'imagenet'"),
         ("figures.draw_loss", "experiment: trade", "reads.x.experiment", "mean 'tradeoff'?"),
@@ -240,9 +245,48 @@ def test_a_figure_that_can_not_be_drawn_is_refused_before_any_job(
 
 
 @pytest.mark.parametrize(
+    ("text", "key", "said"),
+    [
+        ("figures: {loss: {title: 'a {b}'}}", "figures.loss.title", "stands in braces"),
+        ("figures: {loss: {reads: {items: {fit: uap}}}}", "figures.loss.reads.items", "is taken"),
+        ("figures: {loss: {reads: {failure: {fit: uap}}}}", "reads.failure", "is taken"),
+        (
+            "tables: {loss: {title: L, function: tables.cost, reads: {}}}",
+            *("tables.loss", "a figure is called so too"),
+        ),
+        (
+            OTHER % "cifar10" + ", experiments: {tradeoff: {attacks: [scada], models: [other]}}",
+            *("experiments.tradeoff.models", "need 'lenet', which 'scada' attacks"),
+        ),
+    ],
+)
+def test_products_that_would_fail_later_are_refused(text, key, said, configured):
+    with pytest.raises(ConfigError) as refused:
+        configured(f"settings: {{frecon2021: {{{text}}}}}")
+    assert f"{key}: " in str(refused.value) and said in str(refused.value)
+
+
+def test_a_caption_that_can_not_be_rendered_is_named(configured):
+    """Of a figure whose template speaks of what it no longer reads."""
+    plan = configured("settings: {frecon2021: {figures: {loss: {reads: {fit: null}}}}}")
+    loss = Job("figure", "loss", "frecon2021")
+    said = r"papers/frecon2021/captions/loss\.rst: no caption of 'Figure 3, left: training loss': "
+    with pytest.raises(ConfigError, match=said):
+        stages()["figure"].caption(plan, loss, {})
+
+
+def test_a_published_dataset_that_only_a_figure_shows_is_fetched(configured):
+    plan = configured(
+        "datasets: {m: {kind: mnist}}\nroles: {mnist: m}\npapers: [frecon2021]\n"
+        + FIGURE % ("figures.draw_loss", "dataset: mnist")
+    )
+    assert {kind for kind, _ in published_files(plan, Graph(plan).reached)} == {"mnist"}
+
+
+@pytest.mark.parametrize(
     ("change", "key", "said"),
     [
-        ("experiments: {atoms: null}", "experiments", "the paper's figures need 'atoms'"),
+        ("experiments: {atoms: null}", "experiments.atoms", "the paper's figures need 'atoms'"),
         (
             "experiments: {tradeoff: [cw]}",
             "experiments.tradeoff",

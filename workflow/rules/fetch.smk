@@ -13,7 +13,10 @@ localrules:
 
 rule fetch:
     input:
-        [f"{RESULTS}/fetched/{kind}/{file}" for kind, file in published_files(plan)],
+        [
+            f"{RESULTS}/fetched/{kind}/{file}"
+            for kind, file in published_files(plan, wiring.graph.reached)
+        ],
 
 
 # The file itself is no output, which snakemake would delete before the job and after a failure: its

@@ -33,7 +33,7 @@ def refuse(tree: Tree, mistakes: Iterable[Mistake]) -> None:
 def _placed(tree: Tree, mistake: Mistake) -> Mistake:
     """A mistake at the one of its keys that the user has written, as it stands there."""
     key, instead = mistake.key, mistake.instead
-    if instead is not None and _own(tree, instead) and not _own(tree, key):
+    if instead in tree.places and _own(tree, instead) and not _own(tree, key):
         key = instead
     return Mistake(_written(key, tree.values), mistake.text)
 

@@ -12,6 +12,11 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 Scalar = bool | int | float | str
 
 
+RESERVED = {*dir(list), "get", "items", "keys", "update", "failure", "failures"}
+"""What no input and no wildcard of a rule may be called: Snakemake's lists of them have attributes
+of these names, and what has failed stands under the last two."""
+
+
 @dataclass(frozen=True)
 class Of:
     """Annotation of a field that names an entry of another section of the same paper, or a role."""

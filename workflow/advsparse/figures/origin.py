@@ -30,8 +30,13 @@ def comparable(origin: Mapping[str, Any]) -> bool:
 
 
 def origins(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """The data that lies behind what a figure or table reads, by the names of its inputs."""
-    return {name: told["origin"] for name, told in settings["reads"].items() if "origin" in told}
+    """The data that lies behind what a figure or table reads, by the names of its inputs.
+
+    Of an input of several artifacts, that of the first.
+    """
+    reads = {name: told for name, told in settings["reads"].items() if told}
+    first = {name: told[0] if isinstance(told, list) else told for name, told in reads.items()}
+    return {name: told["origin"] for name, told in first.items() if "origin" in told}
 
 
 def stamp(figure: Any, settings: Mapping[str, Any]) -> None:

@@ -8,31 +8,37 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from advsparse.errors import ConfigError
+from advsparse.figures.origin import origins
+
 WORKFLOW = Path(__file__).parents[2]
 
 
 def caption(paper: str, name: str, title: str, settings: Mapping[str, Any]) -> str:
     """The caption of a product, which is told ``settings``; its title where no file says more.
 
-    The file ``captions/<name>.rst`` of the paper's folder is a template of Jinja, with the settings
-    as its variables, and with the paper's own modules: ``{{ own("variant").variant(...) }}``.
+    The file of that name in the paper's folder ``captions`` is a template of Jinja. Its variables
+    are the settings, ``origin``, the data behind the first of its inputs that has some, and the
+    paper's own modules: ``{{ own("variant").variant(...) }}``. It may include pages of
+    ``workflow/report``. ConfigError where it can't be rendered.
     """
-    from jinja2 import TemplateNotFound
-
-    try:
-        template = _templates(paper).get_template(f"{name}.rst")
-    except TemplateNotFound:
+    folder = WORKFLOW if name.startswith("report/") else WORKFLOW / "papers" / paper / "captions"
+    if not (file := folder / name).is_file():
         return title
-    origins = [told["origin"] for told in settings["reads"].values() if "origin" in told]
-    return template.render(settings, origin=origins[0] if origins else None, own=_own(paper))
+    first = next(iter(origins(settings).values()), None)
+    try:
+        template = _environment().from_string(file.read_text(encoding="utf-8"))
+        return template.render(settings, origin=first, own=_own(paper))
+    except Exception as error:  # of whatever stands in it, its author's code included
+        where = file.relative_to(WORKFLOW.parent)
+        raise ConfigError(f"{where}: no caption of {title!r}: {error}") from None
 
 
 @cache
-def _templates(paper: str):
+def _environment():
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    folders = [WORKFLOW / "papers" / paper / "captions", WORKFLOW / "report"]
-    return Environment(loader=FileSystemLoader(folders), undefined=StrictUndefined)
+    return Environment(loader=FileSystemLoader(WORKFLOW / "report"), undefined=StrictUndefined)
 
 
 def _own(paper: str):

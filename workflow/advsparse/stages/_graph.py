@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache, cached_property
-from typing import Any
 
 from advsparse.config.plan import Plan
 from advsparse.stages._registry import stages
@@ -40,7 +39,7 @@ class Graph:
 
     def _all(self, job: Job, stage: str) -> list[Job]:
         """The paper's jobs of a stage that something else than ``job`` is made from."""
-        others = set(self._closure(job.paper, lambda need: not isinstance(need, All)))
+        others = set(self._built(job.paper, without_all=True))
         # In their own order, which doesn't change with who reads them.
         return [other for other in self.known(stages()[stage]) if other in others]
 
@@ -59,19 +58,23 @@ class Graph:
                 found += self.modules(need)
         return tuple(dict.fromkeys(found))
 
-    def _closure(self, paper: str, wanted: Any) -> tuple[Job, ...]:
-        """The targets of a paper all of whose needs are wanted, and what they are made from."""
+    def _built(self, paper: str, without_all: bool = False) -> tuple[Job, ...]:
+        """The targets of a paper, and what they are made from.
+
+        without_all: leave out the targets that read all jobs of a stage.
+        """
         found: dict[Job, None] = {}
         for stage in stages().values():
             for job in self.known(stage) if stage.target else ():
-                needs = stage.needs(self.plan, job).values() if job.paper == paper else ()
-                if job.paper == paper and all(map(wanted, needs)):
+                needs = stage.needs(self.plan, job).values()
+                reads_all = any(isinstance(need, All) for need in needs)
+                if job.paper == paper and not (reads_all and without_all):
                     found.update(dict.fromkeys(self.before(job)))
         return tuple(found)
 
     def targets(self, paper: str) -> list[Job]:
         """What is built of a paper for its own sake: figures, tables, rows, and what goes along."""
-        built = self._closure(paper, lambda need: True)
+        built = self._built(paper)
         along = [
             Job(stage.name, job.name, "" if stage.shared else paper)
             for stage in stages().values()

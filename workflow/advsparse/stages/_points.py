@@ -133,14 +133,13 @@ def unreadable_point(paper: Any, reading: Mapping[str, Any], stage: str) -> Iter
     entry = paper.attacks.get(reading[stage])
     if entry is None:
         return
-    if entry.grid and "nearest" not in reading:
+    if entry.grid and not reading.get("nearest"):
         yield Mistake((stage,), "is a grid: 'nearest' has to say which point is read")
     for key, value in reading.get("nearest", {}).items():
-        now = getattr(entry.method, key, None)
-        if isinstance(now, bool) or not isinstance(now, int | float) or not value > 0:
-            text = (
-                f"no point is near to {value:g} here: {key!r} is no positive number of the attack"
-            )
+        taken = entry.grid.get(key, [getattr(entry.method, key, None)])
+        numbers = [isinstance(one, int | float) and not isinstance(one, bool) for one in taken]
+        if not all(numbers) or not 0 < value < math.inf:
+            text = f"{key!r} is no number of the attack that could be near to {value:g}"
             yield Mistake(("nearest", key), text)
 
 

@@ -14,8 +14,9 @@ from typing_extensions import TypedDict
 
 from advsparse.config.assembled import Key, assembled
 from advsparse.config.mistakes import Mistake, nearest
-from advsparse.config.names import Name, Role
+from advsparse.config.names import RESERVED, Name, Role
 from advsparse.config.plan import Plan
+from advsparse.config.sources import shown
 from advsparse.stages._captions import caption
 from advsparse.stages._registry import stages
 from advsparse.stages._stage import All, Around, Job, Needs, Stage
@@ -26,7 +27,7 @@ PAPERS = Path(__file__).parents[2] / "papers"
 _BESIDES = {
     "reference": (str, "A file of the paper's folder ``reference``, in the place of an artifact."),
     "all": (Name, "A stage, all of whose artifacts that something else is made from are read."),
-    "kind": (Name, "The kind that an attack or analysis must have for the function to show it."),
+    "of_kind": (Name, "The kind that an attack or analysis must have for the function to show it."),
     "nearest": (
         dict[str, float],
         "Of an attack that is a grid: values that the point which is read is nearest to, by ratio.",
@@ -109,7 +110,11 @@ class Products(Stage):
     def caption(self, plan: Plan, job: Job, reads: Mapping[str, Any]) -> str:
         """What the report says below a product, of which it is told what it ``reads``."""
         told = self.settings(plan, job) | {"reads": reads}
-        return caption(job.paper, job.name, self.title(plan, job), told)
+        return caption(job.paper, self.caption_file(job), self.title(plan, job), told)
+
+    def caption_file(self, job: Job) -> str:
+        """The template of a caption, in the paper's folder ``captions``."""
+        return f"{job.name}.rst"
 
     def modules(self, plan: Plan, job: Job) -> Iterator[str]:
         yield self.function(plan, job).rpartition(".")[0]
@@ -123,7 +128,13 @@ class Products(Stage):
             above = (self.section, name)
             if problem := _no_function(around.folder.name, entry.function):
                 yield Mistake((*above, "function"), problem)
+            if {"{", "}"} & set(entry.title):
+                text = "snakemake takes what stands in braces for a wildcard: write it otherwise"
+                yield Mistake((*above, "title"), text)
             for role, reading in entry.reads.items():
+                if role in RESERVED:
+                    text = f"no input can be called {role!r}: the name is taken"
+                    yield Mistake((*above, "reads", role), text)
                 for mistake in _unreadable(paper, reading, around):
                     key = (*above, "reads", role, *mistake.key)
                     yield Mistake(key, mistake.text, mistake.instead)
@@ -140,24 +151,26 @@ def _read(plan: Plan, paper: str, reading: Mapping[str, Any]) -> Job | All | str
 
 
 def _unreadable(paper: Any, reading: Mapping[str, Any], around: Around) -> Iterator[Mistake]:
-    named = [name for name in (*_readable(), "reference", "all") if name in reading]
+    readable = (*_readable(), "reference", "all")
+    named = [name for name in readable if name in reading]
     if len(named) != 1:
-        one = ", ".join((*_readable(), "reference", "all"))
         found = f"not {' and '.join(named)}" if named else "and nothing here is"
-        yield Mistake((), f"one of {one} is to be read, {found}")
+        yield Mistake((), f"one of {', '.join(readable)} is to be read, {found}")
         return
-    if named == ["reference"]:
+    (what,) = named
+    stage = stages().get(what)
+    for key in reading.keys() - {what, *(stage.understood if stage else ())}:
+        yield Mistake((key,), f"says nothing of a reading of {what!r}")
+    if stage:
+        yield from stage.unreadable(paper, reading, around)
+    elif what == "reference":
         folder = around.folder / "reference"
         known = [file.name for file in folder.glob("*") if file.is_file()]
-        if reading["reference"] not in known:
-            text = f"no file {reading['reference']!r} in {folder}; "
-            yield Mistake(("reference",), text + nearest(reading["reference"], known))
-    elif named == ["all"]:
-        if reading["all"] not in stages():
-            text = f"no stage {reading['all']!r}; {nearest(reading['all'], stages())}"
-            yield Mistake(("all",), text)
-    else:
-        yield from stages()[named[0]].unreadable(paper, reading, around)
+        if reading[what] not in known:
+            text = f"no file {reading[what]!r} in {shown(folder)}; {nearest(reading[what], known)}"
+            yield Mistake((what,), text)
+    elif reading[what] not in stages():
+        yield Mistake((what,), f"no stage {reading[what]!r}; {nearest(reading[what], stages())}")
 
 
 def function_of(paper: str, name: str) -> str:
@@ -169,9 +182,13 @@ def _no_function(paper: str, name: str) -> str | None:
     """What is missing of a function; None if it is there. Its module is read, not imported."""
     module, _, function = function_of(paper, name).rpartition(".")
     file = PAPERS.parent.joinpath(*module.split(".")).with_suffix(".py")
-    known = _functions(file) if file.is_file() else None
-    if known is None:
+    if not file.is_file():
         return f"there is no module {file.relative_to(PAPERS.parents[1])}"
+    try:
+        known = _functions(file)
+    except (SyntaxError, ValueError) as error:
+        line = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
+        return f"{file.relative_to(PAPERS.parents[1])}{line} can't be read: {error}"
     if function not in known:
         return f"{file.name} has no function {function!r}; {nearest(function, known)}"
     return None

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any, get_type_hints
 
 import advsparse.stages
-from advsparse.config.names import named
+from advsparse.config.names import RESERVED, named
 from advsparse.stages._stage import Section, Stage
 
 _TAKEN = ("logs", "benchmarks", "checkpoints", "failures", "fetched")
@@ -70,14 +70,16 @@ def _load(name: str) -> Stage:
 
 def _refuse_what_clashes(found: list[Stage]) -> None:
     """Two stages in one place would write each other's files; wildcards are Snakemake's to name."""
-    places: dict[tuple[str, str], Stage] = {}
-    for stage in found:
+    for index, stage in enumerate(found):
         if stage.folder in _TAKEN:
             raise ImportError(f"the stage {stage.name} writes to {stage.folder}, which is taken")
-        if hasattr(list, stage.wildcard):  # the base of what holds a job's wildcards
+        if stage.wildcard in RESERVED:
             raise ImportError(f"the stage {stage.name} needs another wildcard: {stage.wildcard!r}")
-        for suffix in stage.suffixes:
-            other = places.setdefault((stage.folder, suffix), stage)
-            if other is not stage:
-                text = f"the stages {other.name} and {stage.name} both write"
-                raise ImportError(f"{text} {stage.folder}/*{suffix}")
+        for other in found[:index]:
+            beside = stage.name == other.accompanies or other.name == stage.accompanies
+            apart = other.folder != stage.folder or (
+                beside and not {*other.suffixes} & {*stage.suffixes}
+            )
+            if not apart:
+                text = f"the stages {other.name} and {stage.name} both write to {stage.folder}"
+                raise ImportError(text)

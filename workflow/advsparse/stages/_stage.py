@@ -1,9 +1,9 @@
 """What a stage declares: a module of this package each, found by being there.
 
-From the declarations follows, once for all stages, what the rules say: paths, inputs, parameters
-and requests (:mod:`wiring`); what is built, which failures lie behind a gap, and the code that
-decides on reruns (:mod:`graph`); the sections of a paper's settings and the names that lead
-nowhere (:mod:`advsparse.config`).
+From the declarations follows, once for all stages: what the rules say, and which failures lie
+behind a gap (``_wiring``); where files are (``_places``); what is built, and the code that decides
+on reruns (``_graph``); the sections of a paper's settings and the names that lead nowhere
+(``advsparse.config``).
 """
 
 from __future__ import annotations
@@ -159,10 +159,13 @@ class Stage:
         """What is wrong with a paper's entries of its sections, beyond types and names."""
         yield from ()
 
-    # How figures and tables name what they read: {analysis: change, kind: code_change}.
+    # How figures and tables name what they read: {analysis: change, of_kind: code_change}.
 
     readable: ClassVar[str | None] = None
     """The section whose entries they name; None for what they don't read."""
+
+    understood: ClassVar[tuple[str, ...]] = ()
+    """What else a reading may say: ``of_kind``, ``nearest``, ``attacks``."""
 
     def read(self, plan: Plan, paper: str, reading: Mapping[str, Any]) -> Job:
         """The job whose artifact is read."""
@@ -172,15 +175,17 @@ class Stage:
         self, paper: Any, reading: Mapping[str, Any], around: Around
     ) -> Iterator[Mistake]:
         """What is wrong with a reading of one of its artifacts."""
-        name, kind = reading[self.name], reading.get("kind")
-        yield from unmet(paper, self.readable, name, kind, "kind" if kind else self.name)
+        name = reading[self.name]
+        kind = reading.get("of_kind") if "of_kind" in self.understood else None
+        yield from unmet(paper, self.readable, name, kind, self.name)
 
 
 def unmet(paper: Any, section: str, name: str, kind: str | None, *key: str) -> Iterator[Mistake]:
     """What figures need and a section of a paper lacks: an entry, or its method of a kind."""
     entries = getattr(paper, section)
-    need = f"the paper's figures need {name!r}" + (f" to be of the kind {kind!r}" if kind else "")
+    need = f"the paper's figures need {name!r}"
     if name not in entries:
-        yield Mistake(key, f"{need}; {nearest(name, entries)}", (section,))
+        yield Mistake(key, f"{need}; {nearest(name, entries)}", (section, name))
     elif kind is not None and registry.kind_of(entries[name].method) != kind:
-        yield Mistake(key, need, (section, name, "method"))
+        text = f"{need} to be of the kind {kind!r}"
+        yield Mistake(key, text, (section, name, "method", "kind"))

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from advsparse import failures, requests
 from advsparse.codedigest import CodeBase
 from advsparse.config.plan import Plan
+from advsparse.errors import ConfigError
 from advsparse.stages._graph import Graph, jobs_in
 from advsparse.stages._places import Places
 from advsparse.stages._products import Products
@@ -201,11 +202,17 @@ class Rule:
             found["checkpoint"] = places.checkpoint
         if isinstance(stage, Products):
             found["reads"] = self._told
-            found["caption"] = lambda job: stage.caption(plan, job, self._told(job))
+            found["caption"] = self._caption
         for name, value in stage.parameters().items():
             found[name] = _of_plan(value, plan)
         of_jobs = {name: self._of_wildcards(value) for name, value in found.items()}
         return of_jobs | ({} if stage.computes else {"failures": self._failures})
+
+    def _caption(self, job: Job) -> str:
+        try:
+            return self.stage.caption(self.wiring.plan, job, self._told(job))
+        except ConfigError as error:
+            self.wiring.give_up(str(error))
 
     def _told(self, job: Job) -> dict[str, Any]:
         """What a job is told of the artifacts that it reads, by the names of its inputs."""

@@ -36,6 +36,7 @@ class AnalysisStage(Stage):
 
     name, folder, wildcard = "analysis", "analyses", "analysis"
     section = readable = "analyses"
+    understood = ("of_kind",)
 
     def sections(self) -> Mapping[str, Section]:
         return {"analyses": Section(AnalysisEntry, "Analyses by name.")}

@@ -33,6 +33,7 @@ class AttackStage(Stage):
 
     name, folder, wildcard = "attack", "attacks", "attack"
     readable = "attacks"
+    understood = ("of_kind", "nearest")
 
     def sections(self) -> Mapping[str, Section]:
         return {

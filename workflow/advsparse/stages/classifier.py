@@ -55,6 +55,9 @@ class ClassifierStage(Stage):
             "seed": plan.seed(plan.dataset_of(job.paper, job.name), job.name, "training"),
         }
 
+    def told(self, plan: Plan, job: Job) -> dict[str, Any]:
+        return {"origin": plan.origin(self.entry(plan, job).dataset)}
+
     def modules(self, plan: Plan, job: Job) -> Iterator[str]:
         yield registry.module_of(self.entry(plan, job).architecture)
 

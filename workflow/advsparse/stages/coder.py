@@ -64,6 +64,10 @@ class CoderStage(Stage):
         }
         return told | (signals_settings(plan, job.paper, coder.signals) if coder.signals else {})
 
+    def told(self, plan: Plan, job: Job) -> dict[str, Any]:
+        role = self.entry(plan, job).dataset
+        return {"origin": plan.origin(role)} if role else {}
+
     def modules(self, plan: Plan, job: Job) -> Iterator[str]:
         yield registry.module_of(self.entry(plan, job).method)
 

@@ -59,14 +59,9 @@ def files(plan: Plan, name: str) -> list[str]:
     return [str(path) for path in plan.configuration.datasets[name].files(plan.data_directory)]
 
 
-def published_files(plan: Plan) -> list[tuple[str, str]]:
-    """Kind and name of each file of the published datasets that the papers use."""
-    entries = [
-        entry
-        for paper in map(plan.paper, plan.configuration.papers)
-        for entry in (*paper.models.values(), *paper.coders.values())
-    ]
-    used = {plan.playing(entry.dataset) for entry in entries if entry.dataset}
+def published_files(plan: Plan, built: Iterable[Job]) -> list[tuple[str, str]]:
+    """Kind and name of each file of the published datasets among what is built."""
+    used = {job.name for job in built if job.stage == DatasetStage.name}
     sources = [plan.configuration.datasets[name] for name in sorted(used)]
     return sorted(
         {

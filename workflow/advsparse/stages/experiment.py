@@ -43,6 +43,7 @@ class ExperimentStage(Stage):
     name, folder, wildcard = "experiment", "rows", "experiment"
     suffixes = (".csv",)
     section = readable = "experiments"
+    understood = ("attacks",)
     computes, target = False, True
     minutes = 30
 
@@ -52,7 +53,7 @@ class ExperimentStage(Stage):
 
     def needs(self, plan: Plan, job: Job) -> Needs:
         attacked = [point.entry.model for point in evaluated(plan, job.paper, job.name)]
-        models = dict.fromkeys([*attacked, *self.entry(plan, job).models])
+        models = dict.fromkeys(self.entry(plan, job).models or attacked)
         datasets = sorted({plan.dataset_of(job.paper, model) for model in models})
         return {
             "attacks": [
@@ -94,13 +95,18 @@ class ExperimentStage(Stage):
     ) -> Iterator[Mistake]:
         name = reading[self.name]
         yield from super().unreadable(paper, reading, around)
-        for attack, kind in reading.get("attacks", {}).items():
-            known = paper.experiments[name].attacks if name in paper.experiments else [attack]
-            if attack not in known:
+        entry = paper.experiments.get(name)
+        for attack, kind in reading.get("attacks", {}).items() if entry else ():
+            key = ("attacks", attack)
+            if attack not in entry.attacks:
                 text = f"the paper's figures need the attack {attack!r}"
-                yield Mistake(("attacks", attack), text, ("experiments", name))
+                yield Mistake(key, text, ("experiments", name))
             elif attack in paper.attacks:
-                yield from unmet(paper, "attacks", attack, kind, "attacks", attack)
+                yield from unmet(paper, "attacks", attack, kind, *key)
+                model = paper.attacks[attack].model
+                if entry.models and model not in entry.models:
+                    text = f"the paper's figures need {model!r}, which {attack!r} attacks"
+                    yield Mistake(key, text, ("experiments", name, "models"))
 
     def inconsistencies(self, paper: Any, around: Around) -> Iterator[Mistake]:
         for name, entry in paper.experiments.items():

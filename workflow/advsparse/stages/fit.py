@@ -26,6 +26,7 @@ class FitStage(Stage):
 
     name, folder, wildcard = "fit", "dictionaries", "fit"
     readable = "attacks"
+    understood = ("of_kind", "nearest")
 
     def names(self, plan: Plan, paper: str) -> Iterable[str]:
         return fits(plan, paper)
@@ -58,6 +59,7 @@ class FitStage(Stage):
         self, paper: Any, reading: Mapping[str, Any], around: Around
     ) -> Iterator[Mistake]:
         unmet = [*super().unreadable(paper, reading, around)]
+        name = reading[self.name]
+        if not unmet and not is_universal(paper.attacks[name].method):
+            unmet = [Mistake((self.name,), f"{name!r} learns nothing that could be read")]
         yield from unmet or unreadable_point(paper, reading, self.name)
-        if not unmet and not is_universal(paper.attacks[reading[self.name]].method):
-            yield Mistake((self.name,), f"{reading[self.name]!r} learns nothing that could be read")
