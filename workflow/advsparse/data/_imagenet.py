@@ -13,7 +13,7 @@ from pydantic import Field
 from advsparse.data._base import Source, Splits
 from advsparse.data._containers import Files
 from advsparse.data._files import located, reading, splits
-from advsparse.data._images import ENDINGS, read_images
+from advsparse.data._images import is_image, read_images
 from advsparse.errors import DataError
 from advsparse.settings import PositiveInt, settings
 
@@ -27,6 +27,7 @@ Images = Mapping[str, list[str]]
 class ImageNetFolder(Source):
     """Images of a folder with train/<wnid>/<file> and val/<wnid>/<file>, as ImageNet unpacks.
 
+    Read are files named as images; hidden ones, such as ._n01440764_18.JPEG, are passed over.
     What is inside is taken not to change: of a million files not even the names are looked at.
     """
 
@@ -82,7 +83,7 @@ def images_of(folder: Path, split: str, wnid: str) -> list[str]:
         raise DataError(f"{folder}: there is no folder {split}/{wnid}")
     with reading(folder, f"{split}/{wnid}"):
         names = sorted(path.name for path in (folder / split / wnid).iterdir())
-    return [f"{split}/{wnid}/{name}" for name in names if name.lower().endswith(ENDINGS)]
+    return [f"{split}/{wnid}/{name}" for name in names if is_image(name)]
 
 
 def in_turns(lists: Iterable[list[str]]) -> list[str]:
