@@ -77,6 +77,11 @@ def test_hidden_files_of_imagenet_are_passed_over(imagenet):
     np.testing.assert_array_equal(found.x_test, whole.x_test)
 
 
+def test_image_of_imagenet_whose_name_is_not_utf8(imagenet):
+    picture(imagenet / f"imagenet/train/{WNIDS[0]}/gr\udcf6.JPEG", 1)
+    refused(ImageNet(), imagenet, rf"train/{WNIDS[0]}/gr\udcf6.JPEG: the name is not UTF-8")
+
+
 @pytest.mark.parametrize("source", [ImageNet(), ImageNet10()])
 def test_no_imagenet(tmp_path, source):
     for folder in ("", "imagenet", "imagenet/train"):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from advsparse.data._containers import Container
-from advsparse.data._files import reading
+from advsparse.data._files import check_utf8, reading
 from advsparse.errors import DataError
 
 if TYPE_CHECKING:
@@ -28,6 +29,17 @@ def is_image(entry: str) -> bool:
     """Whether a file is read as an image, by its path: named as one, and not hidden."""
     hidden = any(part.startswith(".") or part == "__MACOSX" for part in entry.split("/"))
     return not hidden and entry.lower().endswith(ENDINGS)
+
+
+def image_names(path: Path, entries: Iterable[str]) -> list[str]:
+    """Those of the files ``entries`` of ``path`` that are read as images, sorted.
+
+    Raises DataError for a name that is not UTF-8: it would become that of a class.
+    """
+    names = sorted(entry for entry in entries if is_image(entry))
+    for name in names:
+        check_utf8(path, name)
+    return names
 
 
 def read_images(
