@@ -183,7 +183,7 @@ def test_a_file_replaced_by_an_older_one_of_the_same_size_rebuilds_the_dataset(s
     sources.configure(
         f"datasets: {{mine: {{kind: {kind}, path: {name}}}}}\nroles: {{cifar10: mine}}\n"
     )
-    target, labels = "results/test/datasets/mine.npz", []
+    target, sizes = "results/test/datasets/mine.npz", []
     for swapped in (False, True):
         _write_dataset(path, swapped)
         os.utime(path, (1.7e9, 1.7e9))
