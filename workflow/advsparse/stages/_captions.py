@@ -8,6 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from advsparse.verbatim import in_rst
+
 WORKFLOW = Path(__file__).parents[2]
 
 
@@ -15,24 +17,34 @@ def caption(paper: str, name: str, title: str, settings: Mapping[str, Any]) -> s
     """The caption of a product, which is told ``settings``; its title where no file says more.
 
     The file ``captions/<name>.rst`` of the paper's folder is a template of Jinja, with the settings
-    as its variables, and with the paper's own modules: ``{{ own("variant").variant(...) }}``.
+    as its variables, and with the paper's own modules: ``{{ own("variant").variant(...) }}``. What
+    stands in the place of an expression is text, never reStructuredText.
     """
     from jinja2 import TemplateNotFound
 
     try:
-        template = _templates(paper).get_template(f"{name}.rst")
+        template = _templates(WORKFLOW / "papers" / paper / "captions").get_template(f"{name}.rst")
     except TemplateNotFound:
-        return title
+        return in_rst(title)
     origins = [told["origin"] for told in settings["reads"].values() if "origin" in told]
     return template.render(settings, origin=origins[0] if origins else None, own=_own(paper))
 
 
+def dataset_caption(settings: Mapping[str, Any]) -> str:
+    """The caption of the picture of a dataset, which is told ``settings``."""
+    return _templates().get_template("dataset.rst").render(settings)
+
+
 @cache
-def _templates(paper: str):
+def _templates(*folders: Path):
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    folders = [WORKFLOW / "papers" / paper / "captions", WORKFLOW / "report"]
-    return Environment(loader=FileSystemLoader(folders), undefined=StrictUndefined)
+    loader = FileSystemLoader([*folders, WORKFLOW / "report"])
+    return Environment(loader=loader, undefined=StrictUndefined, finalize=_text)
+
+
+def _text(value: Any) -> str:
+    return in_rst(str(value))
 
 
 def _own(paper: str):
