@@ -35,6 +35,12 @@ def test_a_record_lasts_from_the_start_of_a_job_to_its_success(snakemake):
     assert not Path(snakemake.params.failure).exists()
 
 
+def test_a_record_shows_what_is_not_utf8(snakemake):
+    with pytest.raises(SystemExit), jobs.job(snakemake, "dataset"):
+        raise RuntimeError("data/gr\udcf6: odd")
+    assert failures.told(snakemake.params.failure) == r"RuntimeError: data/gr\udcf6: odd"
+
+
 def test_a_job_computes_with_the_threads_of_its_settings(snakemake):
     """Which --cores can't change: sums of other parts round otherwise."""
     snakemake.params.settings = {"threads": 3}

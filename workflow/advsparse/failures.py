@@ -57,7 +57,9 @@ def end(record: str | None, reason: str | None = None) -> None:
         return
     # What has failed may be the disk: the reason is on the terminal then.
     with contextlib.suppress(OSError):
-        Path(record).write_text(" ".join(reason.split()) + "\n", encoding="utf-8")
+        # A path may hold what is not UTF-8.
+        text = " ".join(reason.split()).encode("utf-8", "backslashreplace")
+        Path(record).write_bytes(text + b"\n")
 
 
 def told(record: str | Path) -> str:

@@ -119,7 +119,10 @@ def page(entries: Mapping[str, Any]) -> str:
     environment = Environment(autoescape=True)
     environment.filters["duration"] = duration
     return environment.from_string(_PAGE).render(
-        entries, yaml=yaml.safe_dump(entries["configuration"], sort_keys=False, width=100)
+        entries,
+        yaml=yaml.safe_dump(
+            entries["configuration"], sort_keys=False, width=100, allow_unicode=True
+        ),
     )
 
 
