@@ -104,6 +104,9 @@ class Attack(ABC):
     aims: ClassVar[bool] = True
     """Whether it heads for the targets that it is given, not just counts them."""
 
+    weighs: ClassVar[bool] = False
+    """Whether it weighs logits against the length of a perturbation: then their scale matters."""
+
     @property
     @abstractmethod
     def threat(self) -> Threat:
@@ -178,7 +181,7 @@ class Attack(ABC):
     def _prepared(self, model, x, labels, rng, memory) -> Iterator[Prepared]:
         """Checked arguments, of which ``labels`` come by name, and a model that is as it was
         afterwards."""
-        _checks.check_types(model, x, **labels)
+        _checks.check_types(model, x, memory, **labels)
         rng = _checks.seeded(rng)
         with undisturbed(model, x.device):
             x = recordable(x)
@@ -248,6 +251,7 @@ class Attack(ABC):
             oracle.broken,
             oracle.undecided,
             astray,
+            _checks.misscaled(clean) & self.weighs,
         )
         return Result(x_adv, success, distance, oracle.queries, steps, trace), signs
 

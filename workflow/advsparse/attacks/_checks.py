@@ -10,6 +10,7 @@ import logging
 import operator
 import sys
 import warnings
+from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +23,9 @@ logger = logging.getLogger(__name__)
 
 _SUM = 1e-3
 """How far the sum of K probabilities may be from 1; float16 networks round that much."""
+
+_SCALES = 1e-8, 1e8
+"""Between which the logits of an image differ that an attack may weigh against lengths."""
 
 
 class AttackWarning(UserWarning):
@@ -43,12 +47,18 @@ class Signs(NamedTuple):
     """The first logits named no class."""
     astray: torch.Tensor
     """The attack led to an image or to logits that are NaN or infinite."""
+    misscaled: torch.Tensor
+    """The logits are of a size that is lost beside the length of a perturbation, or drowns it, to
+    an attack that weighs one against the other."""
 
 
-def check_types(model, images: torch.Tensor, **labels: torch.Tensor | None) -> None:
-    """Refuse what is no model, and labels by name that are no tensors."""
+def check_types(model, x, memory, **labels: torch.Tensor | None) -> None:
+    """Refuse what is no model, images and labels by name that are no tensors, and bytes that are no
+    number."""
     check_model(model)
-    check_tensor("x", images)
+    check_tensor("x", x)
+    if not isinstance(memory, Integral):
+        raise TypeError(f"memory: expected bytes, an int, got {kind_of(memory)}")
     for name, given in labels.items():
         if given is not None or name == "y":
             check_tensor(name, given)
@@ -147,6 +157,14 @@ def looks_like_softmax(logits: torch.Tensor) -> torch.Tensor:
     return inside & ((logits.double().sum(1) - 1).abs() <= _SUM) & (logits.shape[1] > 1)
 
 
+def misscaled(logits: torch.Tensor) -> torch.Tensor:
+    """Which rows of ``logits`` (N x K) differ by next to nothing or by very much; bool, N."""
+    finite = logits.isfinite()
+    lowest = torch.where(finite, logits, torch.inf).amin(1)
+    spread = torch.where(finite, logits, -torch.inf).amax(1) - lowest
+    return ((spread > 0) & (spread < _SCALES[0])) | (spread > _SCALES[1])
+
+
 def warnings_of(signs: Signs) -> tuple[str, ...]:
     """The sentences for a call."""
     found = []
@@ -170,6 +188,12 @@ def warnings_of(signs: Signs) -> tuple[str, ...]:
             "the first gradient was NaN or infinite for "
             f"{_share(signs.broken, signs.differentiated)}: an attack that follows gradients "
             "cannot move them, which says nothing of their robustness"
+        )
+    if signs.misscaled.any():
+        found.append(
+            f"the logits of {_share(signs.misscaled)} differ by less than {_SCALES[0]:g} or more "
+            f"than {_SCALES[1]:g}: an attack that weighs them against the length of a perturbation "
+            "finds little there, which says nothing of robustness; scale them"
         )
     if signs.astray.any():
         found.append(

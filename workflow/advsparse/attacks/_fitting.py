@@ -73,6 +73,7 @@ class UniversalAttack(ABC):
             oracle.broken,
             oracle.undecided,
             astray=torch.zeros_like(oracle.undecided),
+            misscaled=_checks.misscaled(ready.logits) & self.weighs,
         )
         found = _checks.warnings_of(signs)
         _checks.report(type(self).__name__, found)

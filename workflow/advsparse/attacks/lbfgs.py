@@ -33,6 +33,8 @@ class LBFGS(MinimumNormAttack):
     Cost: at most search_steps x iterations gradients.
     """
 
+    weighs = True
+
     norm: Literal["l2"] = "l2"
     search_steps: PositiveInt = 9
     """Number of values of c that are tried."""

@@ -59,6 +59,7 @@ class SCADA(UniversalAttack, PenaltyAttack):
     projection.
     """
 
+    weighs = True
     randomness = "the first dictionary, mini-batches, and the codes of unsupervised coding"
 
     only_applied = frozenset(
