@@ -158,9 +158,10 @@ def _impossible(method: Any, grid: Mapping[str, list[Scalar]]) -> Iterator[Mista
 
 def _invalid(method: Any, values: Mapping[str, Scalar]) -> str | None:
     """Why ``method`` can't take values of a grid instead of its own; None if it can."""
-    spec = registry.settings_of(method) | values
+    spec = registry.settings_of(method) | dict(values)
+    kind: Any = type(method)
     try:
-        _adapter(type(method)).validate_json(json.dumps(spec))
+        _adapter(kind).validate_json(json.dumps(spec))
     except ValidationError as error:
         entry = error.errors(include_url=False)[0]
         if entry["type"] == "value_error":
