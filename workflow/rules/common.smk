@@ -6,7 +6,6 @@ WORKFLOW = Path(workflow.basedir) / "workflow"
 # The library and the papers' modules are imported from this tree by the Snakefile and, through the
 # environment, by the scripts of its jobs, also inside conda environments and on cluster nodes.
 sys.path.insert(0, str(WORKFLOW))
-from snakemake.exceptions import WorkflowError
 
 from advsparse import console, failures
 from advsparse.artifacts.atomic import check_writable
