@@ -124,21 +124,22 @@ def test_rounding_to_8_bits_is_to_the_nearest_level():
     # As an image file gives it back: the level over 255 in float32.
     levels = np.arange(256, dtype=np.float32)
     assert metrics(levels, label=[0] * 256, clean=[0] * 256)["fooling_rate_8bit"] == 155 / 256
+    assert metrics([254.6], label=[0], clean=[0], bright=254.5)["fooling_rate_8bit"] == 1
 
 
 def test_on_another_network_fooled_is_a_change_of_its_own_prediction():
     model = affine(torch.tensor([[0.0], [255.0]]), torch.tensor([0.0, -90.0]))
     arrays = {
-        "label": np.array([0, 1]),
-        "clean_prediction": np.array([0, 0]),  # of the network that was attacked
-        "x_adv": np.array([120, 80], np.float32).reshape(-1, 1, 1, 1) * LEVEL,
-        "success": np.ones(2, bool),
-        "queries": np.ones(2, np.int64),
+        "label": np.array([0, 1, 0]),
+        "clean_prediction": np.array([0, 0, 0]),  # of the network that was attacked
+        "x_adv": np.array([120, 80, 120], np.float32).reshape(-1, 1, 1, 1) * LEVEL,
+        "success": np.ones(3, bool),
+        "queries": np.ones(3, np.int64),
     }
-    x = np.full((2, 1, 1, 1), 100 * LEVEL, np.float32)
+    x = np.full((3, 1, 1, 1), 100 * LEVEL, np.float32)
     found = {name: estimate.value for name, estimate in transfer_metrics(model, x, arrays, 0)}
-    assert found["fooling_rate"] == 0.5 and found["accuracy"] == 0
-    assert found["rmse"] == pytest.approx((0.04 + 0.04) / 2, rel=1e-5)
+    assert found["fooling_rate"] == 1 / 3 and found["accuracy"] == 0
+    assert found["rmse"] == pytest.approx(0.04, rel=1e-5)
     assert not {"success_rate", "queries"} & found.keys()
 
 

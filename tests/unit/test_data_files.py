@@ -109,6 +109,7 @@ FLOATS = (X / 255).astype(np.float32)
         ({"x_train": at(FLOATS, (4, 0, 0, 0), 1.5)}, ["x_train[4] holds 1.5"]),
         ({"x_train": at(FLOATS, (5, 0, 0, 0), -np.inf)}, ["x_train[5] holds -inf"]),
         ({"x_train": np.repeat(FLOATS, 500, 0) * 1.01}, ["x_train[", "outside [0, 1]"]),
+        ({"x_train": np.nextafter(FLOATS.clip(1, 1), np.float32(2))}, ["holds 1.0000001, outside"]),
         ({"y_train": Y[:5]}, ["x_train holds 6 images, y_train 5 labels"]),
         ({"y_train": Y[:, None]}, ["y_train: expected integers of shape N", "(6, 1)"]),
         ({"y_train": Y.astype(float)}, ["y_train: expected integers", "float64"]),

@@ -57,6 +57,7 @@ def test_seeds_decide_the_interval_and_nothing_else():
 def test_means_of_whole_numbers_and_of_single_images():
     assert mean(np.array([1, 2], np.uint8), 0).value == 1.5
     assert mean(np.array([250, 250], np.uint8), 0)[:] == (250, 2, 250, 250)
+    assert mean(np.array([2**25, 1, 1, 1], np.float32), 0).value == 2**23 + 0.75
     assert mean(np.array([3.0]), 0)[:] == (3, 1, 3, 3)
 
 

@@ -26,6 +26,7 @@ def steps(**settings):
         ({"epochs": 6, "decay_at": [1 / 3, 2 / 3]}, [1, 1, 0.1, 0.1, 0.01, 0.01]),
         ({"epochs": 4, "decay_at": [0.5], "decay": 0.5}, [1, 1, 0.5, 0.5]),
         ({"epochs": 3, "decay_at": [0.3333, 0.6667]}, [1, 0.1, 0.01]),
+        ({"epochs": 6, "decay_at": [0.6666]}, [1, 1, 1, 1, 0.1, 0.1]),
         # A single epoch is trained with the step that was asked for.
         ({"epochs": 1, "decay_at": [0.3333, 0.6667]}, [1]),
     ],
@@ -130,7 +131,7 @@ class Watched(Stored):
         self.batches_seen.append(batch.tolist())
         right = None if self.correct is None else torch.tensor(self.correct)
         loss = model.weight.sum() * batch.sum()
-        self.losses.append(float(loss))
+        self.losses.append(float(loss.detach()))
         return loss, right
 
 
@@ -230,6 +231,30 @@ def test_a_loss_of_twice_the_first_is_still_a_result(last, fails):
     )
     with pytest.raises(TrainingError, match=message):
         train_on(Given(torch.ones(1)), training, model, seed=0)
+
+
+def test_after_a_pause_losses_are_still_compared_with_the_first(tmp_path):
+    class Given(Stored):
+        losses = iter([1.0, 0.5, 1.9, 2.1])
+
+        def loss(self, model, batch):
+            return 0 * model.weight.sum() + next(self.losses), None
+
+    model, options = one_weight(), {"seed": 0, "checkpoint": tmp_path / "checkpoint.safetensors"}
+    for epochs in (2, 3):
+        train_on(Given(torch.ones(1)), Training(epochs=epochs), model, **options)
+    with pytest.raises(TrainingError, match="after 1 in the first"):
+        train_on(Given(torch.ones(1)), Training(epochs=4), model, **options)
+
+
+@pytest.mark.parametrize("first", [math.inf, math.nan])
+def test_a_first_loss_that_is_not_finite_is_an_error(first):
+    class Given(Stored):
+        def loss(self, model, batch):
+            return model.weight.sum() + first, None
+
+    with pytest.raises(TrainingError, match=f"loss is {first} in epoch 1 of 2; lower"):
+        train_on(Given(torch.ones(1)), Training(epochs=2), one_weight(), seed=0)
 
 
 def test_networks_are_trained_in_training_mode_and_left_in_evaluation_mode():

@@ -99,14 +99,14 @@ def nearest_boundary(logits, jacobian, y, target, norm):
         w = flat - flat[n, y][:, None]
         gap = (logits - logits[n, y][:, None]).abs()
         gap = gap.scatter(1, y[:, None], torch.inf)
-        size = _length(w, order)
+        size = _length(w, order, y)
         distance = gap / size.clamp(min=torch.finfo(w.dtype).tiny)
         nearest = torch.where(distance.isnan(), torch.inf, distance).argmin(1)
     else:
         nearest = logits.argmax(1)
         w = flat[n, target][:, None] - flat
         gap = (logits - logits[n, target][:, None]).abs()
-        size = _length(w, order)
+        size = _length(w, order, target)
     w, gap, size = w[n, nearest], gap[n, nearest], size[n, nearest]
     # A gradient that is zero or not finite leaves the image where it is.
     usable = ((gap < _FAR * size) & size.isfinite())[:, None]
@@ -116,13 +116,17 @@ def nearest_boundary(logits, jacobian, y, target, norm):
     return step.reshape(len(y), *jacobian.shape[2:])
 
 
-def _length(w, order):
-    """The norm of each vector of ``w``, N x K x P, also where squares overflow or underflow."""
+def _length(w, order, own):
+    """The norm of each vector of ``w``, N x K x P, also where squares overflow or underflow.
+
+    That of each image's class ``own`` is 0.
+    """
     size = w.norm(p=order, dim=2)
-    poor = ~((size > _SMALL) & (size < 1 / _SMALL))
-    few = w[poor]
-    # A power of two, so that nothing is rounded.
-    exponent = torch.frexp(few.abs().amax(1, keepdim=True)).exponent
-    scale = torch.ldexp(torch.ones_like(few[:, :1]), exponent - 1)
-    size[poor] = (few / scale).norm(p=order, dim=1) * scale[:, 0]
+    poor = ~((size > _SMALL) & (size < 1 / _SMALL)).scatter(1, own[:, None], True)
+    if poor.any():
+        few = w[poor]
+        # A power of two, so that nothing is rounded.
+        exponent = torch.frexp(few.abs().amax(1, keepdim=True)).exponent
+        scale = torch.ldexp(torch.ones_like(few[:, :1]), exponent - 1)
+        size[poor] = (few / scale).norm(p=order, dim=1) * scale[:, 0]
     return size
