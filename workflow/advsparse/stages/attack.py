@@ -131,9 +131,11 @@ def _grid(entry: AttackEntry) -> Iterator[Mistake]:
 def _impossible(method: Any, grid: Mapping[str, list[Scalar]]) -> Iterator[Mistake]:
     """The points of a grid that ``method`` can't take, each told by as few values as it takes."""
 
+    taking: TypeAdapter[Any] = TypeAdapter(type(method))
+
     @cache
     def error(chosen: tuple[tuple[str, int], ...]) -> str | None:
-        return _invalid(method, {name: grid[name][index] for name, index in chosen})
+        return _invalid(taking, method, {name: grid[name][index] for name, index in chosen})
 
     told = set()
     for indices in product(*(range(len(values)) for values in grid.values())):
@@ -155,20 +157,14 @@ def _impossible(method: Any, grid: Mapping[str, list[Scalar]]) -> Iterator[Mista
             yield Mistake(places[0], f"{said} clash: {error(blamed)}", places[1])
 
 
-def _invalid(method: Any, values: Mapping[str, Scalar]) -> str | None:
-    """Why ``method`` can't take values of a grid instead of its own; None if it can."""
-    spec = registry.settings_of(method) | values
+def _invalid(taking: TypeAdapter[Any], method: Any, values: Mapping[str, Scalar]) -> str | None:
+    """Why ``method`` can't have values of a grid instead of its own; None if it can."""
+    spec = registry.settings_of(method) | dict(values)
     try:
-        _adapter(type(method)).validate_json(json.dumps(spec))
+        taking.validate_json(json.dumps(spec))
     except ValidationError as error:
         entry = error.errors(include_url=False)[0]
         if entry["type"] == "value_error":
             return str(entry["ctx"]["error"])
         return f"{entry['msg'][0].lower()}{entry['msg'][1:]}"
     return None
-
-
-@cache
-def _adapter(method: type) -> TypeAdapter[Any]:
-    """The validator of an attack's settings, made once: it takes a while."""
-    return TypeAdapter(method)
