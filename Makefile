@@ -63,6 +63,7 @@ install-test: $(VENV)/.installed-test
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed: $$($(PYTHON) --version 2>&1) is too old. Name another one: make PYTHON=python3.12 ..."; exit 1; }
+	@PYTHONPATH=workflow $(PYTHON) -m advsparse.checkout "$@"
 	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: envs/requirements.txt pyproject.toml | $(VENV)/bin/python

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from models_for_tests import affine
 
-from advsparse.evaluate.attacked import attack_metrics, clean_metrics
+from advsparse.evaluate.attacked import attack_metrics, clean_metrics, transfer_metrics
 
 LEVEL = np.float32(1 / 255)
 
@@ -55,3 +56,109 @@ def test_clean_accuracy_is_that_of_the_labels():
     x = np.array([50, 150, 150], np.float32).reshape(-1, 1, 1, 1) * LEVEL
     (_, estimate), *_ = clean_metrics(model, x, np.array([0, 1, 0]))
     assert estimate.value == 2 / 3
+
+
+def sizes(x, x_adv, **more):
+    """The estimates of an attack on images N x 2 in levels of brightness from 0 to 1."""
+    x, x_adv = (np.array(v, np.float32).reshape(len(v), 1, 1, -1) for v in (x, x_adv))
+    model = affine(torch.zeros(2, x[0].size), torch.zeros(2))
+    arrays = {
+        "label": np.zeros(len(x), np.int64),
+        "clean_prediction": np.zeros(len(x), np.int64),
+        "x_adv": x_adv,
+        "success": np.arange(len(x)) < 1,
+        "queries": np.arange(len(x)) + 1,
+    }
+    return dict(attack_metrics(model, x, arrays | more, 0))
+
+
+def test_sizes_are_means_of_squared_ratios():
+    # ||d||^2 / ||x||^2: 0.25 / 1 and 0.01 / 0.25.
+    found = sizes([[1, 0], [0.3, 0.4]], [[1, 0.5], [0.3, 0.5]])
+    assert found["rmse"].value == pytest.approx((0.25 + 0.04) / 2, rel=1e-6)
+    assert found["rmse"] == found["rmse_returned"]
+
+
+def test_sizes_are_of_what_was_added_and_of_what_came_back():
+    found = sizes(
+        [[1, 0], [0.3, 0.4]], [[1, 0.5], [0.3, 0.5]], **{"trace.unclipped_l2": np.array([2.0, 1.0])}
+    )
+    assert found["rmse"].value == pytest.approx((4 + 4) / 2, rel=1e-6)
+    assert found["rmse_returned"].value == pytest.approx((0.25 + 0.04) / 2, rel=1e-6)
+
+
+def test_black_images_are_left_out_of_sizes_and_nothing_else_is():
+    tiny = float(np.finfo(np.float32).tiny)
+    for unclipped in ({}, {"trace.unclipped_l2": np.array([0.5, 3.0, 0.0])}):
+        found = sizes([[1, 0], [0, 0], [0, tiny]], [[1, 0.5], [0.5, 0.5], [0, tiny]], **unclipped)
+        for name in ("rmse", "rmse_returned"):
+            assert found[name].n == 2
+            assert found[name][:1] == pytest.approx([0.125], rel=1e-6)
+            assert found[name].high <= 0.25
+        assert found["success_rate"].n == 3
+    nothing = sizes([[0, 0]], [[0, 1]])["rmse"]
+    assert nothing.n == 0 and np.isnan(nothing.value)
+
+
+def test_successes_queries_codes_and_dead_starts_are_counted():
+    found = sizes(
+        [[1, 0], [0, 1], [1, 1], [1, 0]],
+        [[1, 0]] * 4,
+        **{
+            "trace.code": np.array([[0.5, -1e-9, 0], [0, 0, 0], [-0.0, 0, 2], [1, 1, 1]]),
+            "dead_start": np.array(True),
+        },
+    )
+    assert found["success_rate"].value == 0.25
+    assert found["queries"].value == 2.5
+    assert found["active_atoms"].value == (2 + 0 + 1 + 3) / 4
+    assert found["zero_codes"].value == 0.25
+    assert found["dead_start"].value == 1
+    assert not {"active_atoms", "zero_codes", "dead_start"} & sizes([[1, 0]], [[1, 0]]).keys()
+
+
+def test_rounding_to_8_bits_is_to_the_nearest_level():
+    # Above 100.4 an image is bright: 100.49 becomes 100, and 100.51 becomes 101.
+    found = metrics([100.49, 100.51, 99.6, 100.39], label=[1] * 4, clean=[0] * 4)
+    assert found["accuracy"] == 0.5 and found["accuracy_8bit"] == 0.25
+    # As an image file gives it back: the level over 255 in float32.
+    levels = np.arange(256, dtype=np.float32)
+    assert metrics(levels, label=[0] * 256, clean=[0] * 256)["fooling_rate_8bit"] == 155 / 256
+    assert metrics([254.6], label=[0], clean=[0], bright=254.5)["fooling_rate_8bit"] == 1
+
+
+def test_on_another_network_fooled_is_a_change_of_its_own_prediction():
+    model = affine(torch.tensor([[0.0], [255.0]]), torch.tensor([0.0, -90.0]))
+    arrays = {
+        "label": np.array([0, 1, 0]),
+        "clean_prediction": np.array([0, 0, 0]),  # of the network that was attacked
+        "x_adv": np.array([120, 80, 120], np.float32).reshape(-1, 1, 1, 1) * LEVEL,
+        "success": np.ones(3, bool),
+        "queries": np.ones(3, np.int64),
+    }
+    x = np.full((3, 1, 1, 1), 100 * LEVEL, np.float32)
+    found = {name: estimate.value for name, estimate in transfer_metrics(model, x, arrays, 0)}
+    assert found["fooling_rate"] == 1 / 3 and found["accuracy"] == 0
+    assert found["rmse"] == pytest.approx(0.04, rel=1e-5)
+    assert not {"success_rate", "queries"} & found.keys()
+
+
+def test_images_without_logits_are_no_prediction():
+    class Broken(torch.nn.Linear):
+        def forward(self, x):
+            return x.flatten(1).expand(-1, 2) / x.flatten(1)[:, :1].ceil()
+
+    model = Broken(1, 2)
+    x = np.array([0, 0.5, 1], np.float32).reshape(-1, 1, 1, 1)
+    with pytest.raises(ValueError, match="the logits of 1 of 3 images are NaN or infinite"):
+        list(clean_metrics(model, x, np.zeros(3, np.int64)))
+
+
+def test_images_that_are_judged_are_left_alone():
+    class InPlace(torch.nn.Linear):
+        def forward(self, x):
+            return x.mul_(0).flatten(1).expand(-1, 2)
+
+    x = np.full((3, 1, 1, 1), 0.5, np.float32)
+    list(clean_metrics(InPlace(1, 2), x, np.zeros(3, np.int64)))
+    assert (x == 0.5).all()

@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from advsparse.attacks._dict_directions import Spectrum, by_column_norms
 from advsparse.coding._convolution_map import Convolution
 from advsparse.coding._maps import Matrix
+from advsparse.coding.lasso import Lasso
+from advsparse.coding.lista import LISTA
+from advsparse.coding.omp import OMP
 
 
 def normal(*shape, seed=0):
@@ -93,3 +97,56 @@ def test_precision(synthesis):
 def test_filters_of_even_size_are_refused():
     with pytest.raises(ValueError, match="odd sizes, got 3 x 4"):
         Convolution(normal(2, 1, 3, 4), (8, 8))
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_maps_that_are_not_finite_are_refused(synthesis, value):
+    synthesis.require_finite()
+    like = synthesis.like
+    like[1, 0] = value
+    count = int((~dense_columns(synthesis).isfinite()).any(0).sum())
+    with pytest.raises(ValueError, match=f"dictionary must be finite .* {count} of its"):
+        synthesis.require_finite()
+
+
+def dense_columns(synthesis):
+    """The atoms as columns, without products that spread what is not finite."""
+    return synthesis.columns(torch.arange(synthesis.atoms)).flatten(1).T
+
+
+SOLVERS = {
+    "omp of atoms": OMP(sparsity=2),
+    "omp to a tolerance": OMP(tolerance=0.1),
+    "lasso of a weight": Lasso(weight=0.1),
+    "lasso to a tolerance": Lasso(tolerance=0.1),
+}
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("solver", SOLVERS.values(), ids=SOLVERS)
+def test_solvers_refuse_dictionaries_that_are_not_finite(synthesis, solver, value):
+    x = synthesis.forward(normal(2, *synthesis.code_shape))
+    solver.solve(synthesis, x)
+    synthesis.like[1, 0] = value
+    for signals in (x, x[:0]):
+        with pytest.raises(ValueError, match=r"dictionary must be finite .* NaN or infinity"):
+            solver.solve(synthesis, signals)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("start", ["ista", "random"])
+def test_learned_coders_refuse_dictionaries_that_are_not_finite(start, value):
+    matrix = normal(6, 11).float()
+    LISTA(start=start).build((6,), dictionary=matrix)
+    matrix[2, 3] = value
+    with pytest.raises(ValueError, match=r"dictionary must be finite .* 1 of its 11 atoms"):
+        LISTA(start=start).build((6,), dictionary=matrix)
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_sensitive_directions_of_what_is_not_finite_are_refused(synthesis, value):
+    synthesis.like[1, 0] = value
+    with pytest.raises(ValueError, match="dictionary must be finite"):
+        Spectrum(synthesis)
+    with pytest.raises(ValueError, match="dictionary must be finite"):
+        by_column_norms(synthesis, normal(2, *synthesis.code_shape))

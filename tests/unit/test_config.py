@@ -25,10 +25,12 @@ from advsparse.documentation._markdown import COMMAND
 from advsparse.documentation.configuration import configuration_page
 from advsparse.errors import ConfigError
 from advsparse.figures.origin import data_used
+from advsparse.settings import settings
 from advsparse.stages._graph import Graph
 from advsparse.stages._points import fit_of, points_of
 from advsparse.stages._registry import stages
 from advsparse.stages._stage import Job
+from advsparse.stages.attack import _impossible
 from advsparse.stages.dataset import fetch_settings, published_files
 
 ROOT = WORKFLOW.parent
@@ -396,6 +398,60 @@ def test_no_papers_are_all_papers(write):
     every = [path.parent.name for path in PAPERS]
     for text in ("", "papers:", "papers: []"):
         assert sorted(load([write(text)]).papers) == every
+
+
+# Grids.
+
+IN_GRID = "settings: {frecon2021: {attacks: {pgd_linf: {%s}}}}"
+AT_MOST = "step and relative_step: at most one of them can be given"
+
+
+def test_values_of_a_grid_that_clash_are_told_with_their_place(write):
+    path = write(IN_GRID % "grid: {steps: [1, 2], step: [0.1], relative_step: [0.2]}")
+    message = refusal([path])
+    key = "settings.frecon2021.attacks.pgd_linf.grid.step[0]"
+    assert message.startswith(f"{path}:1: {key}: step=0.1 and relative_step=0.2 clash: {AT_MOST}\n")
+    assert message.count("clash") == 1  # whatever the number of steps
+
+
+def test_every_point_of_a_grid_is_looked_at(write):
+    message = refusal([write(IN_GRID % "grid: {step: [0.1, 0.2], relative_step: [0.3, 0.4]}")])
+    for step in (0.1, 0.2):
+        for relative in (0.3, 0.4):
+            assert f"step={step} and relative_step={relative} clash" in message
+
+
+def test_a_value_of_a_grid_that_clashes_with_the_attacks_own_is_told_alone(write):
+    path = write(IN_GRID % "method: {step: 0.1}, grid: {steps: [1, 2], relative_step: [0.2]}")
+    message = refusal([path])
+    assert f".grid.relative_step[0]: {AT_MOST}, got 0.2" in message
+    assert "clash" not in message
+
+
+def test_a_clash_is_told_at_the_value_that_the_user_has_written(write):
+    first = write(IN_GRID % "grid: {step: [0.1]}", "1.yaml")
+    second = write(IN_GRID % "grid: {relative_step: [0.2]}", "2.yaml")
+    assert AT_MOST in refusal([first, second])
+    assert refusal([second, first]).startswith(f"{second}:1: ")
+
+
+@settings
+class Between:
+    """Settings whose values have to fit one another."""
+
+    least: int = 1
+    most: int = 2
+
+    def __post_init__(self) -> None:
+        if self.least > self.most:
+            raise ValueError("least is more than most")
+
+
+def test_what_fits_at_every_point_of_a_grid_need_not_fit_the_attacks_own():
+    assert [*_impossible(Between(), {"least": [3], "most": [4, 5]})] == []
+    (mistake,) = _impossible(Between(), {"least": [3], "most": [4, 0]})
+    assert mistake.key == ("grid", "least", 0) or mistake.key == ("grid", "most", 1)
+    assert "least is more than most" in mistake.text
 
 
 # The command line.

@@ -1,5 +1,6 @@
 """The sources that read the user's files: where these are, and npz (folder: its own module)."""
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -97,6 +98,7 @@ FLOATS = (X / 255).astype(np.float32)
         ({"x_train": np.array([{}, 1])}, ["x_train", "Object arrays cannot be loaded"]),
         ({"classes": np.array(["a", None, "c"])}, ["classes", "Object arrays"]),
         ({"classes": np.arange(3)}, ["classes: expected strings"]),
+        ({"classes": np.array(["a", "gr\udcf6", "c"])}, [r"class name 'gr\udcf6'", "UTF-8"]),
         ({"x_train": X[0, 0]}, ["x_train: expected uint8", "(5, 4)"]),
         ({"x_train": X.astype(np.int32)}, ["x_train: expected uint8", "int32"]),
         ({"x_train": X[:0], "y_train": Y}, ["x_train", "(0, 3, 5, 4)"]),
@@ -107,6 +109,7 @@ FLOATS = (X / 255).astype(np.float32)
         ({"x_train": at(FLOATS, (4, 0, 0, 0), 1.5)}, ["x_train[4] holds 1.5"]),
         ({"x_train": at(FLOATS, (5, 0, 0, 0), -np.inf)}, ["x_train[5] holds -inf"]),
         ({"x_train": np.repeat(FLOATS, 500, 0) * 1.01}, ["x_train[", "outside [0, 1]"]),
+        ({"x_train": np.nextafter(FLOATS.clip(1, 1), np.float32(2))}, ["holds 1.0000001, outside"]),
         ({"y_train": Y[:5]}, ["x_train holds 6 images, y_train 5 labels"]),
         ({"y_train": Y[:, None]}, ["y_train: expected integers of shape N", "(6, 1)"]),
         ({"y_train": Y.astype(float)}, ["y_train: expected integers", "float64"]),
@@ -121,6 +124,20 @@ FLOATS = (X / 255).astype(np.float32)
 )
 def test_npz_wrong_arrays(tmp_path, changed, parts):
     refused(npz(tmp_path, **changed), tmp_path, *parts)
+
+
+def test_contents_tell_labels_in_a_file_of_the_same_size_and_an_old_time(tmp_path):
+    told = []
+    for labels in (Y, 2 - Y):
+        source = npz_stored(tmp_path, y_train=labels)
+        os.utime(tmp_path / "mine.npz", (1.7e9, 1.7e9))
+        told.append((source.contents(tmp_path), (tmp_path / "mine.npz").stat().st_size))
+    assert told[0][1] == told[1][1] and told[0][0] != told[1][0]
+
+
+def npz_stored(directory, **changed):
+    np.savez(directory / "mine.npz", **GOOD | changed)
+    return Npz(path="mine.npz")
 
 
 def test_npz_damaged(tmp_path):

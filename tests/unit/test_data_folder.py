@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from advsparse.data import _contents
 from advsparse.data.folder import Folder
 from advsparse.errors import DataError
 
@@ -278,10 +279,143 @@ def test_contents_tell_what_the_time_of_a_folder_does_not(tmp_path):
     assert source.contents(tmp_path) is None and Folder(path="none").contents(tmp_path) is None
 
 
-def test_contents_of_an_archive_are_its_size_unless_it_is_pinned(tmp_path):
+def test_contents_of_an_archive_unless_it_is_pinned(tmp_path):
     source, other = written(tmp_path / "a.zip", FILES), written(tmp_path / "b.zip", FILES | JUNK)
     assert source.contents(tmp_path) != other.contents(tmp_path)
     assert Folder(path="a.zip", sha256="0" * 64).contents(tmp_path) is None
+
+
+def replaced_unseen(path, data):
+    """Other bytes of the same number under the former time, as a copied backup has them."""
+    was = path.stat()
+    assert len(data) == was.st_size and data != path.read_bytes()
+    path.write_bytes(data)
+    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+    now = path.stat()
+    assert (now.st_size, now.st_mtime_ns) == (was.st_size, was.st_mtime_ns)
+
+
+@EACH
+def test_contents_tell_bytes_that_neither_size_nor_time_does(tmp_path, name, monkeypatch):
+    (tmp_path / ".snakemake").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(_contents, "_TICK", 0)  # as if all were there for long
+    source = written(tmp_path / name, FILES)
+    path = tmp_path / name if name != "set" else tmp_path / "set/train/cat/1.png"
+    before, data = source.contents(tmp_path), path.read_bytes()
+    replaced_unseen(path, data[:-1] + bytes([data[-1] ^ 1]))
+    assert source.contents(tmp_path) not in (before, None)
+    replaced_unseen(path, data)
+    assert source.contents(tmp_path) == before
+
+
+def test_contents_are_read_once(tmp_path, monkeypatch):
+    (tmp_path / ".snakemake").mkdir()
+    monkeypatch.chdir(tmp_path)
+    folder, archive = written(tmp_path / "set", FILES), written(tmp_path / "set.zip", FILES)
+    told = [source.contents(tmp_path) for source in (folder, archive)]
+    # What was written a moment ago could be written again within one tick of the clock.
+    assert not (tmp_path / ".snakemake/advsparse").exists()
+    monkeypatch.setattr(_contents, "_TICK", 0)
+    assert [source.contents(tmp_path) for source in (folder, archive)] == told
+    monkeypatch.setattr(_contents, "sha256_of", None)
+    assert [source.contents(tmp_path) for source in (folder, archive)] == told
+    with pytest.raises(TypeError):
+        Folder(path=written(tmp_path / "other.zip", FILES).path).contents(tmp_path)
+    for left in (tmp_path / ".snakemake/advsparse/contents").iterdir():
+        left.write_bytes(b"")
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert [source.contents(tmp_path) for source in (folder, archive)] == told
+
+
+LATIN = "gr\udcf6\udcdfe"
+"""A name of Latin-1 bytes, as Python has it."""
+
+
+def zip_of_bytes(path, files, marked=False, system=3):
+    """A zip whose names are bytes that UTF-8 does not have, marked as UTF-8 or not."""
+    places = {}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in files.items():
+            raw = os.fsencode(name)
+            info = zipfile.ZipInfo(raw.decode("latin-1").translate(ASCII))
+            info.create_system = system
+            places[info.filename.encode()] = raw
+            archive.writestr(info, data)
+    whole = bytearray(path.read_bytes())
+    for plain, raw in places.items():
+        assert len(plain) == len(raw)
+        for header, flags, start in ((b"PK\3\4", 6, 30), (b"PK\1\2", 8, 46)):
+            for found in re.finditer(re.escape(header), bytes(whole)):
+                at = found.start()
+                if whole[at + start : at + start + len(plain)] == plain:
+                    whole[at + start : at + start + len(raw)] = raw
+                    whole[at + flags + 1] |= 8 * marked
+    path.write_bytes(whole)
+    return Folder(path=path.name)
+
+
+ASCII = {code: ord("?") for code in range(128, 256)}
+
+
+@pytest.mark.parametrize("kind", ["set", "set.tar", "set.tar.gz", "unmarked.zip", "marked.zip"])
+@pytest.mark.parametrize("where", ["class", "file", "both"])
+def test_names_that_are_not_utf8_are_refused_and_shown(tmp_path, kind, where):
+    def renamed(entry):
+        entry = entry.replace("/cat/", f"/{LATIN}/") if where != "file" else entry
+        return entry.replace("10.png", f"10{LATIN}.png") if where != "class" else entry
+
+    files = {renamed(entry): data for entry, data in FILES.items()}
+    if kind.endswith(".zip"):
+        source = zip_of_bytes(tmp_path / kind, files, marked=kind == "marked.zip")
+    else:
+        source = written(tmp_path / kind, files)
+    with pytest.raises(DataError) as caught:
+        source.load(tmp_path)
+    said = str(caught.value)
+    assert "not UTF-8" in said and r"gr\udcf6\udcdfe" in said
+    said.encode()  # what can be written
+
+
+@pytest.mark.parametrize("kind", ["set", "set.tar", "set.zip"])
+def test_names_that_are_not_utf8_do_not_matter_of_what_is_passed_over(tmp_path, kind):
+    junk = {f"train/cat/{LATIN}.txt": b"", f".{LATIN}": b""}
+    if kind == "set.zip":
+        source = zip_of_bytes(tmp_path / kind, FILES | junk)
+    else:
+        source = written(tmp_path / kind, FILES | junk)
+    assert source.load(tmp_path).classes == ("cat", "cat-2", "owl")
+
+
+def test_other_errors_show_names_that_are_not_utf8(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        link = tarfile.TarInfo(f"train/{LATIN}/1.png")
+        link.type = tarfile.SYMTYPE
+        archive.addfile(link)
+    with pytest.raises(DataError) as caught:
+        Folder(path="a.tar").load(tmp_path)
+    assert r"train/gr\udcf6\udcdfe/1.png: links" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["größe", "大", "naïve é"])
+@pytest.mark.parametrize("kind", [*NAMES, "unmarked.zip"])
+def test_names_in_utf8_are_the_same_from_folders_and_archives(tmp_path, kind, name):
+    files = {entry.replace("/cat/", f"/{name}/"): data for entry, data in FILES.items()}
+    if kind == "unmarked.zip":  # as Macs write them
+        source = zip_of_bytes(tmp_path / kind, files)
+        with zipfile.ZipFile(tmp_path / kind) as archive:
+            assert not any(name in entry for entry in archive.namelist())
+    else:
+        source = written(tmp_path / kind, files)
+    assert source.load(tmp_path).classes == tuple(sorted(("cat-2", "owl", name)))
+
+
+def test_names_of_a_dos_zip_are_in_its_code_page(tmp_path):
+    name = os.fsdecode("größe".encode("cp437"))
+    files = {entry.replace("/cat/", f"/{name}/"): data for entry, data in FILES.items()}
+    source = zip_of_bytes(tmp_path / "dos.zip", files, system=0)
+    assert source.load(tmp_path).classes == ("cat-2", "größe", "owl")
 
 
 def test_neither_folder_nor_archive(tmp_path):

@@ -63,6 +63,25 @@ def test_imagenet(imagenet):
     np.testing.assert_array_equal(elsewhere.x_train, splits.x_train)
 
 
+def test_hidden_files_of_imagenet_are_passed_over(imagenet):
+    """As a Mac leaves them, beside each file that it copies to a disk of another kind."""
+    whole = ImageNet(size=16, train_per_class=2).load(imagenet)
+    for wnid in WNIDS:
+        for split, name in (("train", f"{wnid}_1"), ("val", "ILSVRC2012_val_1")):
+            folder = imagenet / "imagenet" / split / wnid
+            (folder / f"._{name}.JPEG").write_bytes(b"\0\5\x16\7\0\2\0\0Mac OS X        ")
+            picture(folder / f".{name}.JPEG", 99)  # an image, and hidden
+    (imagenet / "imagenet/train/._n01000001").write_bytes(b"\0\5\x16\7")
+    found = ImageNet(size=16, train_per_class=2).load(imagenet)
+    np.testing.assert_array_equal(found.x_train, whole.x_train)
+    np.testing.assert_array_equal(found.x_test, whole.x_test)
+
+
+def test_image_of_imagenet_whose_name_is_not_utf8(imagenet):
+    picture(imagenet / f"imagenet/train/{WNIDS[0]}/gr\udcf6.JPEG", 1)
+    refused(ImageNet(), imagenet, rf"train/{WNIDS[0]}/gr\udcf6.JPEG: the name is not UTF-8")
+
+
 @pytest.mark.parametrize("source", [ImageNet(), ImageNet10()])
 def test_no_imagenet(tmp_path, source):
     for folder in ("", "imagenet", "imagenet/train"):

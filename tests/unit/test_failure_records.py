@@ -35,6 +35,12 @@ def test_a_record_lasts_from_the_start_of_a_job_to_its_success(snakemake):
     assert not Path(snakemake.params.failure).exists()
 
 
+def test_a_record_shows_what_is_not_utf8(snakemake):
+    with pytest.raises(SystemExit), jobs.job(snakemake, "dataset"):
+        raise RuntimeError("data/gr\udcf6: odd")
+    assert failures.told(snakemake.params.failure) == r"RuntimeError: data/gr\udcf6: odd"
+
+
 def test_a_job_computes_with_the_threads_of_its_settings(snakemake):
     """Which --cores can't change: sums of other parts round otherwise."""
     snakemake.params.settings = {"threads": 3}
@@ -74,6 +80,7 @@ def commands(
         scheduler=SimpleNamespace(running=running, open_jobs=()),
         dag=SimpleNamespace(jobs=[job]),
         execution_settings=SimpleNamespace(keep_going=keep_going),
+        rundir=str(tmp_path),
     )
     monkeypatch.setattr(sys, "argv", ["snakemake", *arguments])
     monkeypatch.setattr(failures.subprocess, "run", lambda command, **_: found.append(command[3:]))
@@ -95,6 +102,57 @@ def test_a_second_pass_follows_only_failed_attacks_with_keep_going(monkeypatch, 
 def test_the_second_pass_is_asked_for_the_same(monkeypatch, tmp_path):
     (command,) = commands(monkeypatch, tmp_path, ["-kF", "--cores", "2", "--", "target"])
     assert command == ["-kF", "--cores", "2", "--", "target"]
+
+
+@pytest.mark.parametrize(
+    ("where", "started"), [("beside", "module"), ("below", "script"), ("elsewhere", "module")]
+)
+def test_the_second_pass_finds_what_the_first_found(where, started, tmp_path):
+    """Whatever directory the first works in, and of all paths that are relative: its arguments'
+    and those of its profile."""
+    calling = tmp_path / "calling"
+    (calling / "profile").mkdir(parents=True)
+    (calling / "profile/config.yaml").write_text("configfile: [mine.yaml]\n")
+    (calling / "mine.yaml").write_text("said: mine\n")
+    (calling / "Snakefile").write_text(WORKFLOW_THAT_FAILS)
+    directory = {"beside": "../work", "below": "deep/er", "elsewhere": str(tmp_path / "w x")}[where]
+    found = [str(Path(sys.executable).with_name("snakemake"))]
+    command = found if started == "script" else [sys.executable, "-m", "snakemake"]
+    command += ["--cores", "1", "--profile", "profile", "-kd", directory]
+    environment = {k: v for k, v in os.environ.items() if k != "PWD"}
+    done = subprocess.run(command, cwd=calling, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Failed, and tried again by the next run:\n  paper x: no luck" in done.stderr
+    assert (calling / directory / "gap").read_text() == "mine\n", done.stderr
+
+
+WORKFLOW_THAT_FAILS = """
+from advsparse import failures
+
+failures.hand_down(workflow)
+
+
+onerror:
+    failures.draw_gaps(workflow, {"record.txt": "paper x"}, 0)
+
+
+rule gap:
+    input:
+        [] if failures.second_pass() else "made"
+    output:
+        "gap"
+    shell:
+        "echo {config[said]} > {output}"
+
+
+rule made:
+    output:
+        "made"
+    params:
+        failure="record.txt"
+    shell:
+        "echo no luck > {params.failure}; false"
+"""
 
 
 @pytest.mark.parametrize("forcing", [["-kF"], ["--forcea"], ["-fk"], ["-R", "made"], ["--profile"]])

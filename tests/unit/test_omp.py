@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 import pytest
 import torch
@@ -131,6 +133,26 @@ def test_nothing_to_do(settings):
     assert not found.code.any() and not found.iterations.any()
     if "tolerance" in settings:
         assert OMP(**settings).solve(synthesis, 0.3 * torch.ones(1, 10)).iterations == 0
+
+
+def test_tolerance_that_no_code_reaches_is_warned_of(tracked, caplog):
+    synthesis = Matrix(unit_columns(30, 10))
+    x = torch.cat([normal(3, 30, seed=3), synthesis.forward(normal(3, 10, seed=4))])
+    with caplog.at_level(logging.WARNING):
+        found = OMP(tolerance=0.01).solve(synthesis, x)
+    assert "omp: 3 of 6 signals are not solved to the tolerance" in caplog.text
+    # Of which no code would do better.
+    best = synthesis.forward(torch.linalg.lstsq(synthesis.matrix, x.T).solution.T)
+    torch.testing.assert_close(found.residual[:3], (x - best).norm(dim=1)[:3])
+    assert (found.residual[3:] ** 2 <= 0.01).all()
+
+
+@pytest.mark.parametrize("settings", [{"tolerance": 0.0}, {"tolerance": 1e-20}, {"sparsity": 2}])
+def test_a_residual_of_rounding_errors_misses_no_tolerance(tracked, settings, caplog):
+    synthesis = Matrix(unit_columns(30, 10))
+    with caplog.at_level(logging.WARNING):
+        OMP(**settings).solve(synthesis, 1e6 * synthesis.forward(normal(3, 10, seed=4)))
+    assert not caplog.text
 
 
 @pytest.mark.parametrize("settings", [{}, {"sparsity": 3, "tolerance": 1.0}])

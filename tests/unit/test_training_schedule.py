@@ -1,9 +1,16 @@
 """What trainings of networks share beyond classifiers: step sizes, and examples of an epoch."""
 
+import logging
+import math
+import re
+from types import SimpleNamespace
+
 import pytest
 import torch
 
-from advsparse.models._training import Examples, LabelledImages, Training, train, train_on
+from advsparse.errors import TrainingError
+from advsparse.models import _training
+from advsparse.models._training import Examples, LabelledImages, Stored, Training, train, train_on
 from advsparse.models.lenet import LeNet
 
 
@@ -19,6 +26,7 @@ def steps(**settings):
         ({"epochs": 6, "decay_at": [1 / 3, 2 / 3]}, [1, 1, 0.1, 0.1, 0.01, 0.01]),
         ({"epochs": 4, "decay_at": [0.5], "decay": 0.5}, [1, 1, 0.5, 0.5]),
         ({"epochs": 3, "decay_at": [0.3333, 0.6667]}, [1, 0.1, 0.01]),
+        ({"epochs": 6, "decay_at": [0.6666]}, [1, 1, 1, 1, 0.1, 0.1]),
         # A single epoch is trained with the step that was asked for.
         ({"epochs": 1, "decay_at": [0.3333, 0.6667]}, [1]),
     ],
@@ -110,3 +118,164 @@ def test_classifier_with_a_loss_of_its_own():
 def test_bad_settings_are_refused(values):
     with pytest.raises(ValueError, match=next(iter(values))):
         Training(**values)
+
+
+class Watched(Stored):
+    """A loss that a weight lowers by its batch, of the numbers 1 to ``count`` in random order."""
+
+    def __init__(self, count=8, correct=None):
+        super().__init__(torch.arange(1.0, count + 1))
+        self.correct, self.batches_seen, self.losses = correct, [], []
+
+    def loss(self, model, batch):
+        self.batches_seen.append(batch.tolist())
+        right = None if self.correct is None else torch.tensor(self.correct)
+        loss = model.weight.sum() * batch.sum()
+        self.losses.append(float(loss.detach()))
+        return loss, right
+
+
+def one_weight(value=1.0):
+    model = torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.constant_(model.weight, value)
+    return model
+
+
+def orders(seed, **settings):
+    source = Watched()
+    train_on(
+        source, Training(batch_size=8, learning_rate=1e-6, **settings), one_weight(), seed=seed
+    )
+    return source.batches_seen
+
+
+def test_each_epoch_has_an_order_of_its_own():
+    seen = orders(0, epochs=6)
+    assert all(sorted(order) == list(range(1, 9)) for order in seen)
+    assert len({tuple(order) for order in seen}) == 6
+    # It is that of the epoch, however many follow, and of the seed.
+    assert seen[:3] == orders(0, epochs=3) and seen != orders(1, epochs=6)
+
+
+def test_each_epoch_of_some_examples_has_others():
+    seen = orders(0, epochs=6, examples=3)
+    assert all(len(order) == 3 for order in seen)
+    assert len({tuple(sorted(order)) for order in seen}) > 1
+
+
+def test_steps_follow_the_mean_gradient_of_each_batch():
+    source, model = Watched(5), one_weight()
+    training = Training(epochs=1, batch_size=2, optimizer="sgd", learning_rate=0.01)
+    train_on(source, training, model, seed=0)
+    weight, velocity = 1.0, 0.0
+    for batch in source.batches_seen:
+        velocity = 0.9 * velocity + sum(batch) / len(batch)
+        weight -= 0.01 * velocity
+    assert [len(batch) for batch in source.batches_seen] == [2, 2, 1]
+    assert float(model.weight.detach()) == pytest.approx(weight, rel=1e-5)
+
+
+def test_weight_decay_is_that_of_half_the_squared_norm():
+    class Nothing(Stored):
+        def loss(self, model, batch):
+            return 0 * model.weight.sum(), None
+
+    model = one_weight(2.0)
+    training = Training(epochs=1, optimizer="sgd", learning_rate=0.1, weight_decay=0.5)
+    train_on(Nothing(torch.ones(1)), training, model, seed=0)
+    assert float(model.weight.detach()) == pytest.approx(2 - 0.1 * 0.5 * 2)
+
+
+def test_losses_and_accuracies_are_means_over_examples(caplog):
+    caplog.set_level(logging.INFO)
+    source = Watched(5, correct=1)
+    train_on(source, Training(epochs=1, batch_size=2, learning_rate=1e-9), one_weight(), seed=0)
+    mean = sum(source.losses) / 5
+    assert f"epoch 1 of 1: loss {mean:.4f}, training accuracy 0.6000, 0 s left" in caplog.text
+    caplog.clear()
+    train_on(Watched(5), Training(epochs=1, learning_rate=1e-9), one_weight(), seed=0)
+    assert "accuracy" not in caplog.text
+
+
+def test_the_time_left_is_that_of_the_epochs_to_come(caplog, monkeypatch, tmp_path):
+    caplog.set_level(logging.INFO)
+    clock = iter([100.0, 110.0, 130.0, 500.0, 510.0, 511.0])
+    monkeypatch.setattr(_training, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+
+    def left(epochs):
+        caplog.clear()
+        training = Training(epochs=epochs, learning_rate=1e-9)
+        saved = {"checkpoint": tmp_path / "checkpoint.safetensors"}
+        train_on(Watched(), training, one_weight(), seed=0, **saved)
+        return re.findall(r"epoch (\d) of \d: .* (\d+) s left", caplog.text)
+
+    assert left(2) == [("1", "10"), ("2", "0")]
+    # Resumed after 2 epochs: only those since then tell how long one takes.
+    assert left(4) == [("3", "10"), ("4", "0")]
+
+
+@pytest.mark.parametrize(("last", "fails"), [(1.9, False), (2.0, False), (2.1, True)])
+def test_a_loss_of_twice_the_first_is_still_a_result(last, fails):
+    class Given(Stored):
+        losses = iter([1.0, 0.5, last])
+
+        def loss(self, model, batch):
+            return 0 * model.weight.sum() + next(self.losses), None
+
+    training, model = Training(epochs=3), one_weight()
+    if not fails:
+        train_on(Given(torch.ones(1)), training, model, seed=0)
+        return
+    message = (
+        r"loss is 2\.1 in epoch 3 of 3, after 1 in the first.* learning_rate of 0\.001 \(adam\)"
+    )
+    with pytest.raises(TrainingError, match=message):
+        train_on(Given(torch.ones(1)), training, model, seed=0)
+
+
+def test_after_a_pause_losses_are_still_compared_with_the_first(tmp_path):
+    class Given(Stored):
+        losses = iter([1.0, 0.5, 1.9, 2.1])
+
+        def loss(self, model, batch):
+            return 0 * model.weight.sum() + next(self.losses), None
+
+    model, options = one_weight(), {"seed": 0, "checkpoint": tmp_path / "checkpoint.safetensors"}
+    for epochs in (2, 3):
+        train_on(Given(torch.ones(1)), Training(epochs=epochs), model, **options)
+    with pytest.raises(TrainingError, match="after 1 in the first"):
+        train_on(Given(torch.ones(1)), Training(epochs=4), model, **options)
+
+
+@pytest.mark.parametrize("first", [math.inf, math.nan])
+def test_a_first_loss_that_is_not_finite_is_an_error(first):
+    class Given(Stored):
+        def loss(self, model, batch):
+            return model.weight.sum() + first, None
+
+    with pytest.raises(TrainingError, match=f"loss is {first} in epoch 1 of 2; lower"):
+        train_on(Given(torch.ones(1)), Training(epochs=2), one_weight(), seed=0)
+
+
+def test_networks_are_trained_in_training_mode_and_left_in_evaluation_mode():
+    modes = []
+
+    class Mode(Stored):
+        def loss(self, model, batch):
+            modes.append(model.training)
+            return model.weight.sum(), None
+
+    model = one_weight().eval()
+    train_on(Mode(torch.ones(1)), Training(epochs=2), model, seed=0)
+    assert modes == [True, True] and not model.training
+
+
+def test_correct_predictions_are_those_of_the_largest_logit():
+    images = LabelledImages()
+    logits = torch.tensor([[1.0, 2.0], [2.0, 1.0], [0.0, 5.0]])
+    loss, correct = images.loss(lambda x: logits, torch.zeros(3, 2), torch.tensor([1, 1, 1]))
+    assert int(correct) == 2
+    assert float(loss) == pytest.approx(sum(math.log1p(math.exp(d)) for d in (-1, 1, -5)))
+    # The loss is taken in float32, whatever the network's precision.
+    loss, _ = images.loss(lambda x: logits.bfloat16(), torch.zeros(3, 2), torch.tensor([1, 1, 1]))
+    assert loss.dtype == torch.float32

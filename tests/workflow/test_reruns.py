@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import shutil
 import subprocess
+import tarfile
+import zipfile
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -159,3 +163,60 @@ def test_a_file_in_a_folder_of_images_rebuilds_the_dataset(sources):
     assert sources.jobs("--", target) == set()
     (sources.path / "data/mine/test/b/2.png").unlink()
     assert sources.jobs("--", target) == {"make_dataset mine"}
+    # Other bytes under the same name, of the same size and with the former time.
+    replaced, other = (sources.path / f"data/mine/train/a/{name}.bmp" for name in "xy")
+    for path, value in ((replaced, 10), (other, 20)):
+        Image.new("RGB", (28, 28), (value, value, value)).save(path)
+        os.utime(path, (1e9, 1e9))
+    sources.snakemake(target)
+    assert sources.jobs("--", target) == set()
+    assert replaced.stat().st_size == other.stat().st_size
+    shutil.copy2(other, replaced)
+    assert sources.jobs("--", target) == {"make_dataset mine"}
+
+
+@pytest.mark.parametrize("name", ["mine.npz", "mine.zip", "mine.tar"])
+def test_a_file_replaced_by_an_older_one_of_the_same_size_rebuilds_the_dataset(sources, name):
+    path = sources.path / "data" / name
+    path.parent.mkdir(exist_ok=True)
+    kind = "npz" if name == "mine.npz" else "folder"
+    sources.configure(
+        f"datasets: {{mine: {{kind: {kind}, path: {name}}}}}\nroles: {{cifar10: mine}}\n"
+    )
+    target, sizes = "results/test/datasets/mine.npz", []
+    for swapped in (False, True):
+        _write_dataset(path, swapped)
+        os.utime(path, (1.7e9, 1.7e9))
+        sizes.append(path.stat().st_size)
+        assert sources.jobs("--", target) == {"make_dataset mine"}
+        sources.snakemake(target)
+        assert sources.jobs("--", target) == set()
+        with np.load(sources.path / target) as made:
+            assert made["x_train"][made["y_train"] == int(swapped)].max() == 10
+    assert sizes[0] == sizes[1]
+
+
+def _write_dataset(path, swapped):
+    """Two classes of flat images of grey level 10 and 20; or, swapped, of 20 and 10."""
+    levels = (20, 10) if swapped else (10, 20)
+    if path.suffix == ".npz":
+        x = np.stack([np.full((28, 28, 3), level, np.uint8) for level in levels])
+        np.savez(path, x_train=x, y_train=np.arange(2), x_test=x, y_test=np.arange(2))
+        return
+    files = {}
+    for split, (label, level) in itertools.product(
+        ("train", "test"), zip("ab", levels, strict=True)
+    ):
+        stream = io.BytesIO()
+        Image.new("RGB", (28, 28), (level,) * 3).save(stream, "BMP")
+        files[f"{split}/{label}/1.bmp"] = stream.getvalue()
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for entry, data in files.items():
+                archive.writestr(entry, data)
+        return
+    with tarfile.open(path, "w") as archive:
+        for entry, data in files.items():
+            info = tarfile.TarInfo(entry)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))

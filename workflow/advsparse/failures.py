@@ -57,7 +57,9 @@ def end(record: str | None, reason: str | None = None) -> None:
         return
     # What has failed may be the disk: the reason is on the terminal then.
     with contextlib.suppress(OSError):
-        Path(record).write_text(" ".join(reason.split()) + "\n", encoding="utf-8")
+        # A path may hold what is not UTF-8.
+        text = " ".join(reason.split()).encode("utf-8", "backslashreplace")
+        Path(record).write_bytes(text + b"\n")
 
 
 def told(record: str | Path) -> str:
@@ -120,5 +122,9 @@ def draw_gaps(workflow: Any, records: dict[str, str], since: float) -> None:
     reasons = "\n".join(f"  {name}: {told(record)}" for name, record in failed.items())
     print("Drawing what is left, with gaps for what has failed.", file=sys.stderr)
     command = [sys.executable, "-m", "advsparse.second_pass", *sys.argv[1:]]
-    subprocess.run(command, env=os.environ | {_SECOND_PASS: repr(since)}, check=False)
+    # Where the first pass was asked for: paths in its arguments and profiles start there, and
+    # --directory has led it elsewhere since.
+    began_in = workflow.rundir
+    environment = os.environ | {_SECOND_PASS: repr(since)}
+    subprocess.run(command, cwd=began_in, env=environment, check=False)
     print(f"Failed, and tried again by the next run:\n{reasons}", file=sys.stderr)

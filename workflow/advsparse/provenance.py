@@ -27,6 +27,15 @@ _PACKAGES = (
     "safetensors",
 )
 
+_REPOSITORY = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_COMMON_DIR",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+)
+
 
 def record(
     configuration: Mapping[str, Any], cost: list[dict[str, Any]], evaluated: Iterable[Metadata]
@@ -54,22 +63,34 @@ def _devices(evaluated: Iterable[Metadata]) -> dict[str, list[str]]:
     return {"devices": sorted({metadata.device for metadata in found}), "used_gpus": sorted(gpus)}
 
 
-def commit() -> dict[str, Any]:
-    """The commit of the tree that this code stands in, and whether its files differ from it."""
+def commit(file: Path = Path(__file__)) -> dict[str, Any]:
+    """The commit of the checkout that a file of this code belongs to, and whether it differs.
+
+    A repository that the code only lies in, without being tracked there, says nothing of it.
+    """
+    folder = file.parent
     try:
-        head = _git("rev-parse", "HEAD")
-        changed = _git("status", "--porcelain")
-    except (OSError, subprocess.CalledProcessError):
-        return {"commit": "unknown: not a git checkout", "clean": None}
+        _git(folder, "ls-files", "--error-unmatch", "--", file.name)
+        head = _git(folder, "rev-parse", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--", str(file.parents[2]))
+    except subprocess.CalledProcessError as error:
+        refused = "dubious ownership" in error.stderr
+        why = "git refuses this checkout, whose owner is another user (safe.directory)"
+        return {"commit": f"unknown: {why if refused else 'not a git checkout'}", "clean": None}
+    except OSError:
+        return {"commit": "unknown: there is no git to ask", "clean": None}
     return {"commit": head, "clean": not changed}
 
 
-def _git(*arguments: str) -> str:
+def _git(folder: Path, *arguments: str) -> str:
+    # Variables that name a repository, as in hooks of git, speak of another one than the code's.
+    environment = {name: value for name, value in os.environ.items() if name not in _REPOSITORY}
     return subprocess.run(
-        ["git", "-C", str(Path(__file__).parent), *arguments],
+        ["git", "-C", str(folder), *arguments],
         capture_output=True,
         text=True,
         check=True,
+        env=environment | {"LC_ALL": "C"},  # messages are looked into
     ).stdout.strip()
 
 
@@ -119,7 +140,10 @@ def page(entries: Mapping[str, Any]) -> str:
     environment = Environment(autoescape=True)
     environment.filters["duration"] = duration
     return environment.from_string(_PAGE).render(
-        entries, yaml=yaml.safe_dump(entries["configuration"], sort_keys=False, width=100)
+        entries,
+        yaml=yaml.safe_dump(
+            entries["configuration"], sort_keys=False, width=100, allow_unicode=True
+        ),
     )
 
 

@@ -17,6 +17,7 @@ import pandas as pd
 
 from advsparse.config.loading import presets
 from advsparse.figures.rendering import markdown
+from advsparse.verbatim import in_markdown
 
 PAGE = Path("docs/results.md")
 
@@ -64,7 +65,7 @@ def _introduction(record: dict[str, Any], preset: str) -> str:
     return _INTRODUCTION.format(
         preset=preset,
         commit=commit["commit"][:10] + changed,
-        machine=f"{machine['processor']}, {', '.join(machine['devices'])}",
+        machine=in_markdown(f"{machine['processor']}, {', '.join(machine['devices'])}"),
         minutes=sum(stage["seconds"] for stage in record["cost"]) / 60,
     )
 
@@ -75,7 +76,7 @@ def _paper(tables: Path, paper: str, record: dict[str, Any]) -> Iterator[str]:
         raise ValueError(f"{tables}: built on stand-ins for the papers' data, which prove no claim")
     numbers = pd.read_csv(tables / "numbers.csv")
     holds = claims["verdict"].str.startswith("holds").sum()
-    yield f"## {record['configuration']['settings'][paper]['title']}\n"
+    yield f"## {in_markdown(record['configuration']['settings'][paper]['title'])}\n"
     yield f"{holds} of {len(claims)} claims hold.\n"
     shown = ["where", "paper", "reproduced", "verdict", "likely reason", "data"]
     yield markdown(claims[shown]) + "\n"

@@ -9,21 +9,25 @@ sys.path.insert(0, str(WORKFLOW))
 
 from advsparse import console, failures
 from advsparse.artifacts.atomic import check_writable
-from advsparse.checkout import date_back, hand_down
+from advsparse.checkout import date_back, hand_down, misplaced
 from advsparse.config.loading import load
 from advsparse.config.plan import Plan
 from advsparse.errors import ConfigError, StorageError
 from advsparse.stages._graph import wildcard_patterns
 from advsparse.stages._wiring import Wiring
 
-hand_down(WORKFLOW)
-date_back(WORKFLOW / "scripts")
-failures.hand_down(workflow)
-
 
 def give_up(said):
     """End with one message: that of a WorkflowError goes on with a line of this file."""
     raise SystemExit(said)
+
+
+if said := misplaced(WORKFLOW.parent, Path(sys.executable)):
+    give_up(said)
+
+hand_down(WORKFLOW)
+date_back(WORKFLOW / "scripts")
+failures.hand_down(workflow)
 
 
 # Read here and not by `configfile:`, which knows no lines; `config` holds what --config says.

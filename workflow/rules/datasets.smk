@@ -30,7 +30,7 @@ rule draw_dataset:
         pdf=PICTURE.output(".pdf"),
         png=report(
             PICTURE.output(".png"),
-            caption="../report/dataset.rst",
+            caption="../report/product.rst",
             category="Datasets",
             labels={"dataset": "{dataset}", "figure": "classes"},
         ),

@@ -15,9 +15,10 @@ from collections.abc import Callable
 from typing import Literal
 
 from advsparse.attacks._base import BudgetAttack, Candidate
+from advsparse.attacks._checks import check_model, check_tensor, seeded
 from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._losses import cross_entropy, direction, margin
-from advsparse.attacks._oracle import undisturbed
+from advsparse.attacks._oracle import recordable, undisturbed
 from advsparse.lazy import torch
 from advsparse.seeding import Random
 from advsparse.settings import PositiveFloat, PositiveInt, settings
@@ -51,7 +52,7 @@ def _slope_of(objective: Objective) -> Objective:
     def slope(x):
         point = x.detach().requires_grad_()
         with torch.enable_grad():
-            total = objective(point).sum()
+            total = objective(point.clone()).sum()
         return torch.autograd.grad(total, point)[0]
 
     return slope
@@ -156,14 +157,17 @@ class AscentAttack(BudgetAttack):
         error is attacked (weitzner2023): it is in evaluation mode meanwhile. Of several runs, the
         images of largest objective are returned. x: N x C x H x W in the box of the threat model.
         """
-        rng, x = rng if isinstance(rng, Random) else Random(rng), x.detach()
-        best, largest = x, x.new_full((len(x),), -torch.inf)
+        check_model(module, "module")
+        check_tensor("x", x)
+        rng = seeded(rng)
         with undisturbed(module, x.device):
+            x = recordable(x)
+            best, largest = x, x.new_full((len(x),), -torch.inf)
             for run in range(self._runs):
                 x_adv = self._ascend(_slope_of(objective), x, rng, run)
                 x_adv = self.threat.settle(x_adv, x)
                 with torch.no_grad():
-                    value = objective(x_adv)
+                    value = objective(x_adv.clone())
                 better = value > largest
                 best = torch.where(better.reshape(-1, *[1] * (x.ndim - 1)), x_adv, best)
                 largest = torch.where(better, value, largest)

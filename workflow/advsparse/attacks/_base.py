@@ -15,12 +15,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from advsparse.attacks import _checks
 from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._eot import as_attacked
-from advsparse.attacks._oracle import Oracle, bytes_per_image, undisturbed
+from advsparse.attacks._oracle import (
+    Oracle,
+    bytes_per_image,
+    decided,
+    exactly,
+    recordable,
+    undisturbed,
+)
 from advsparse.lazy import torch
 from advsparse.seeding import Random
 from advsparse.settings import NonNegativeFloat, settings
@@ -72,6 +79,8 @@ class Prepared(NamedTuple):
 
     x: torch.Tensor
     """The images, without a graph."""
+    labels: dict[str, Any]
+    """Those of the images and their targets, by name; none where there are none."""
     rng: Random
     logits: torch.Tensor
     """Of the first image, 1 x K."""
@@ -94,6 +103,9 @@ class Attack(ABC):
     """What it draws at random; nothing means that the seed makes no difference."""
     aims: ClassVar[bool] = True
     """Whether it heads for the targets that it is given, not just counts them."""
+
+    weighs: ClassVar[bool] = False
+    """Whether it weighs logits against the length of a perturbation: then their scale matters."""
 
     @property
     @abstractmethod
@@ -136,39 +148,48 @@ class Attack(ABC):
 
         An image that is adversarial already comes back as it is, at distance 0.
 
-        Raises ValueError for images outside [0, 1] or not finite, and for shapes or labels that
-        don't fit.
+        Nothing that is given is changed, whatever the model does to its input. Logits may have any
+        precision. Those that are NaN or +infinity name no class: they are never a success, and
+        warned of. Under autocast the model is evaluated with it, and in inference mode without.
+
+        Raises ValueError for images outside [0, 1] or not finite, for shapes or labels that don't
+        fit, and for a model that the attack needs gradients of and that has none; TypeError for
+        arguments of another kind.
         """
         return self._run(self.perturb, model, x, y, target, towards, rng, memory)
 
     def _run(self, perturb: Perturb, model, x, y, target, towards, rng, memory) -> Result:
-        goals = {"target": target, "towards": towards}
-        aim = target if towards is None else towards
-        with self._prepared(model, x, y, goals, rng, memory) as ready:
+        labels = {"y": y, "target": target, "towards": towards}
+        with self._prepared(model, x, labels, rng, memory) as ready:
             x, rng, size = ready.x, ready.rng, ready.at_once
+            y, target, aim = ready.labels.values()
+            aim = target if aim is None else aim
             whole = _Whole(x)
             for start in range(0, len(x), size):
                 part = slice(start, start + size)
-                labels = y[part], at_rows(target, part), at_rows(aim, part)
-                found = self._chunk(perturb, model, x[part], *labels, rng)
+                goals = y[part], at_rows(target, part), at_rows(aim, part)
+                found = self._chunk(perturb, model, x[part], *goals, rng)
                 whole.put(part, *found)
                 done = min(start + size, len(x))
                 count = int(whole.result.success[:done].sum())
                 logger.info("%d of %d images attacked, %d fooled", done, len(x), count)
-        found = _checks.warnings_of(*whole.flags) + self._suspicions(whole.result)
+        found = _checks.warnings_of(whole.signs) + self._suspicions(whole.result)
         _checks.report(type(self).__name__, found)
         return replace(whole.result, warnings=found)
 
     @contextmanager
-    def _prepared(self, model, x, y, goals, rng, memory) -> Iterator[Prepared]:
-        """Checked arguments, of which ``goals`` are labels by name, and a model that is as it was
+    def _prepared(self, model, x, labels, rng, memory) -> Iterator[Prepared]:
+        """Checked arguments, of which ``labels`` come by name, and a model that is as it was
         afterwards."""
-        rng, x = rng if isinstance(rng, Random) else Random(rng), x.detach()
+        _checks.check_types(model, x, memory, **labels)
+        rng = _checks.seeded(rng)
         with undisturbed(model, x.device):
-            logits = _checks.check_arguments(model, x, y=y, **goals)
+            x = recordable(x)
+            labels = {k: None if v is None else recordable(v) for k, v in labels.items()}
+            logits = _checks.check_arguments(model, x, **labels)
             kept = bytes_per_image(model, x[:1])
             at_once = max(1, memory // self._need(kept, x[:1], logits.shape[1]))
-            yield Prepared(x, rng, logits, at_once)
+            yield Prepared(x, labels, rng, logits, at_once)
 
     def _need(self, kept: int, x: torch.Tensor, classes: int) -> int:
         """Bytes that the attack takes for each image like the single one of ``x``.
@@ -191,12 +212,18 @@ class Attack(ABC):
         return ()
 
     def _chunk(self, perturb: Perturb, model, x, y, target, aim, rng):
-        """The result for some images, and what :func:`_checks.warnings_of` asks about them."""
+        """The result for some images, and signs that it cannot be trusted."""
         oracle = Oracle(model, len(x))
+        with exactly():
+            return self._judged(perturb, oracle, x, y, target, aim, rng)
+
+    def _judged(self, perturb: Perturb, oracle, x, y, target, aim, rng):
         everyone = torch.arange(len(x), device=x.device)
         clean = oracle.logits(x, everyone)
         adversarial = fooled(clean, y, target)
-        stand = (~adversarial).nonzero().flatten()
+        undecided = oracle.undecided.to(x.device)
+        astray = torch.zeros_like(undecided)
+        stand = (~adversarial & ~undecided).nonzero().flatten()
         if self._idle:
             stand = stand[:0]
         x_adv = x.clone()
@@ -206,16 +233,27 @@ class Attack(ABC):
             seen = as_attacked(oracle.restrict(stand), x[stand], rng)
             goal = at_rows(aim, stand)
             candidate = perturb(seen, x[stand].contiguous(), y[stand], goal, rng)
-            x_adv[stand] = self._settle(candidate.x.detach(), x[stand])
+            proposed, astray[stand] = _finite(candidate.x.detach(), x[stand])
+            x_adv[stand] = self._settle(proposed, x[stand])
             steps[stand] = candidate.steps.to(steps.device)
             for name, values in candidate.trace.items():
                 trace[name] = values.new_zeros(len(x), *values.shape[1:])
                 trace[name][stand] = values
-        success = fooled(oracle.logits(x_adv, everyone), y, target)
+        final = oracle.logits(x_adv, everyone)
+        success = fooled(final, y, target)
+        astray |= ~decided(final) & ~undecided
         distance = self.threat.distance(x_adv, x)
         x_adv, distance = self._conclude(x, x_adv, success, distance)
-        flags = (_checks.looks_like_softmax(clean), oracle.differentiated, oracle.zero)
-        return Result(x_adv, success, distance, oracle.queries, steps, trace), flags
+        signs = _checks.Signs(
+            _checks.looks_like_softmax(clean),
+            oracle.differentiated,
+            oracle.zero,
+            oracle.broken,
+            oracle.undecided,
+            astray,
+            _checks.misscaled(clean) & self.weighs,
+        )
+        return Result(x_adv, success, distance, oracle.queries, steps, trace), signs
 
     @property
     def _idle(self) -> bool:
@@ -317,6 +355,14 @@ class PenaltyAttack(_NormAttack):
         return Threat(norm=self.norm)
 
 
+def _finite(proposed, x):
+    """The images proposed for ``x``, which stands in for those that are not finite, and which."""
+    lost = ~proposed.flatten(1).isfinite().all(1)
+    if lost.any():
+        proposed = torch.where(lost.reshape(-1, *[1] * (x.ndim - 1)), x, proposed)
+    return proposed, lost
+
+
 class _Whole:
     """The result for all images, into which those of chunks are put.
 
@@ -335,12 +381,13 @@ class _Whole:
             torch.empty(len(x), dtype=torch.int64),
             empty(torch.int64),
         )
-        self.flags = torch.empty((3, len(x)), dtype=torch.bool)
+        flags = torch.empty((len(_checks.Signs._fields), len(x)), dtype=torch.bool)
+        self.signs = _checks.Signs(*flags)
 
-    def put(self, part: slice, chunk: Result, flags: tuple[torch.Tensor, ...]) -> None:
+    def put(self, part: slice, chunk: Result, signs: _checks.Signs) -> None:
         for name in ("x", "success", "distance", "queries", "steps"):
             getattr(self.result, name)[part] = getattr(chunk, name)
-        for row, values in zip(self.flags, flags, strict=True):
+        for row, values in zip(self.signs, signs, strict=True):
             row[part] = values
         for name, values in chunk.trace.items():
             if name not in self.result.trace:

@@ -7,11 +7,15 @@ Each sign is a sentence that reaches the log, the caller (once a call, as an
 from __future__ import annotations
 
 import logging
+import operator
 import sys
 import warnings
+from numbers import Integral
 from pathlib import Path
+from typing import NamedTuple
 
 from advsparse.lazy import torch
+from advsparse.seeding import Random
 
 _LIBRARY = Path(__file__).parents[1]
 
@@ -20,9 +24,88 @@ logger = logging.getLogger(__name__)
 _SUM = 1e-3
 """How far the sum of K probabilities may be from 1; float16 networks round that much."""
 
+_SCALES = 1e-8, 1e8
+"""Between which the logits of an image differ that an attack may weigh against lengths."""
+
 
 class AttackWarning(UserWarning):
     """What an attack reports may say more of the attack than of the model."""
+
+
+class Signs(NamedTuple):
+    """What :func:`warnings_of` goes by, each a flag per image, bool of shape N."""
+
+    softmax: torch.Tensor
+    """The output was a vector of probabilities."""
+    differentiated: torch.Tensor
+    """A gradient was taken."""
+    zero: torch.Tensor
+    """The first gradient was exactly 0."""
+    broken: torch.Tensor
+    """The first gradient was NaN or infinite."""
+    undecided: torch.Tensor
+    """The first logits named no class."""
+    astray: torch.Tensor
+    """The attack led to an image or to logits that are NaN or infinite."""
+    misscaled: torch.Tensor
+    """The logits are of a size that is lost beside the length of a perturbation, or drowns it, to
+    an attack that weighs one against the other."""
+
+
+def check_types(model, x, memory, **labels: torch.Tensor | None) -> None:
+    """Refuse what is no model, images and labels by name that are no tensors, and bytes that are no
+    number."""
+    check_model(model)
+    check_tensor("x", x)
+    if not isinstance(memory, Integral):
+        raise TypeError(f"memory: expected bytes, an int, got {kind_of(memory)}")
+    for name, given in labels.items():
+        if given is not None or name == "y":
+            check_tensor(name, given)
+
+
+def check_model(model, name: str = "model") -> None:
+    """Refuse what has no evaluation mode, and weights that no gradient goes through."""
+    if not isinstance(model, torch.nn.Module):
+        raise TypeError(
+            f"{name}: expected a torch.nn.Module, got {kind_of(model)}; let the forward of a "
+            "module call it"
+        )
+    for weights in (*model.parameters(), *model.buffers()):
+        if weights.is_inference():
+            raise ValueError(
+                f"{name}: its weights were made in torch.inference_mode(), where no gradient can "
+                "be taken; make or load it outside of that"
+            )
+
+
+def check_tensor(name: str, given: object) -> None:
+    """Refuse what is not a tensor, such as an array or a list."""
+    if not isinstance(given, torch.Tensor):
+        raise TypeError(
+            f"{name}: expected a torch.Tensor, got {kind_of(given)}; torch.as_tensor makes one "
+            "of arrays and lists"
+        )
+
+
+def seeded(rng: Random | int) -> Random:
+    """The random numbers that the argument ``rng`` stands for."""
+    if isinstance(rng, Random):
+        return rng
+    try:
+        return Random(operator.index(rng))
+    except TypeError:
+        raise TypeError(
+            f"rng: expected a seed, an int, or an advsparse.seeding.Random, got {kind_of(rng)}"
+        ) from None
+
+
+def kind_of(given: object) -> str:
+    """The class of an argument, in words."""
+    kind = type(given)
+    if given is None or kind.__module__ == "builtins":
+        return "None" if given is None else kind.__qualname__
+    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def check_arguments(model, x, **labels: torch.Tensor | None) -> torch.Tensor:
@@ -30,17 +113,27 @@ def check_arguments(model, x, **labels: torch.Tensor | None) -> torch.Tensor:
 
     labels: by the names of the arguments, none where they were not given.
     """
-    if x.ndim != 4 or len(x) == 0 or not x.is_floating_point():
+    if x.ndim != 4 or len(x) == 0 or x.dtype not in (torch.float32, torch.float64):
         raise ValueError(
-            f"x: expected floating-point images N x C x H x W, got {x.dtype} {tuple(x.shape)}"
+            f"x: expected float32 or float64 images N x C x H x W, got {x.dtype} {tuple(x.shape)}"
         )
-    low, high = float(x.min()), float(x.max())
+    low, high = x.amin(), x.amax()
     if not (low >= 0 and high <= 1):
-        raise ValueError(f"x: pixels must lie in [0, 1], found {low:g} to {high:g}")
+        # As NumPy writes them: with all the digits that tell them from 0 and 1.
+        found = " to ".join(str(value.cpu().numpy()) for value in (low, high))
+        raise ValueError(f"x: pixels must lie in [0, 1], found {found}")
     with torch.no_grad():
-        logits = model(x[:1])
-    if logits.ndim != 2:
-        raise ValueError(f"model: expected logits N x K, got shape {tuple(logits.shape)}")
+        logits = model(x[:1].clone())
+    if not isinstance(logits, torch.Tensor):
+        raise TypeError(
+            f"model: expected logits N x K, a torch.Tensor, got {kind_of(logits)}; let the "
+            "forward of a module pick them out"
+        )
+    if logits.ndim != 2 or len(logits) != 1 or not logits.is_floating_point():
+        raise ValueError(
+            "model: expected floating-point logits N x K, for one image 1 x K, got "
+            f"{logits.dtype} of shape {tuple(logits.shape)}"
+        )
     for name, given in labels.items():
         if given is None:
             continue
@@ -48,8 +141,13 @@ def check_arguments(model, x, **labels: torch.Tensor | None) -> torch.Tensor:
             raise ValueError(
                 f"{name}: expected {len(x)} int64 labels, got {given.dtype} {tuple(given.shape)}"
             )
-        if int(given.min()) < 0 or int(given.max()) >= logits.shape[1]:
-            raise ValueError(f"{name}: labels must lie in 0..{logits.shape[1] - 1}")
+        if given.device != x.device:
+            raise ValueError(f"{name}: expected labels on {x.device}, got them on {given.device}")
+        least, most = int(given.min()), int(given.max())
+        if least < 0 or most >= logits.shape[1]:
+            raise ValueError(
+                f"{name}: labels must lie in 0..{logits.shape[1] - 1}, found {least} to {most}"
+            )
     return logits
 
 
@@ -59,26 +157,55 @@ def looks_like_softmax(logits: torch.Tensor) -> torch.Tensor:
     return inside & ((logits.double().sum(1) - 1).abs() <= _SUM) & (logits.shape[1] > 1)
 
 
-def warnings_of(softmax: torch.Tensor, differentiated: torch.Tensor, zero: torch.Tensor):
-    """The sentences for a call, from three flags per image (bool of shape N).
+def misscaled(logits: torch.Tensor) -> torch.Tensor:
+    """Which rows of ``logits`` (N x K) differ by next to nothing or by very much; bool, N."""
+    finite = logits.isfinite()
+    lowest = torch.where(finite, logits, torch.inf).amin(1)
+    spread = torch.where(finite, logits, -torch.inf).amax(1) - lowest
+    return ((spread > 0) & (spread < _SCALES[0])) | (spread > _SCALES[1])
 
-    softmax: the output was a vector of probabilities; differentiated: a gradient was taken;
-    zero: the first gradient was exactly 0.
-    """
+
+def warnings_of(signs: Signs) -> tuple[str, ...]:
+    """The sentences for a call."""
     found = []
-    if len(softmax) and bool(softmax.all()):
+    if len(signs.softmax) and bool(signs.softmax.all()):
         found.append(
             "the model appears to end in softmax (outputs in [0, 1] that sum to 1): attacks expect "
             "logits, and gradients through softmax vanish where the model is sure of itself"
         )
-    if zero.any():
-        count, total = int(zero.sum()), int(differentiated.sum())
+    if signs.undecided.any():
         found.append(
-            f"the first gradient was exactly 0 for {count} of {total} images "
-            f"({100 * count / total:.3g} %): an attack that follows gradients cannot move them, "
-            "which says nothing of their robustness"
+            f"the first logits were NaN or +infinity for {_share(signs.undecided)}: they name no "
+            "class, and these images count as not fooled, which says nothing of their robustness"
+        )
+    if signs.zero.any():
+        found.append(
+            f"the first gradient was exactly 0 for {_share(signs.zero, signs.differentiated)}: an "
+            "attack that follows gradients cannot move them, which says nothing of their robustness"
+        )
+    if signs.broken.any():
+        found.append(
+            "the first gradient was NaN or infinite for "
+            f"{_share(signs.broken, signs.differentiated)}: an attack that follows gradients "
+            "cannot move them, which says nothing of their robustness"
+        )
+    if signs.misscaled.any():
+        found.append(
+            f"the logits of {_share(signs.misscaled)} differ by less than {_SCALES[0]:g} or more "
+            f"than {_SCALES[1]:g}: an attack that weighs them against the length of a perturbation "
+            "finds little there, which says nothing of robustness; scale them"
+        )
+    if signs.astray.any():
+        found.append(
+            f"the attack led {_share(signs.astray)} to where the image or its logits are NaN or "
+            "infinite: these count as not fooled, which says nothing of their robustness"
         )
     return tuple(found)
+
+
+def _share(flagged: torch.Tensor, among: torch.Tensor | None = None) -> str:
+    count, total = int(flagged.sum()), len(flagged) if among is None else int(among.sum())
+    return f"{count} of {total} images ({100 * count / total:.3g} %)"
 
 
 def report(name: str, found: tuple[str, ...]) -> None:

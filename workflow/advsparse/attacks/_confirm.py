@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from advsparse.attacks._oracle import decided
 from advsparse.lazy import torch
 
 
 def fooled(logits: torch.Tensor, y: torch.Tensor, target: torch.Tensor | None) -> torch.Tensor:
-    """Which predictions leave ``y``, or reach ``target`` where there is one; bool, N."""
+    """Which predictions leave ``y``, or reach ``target`` where there is one; bool, N.
+
+    Logits that are NaN or +infinity predict nothing, and so do neither.
+    """
     prediction = logits.argmax(1)
-    return prediction != y if target is None else prediction == target
+    reached = prediction != y if target is None else prediction == target
+    return reached & decided(logits)
 
 
 def at_rows(labels: torch.Tensor | None, rows: torch.Tensor | slice) -> torch.Tensor | None:

@@ -20,6 +20,7 @@ class Spectrum:
 
     def __init__(self, synthesis: LinearMap) -> None:
         self._map = synthesis.to(torch.float64)
+        self._map.require_finite()
         squares, vectors = torch.linalg.eigh(self._map.gram())
         kept = squares > squares[-1] * synthesis.size * torch.finfo(torch.float64).eps
         if not kept.any():
@@ -54,6 +55,7 @@ def by_column_norms(synthesis: LinearMap, g: torch.Tensor) -> torch.Tensor:
     g_i / c_i; a column that is 0 contributes nothing. For each g of a batch of codes, in float64.
     """
     synthesis = synthesis.to(torch.float64)
+    synthesis.require_finite()
     squares = synthesis.norms().square()
     weights = torch.where(squares > 0, 1 / squares, 0.0)
     return synthesis.forward(weights * g.to(weights))

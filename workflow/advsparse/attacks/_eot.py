@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from advsparse.attacks._oracle import Objective, Oracle
+from advsparse.attacks._oracle import Objective, Oracle, followed
 from advsparse.lazy import torch
 from advsparse.seeding import Draws, Random, stable_seed
 
@@ -44,7 +44,7 @@ class Expectation(Oracle):
     def logits(self, x, rows=None):
         chosen = self._count(rows, self.model.samples)
         with torch.no_grad():
-            return self._mean(self.model(x, rng) for rng in self._randoms(chosen))
+            return self._mean(self._ask(x, rng) for rng in self._randoms(chosen))
 
     def differentiable(self, x, rows=None):
         """Mean logits; the graph of a draw is rebuilt on the way back, instead of all being kept.
@@ -56,10 +56,11 @@ class Expectation(Oracle):
 
         chosen = self._count(rows, 2 * self.model.samples)
         self._watch(x, chosen)
-        return self._mean(
-            checkpoint(self.model, x, rng, use_reentrant=False, preserve_rng_state=False)
+        logits = self._mean(
+            checkpoint(self._ask, x, rng, use_reentrant=False, preserve_rng_state=False)
             for rng in self._randoms(chosen)
         )
+        return followed(x, logits)
 
     def gradient(self, x, objective: Objective, rows=None):
         values, logits, gradients = self._means(x, lambda z: [objective(z)], rows)
@@ -74,7 +75,7 @@ class Expectation(Oracle):
         x, chosen = x.detach().requires_grad_(), self._count(rows, 0)
         sums: list[torch.Tensor] = []
         for rng in self._randoms(chosen):
-            logits = self.model(x, rng)
+            logits = followed(x, self._ask(x, rng))
             values = objectives(logits)
             count = len(values)
             found = [

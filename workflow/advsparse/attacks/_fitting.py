@@ -10,7 +10,7 @@ from typing import ClassVar, Self
 
 from advsparse.attacks import _checks
 from advsparse.attacks._base import MEMORY, Result
-from advsparse.attacks._oracle import Oracle
+from advsparse.attacks._oracle import Oracle, exactly
 from advsparse.lazy import torch
 from advsparse.seeding import Random
 
@@ -62,11 +62,20 @@ class UniversalAttack(ABC):
         memory: int = MEMORY,
     ) -> Fit:
         """Learn from the images ``x``; arguments and errors as for a call."""
-        with self._prepared(model, x, y, {"target": target}, rng, memory) as ready:
+        with self._prepared(model, x, {"y": y, "target": target}, rng, memory) as ready:
             oracle = Oracle(model, len(x), at_once=ready.at_once)
-            fit = self.learner().learn(oracle, ready.x, y, target, ready.rng)
-        softmax = _checks.looks_like_softmax(ready.logits)
-        found = _checks.warnings_of(softmax, oracle.differentiated, oracle.zero)
+            with exactly():
+                fit = self.learner().learn(oracle, ready.x, *ready.labels.values(), ready.rng)
+        signs = _checks.Signs(
+            _checks.looks_like_softmax(ready.logits),
+            oracle.differentiated,
+            oracle.zero,
+            oracle.broken,
+            oracle.undecided,
+            astray=torch.zeros_like(oracle.undecided),
+            misscaled=_checks.misscaled(ready.logits) & self.weighs,
+        )
+        found = _checks.warnings_of(signs)
         _checks.report(type(self).__name__, found)
         return replace(fit, warnings=(*fit.warnings, *found))
 
@@ -74,5 +83,7 @@ class UniversalAttack(ABC):
         self, model, x, y, target=None, *, fit: Fit, towards=None, rng=0, memory=MEMORY
     ) -> Result:
         """Attack with what :meth:`fit` has learned; see :meth:`Attack.__call__`."""
+        if not isinstance(fit, Fit):
+            raise TypeError(f"fit: expected what fit() returns, a Fit, got {_checks.kind_of(fit)}")
         perturb = partial(self.perturb, fit=fit)
         return self._run(perturb, model, x, y, target, towards, rng, memory)

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from advsparse.attacks._progress import Progress
 from advsparse.lazy import torch
 
 Objective = Callable[["torch.Tensor"], "torch.Tensor"]
 
+_DEVICES = ("cpu", "cuda")
+"""The kinds of device that autocast may be switched on for."""
+
 
 class Oracle:
     """Access to ``model`` for the images of a chunk, counting passes per image.
 
     ``rows`` names the images of the chunk that a batch holds; none means all, in order. Of each
-    image's first gradient it is noted whether it is exactly 0 (``zero``), once there is one
-    (``differentiated``); both are bool of shape N. Of more images than a chunk has, when an attack
-    learns, ``at_once`` fit into memory.
+    image's first gradient it is noted whether it is exactly 0 (``zero``) or not finite
+    (``broken``), once there is one (``differentiated``), and of its first logits without a gradient
+    whether they name no class (``undecided``); all are bool of shape N. Of more images than a chunk
+    has, when an attack learns, ``at_once`` fit into memory.
+
+    The model is given copies, so that whatever it does to its input harms nobody. Its logits come
+    in the precision of the images, whatever the model's own, and with the autocast that was on
+    where the oracle was made.
     """
 
     def __init__(self, model: torch.nn.Module, count: int, at_once: int | None = None) -> None:
@@ -27,6 +35,10 @@ class Oracle:
         self.queries = torch.zeros(count, dtype=torch.int64)
         self.differentiated = torch.zeros(count, dtype=torch.bool)
         self.zero = torch.zeros(count, dtype=torch.bool)
+        self.broken = torch.zeros(count, dtype=torch.bool)
+        self.undecided = torch.zeros(count, dtype=torch.bool)
+        self._seen = torch.zeros(count, dtype=torch.bool)
+        self._autocast = _autocast()
         self._rows = torch.arange(count)
         self._progress = Progress()
 
@@ -38,14 +50,19 @@ class Oracle:
 
     def logits(self, x: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
         """Logits without gradients, N x K."""
-        self._count(rows, 1)
+        chosen = self._count(rows, 1)
         with torch.no_grad():
-            return self.model(x)
+            logits = self._ask(x)
+        if not self._seen[chosen].all():
+            first = ~self._seen[chosen]
+            self.undecided[chosen[first]] = ~decided(logits).cpu()[first]
+            self._seen[chosen] = True
+        return logits
 
     def differentiable(self, x: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
         """Logits with the graph that leads back to ``x``; the backward pass is counted too."""
         self._watch(x, self._count(rows, 2))
-        return self.model(x)
+        return followed(x, self._ask(x))
 
     def gradient(
         self, x: torch.Tensor, objective: Objective, rows: torch.Tensor | None = None
@@ -65,7 +82,7 @@ class Oracle:
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Logits (N x K), and the gradient in ``x`` of each of several ``objectives(logits)``."""
         x = x.detach().requires_grad_()
-        logits = self.model(x)
+        logits = followed(x, self._ask(x))
         values = objectives(logits)
         chosen = self._count(rows, 1 + len(values))
         found = [
@@ -86,6 +103,15 @@ class Oracle:
         """Whether the first gradient of each image was exactly 0, bool of shape N."""
         return self.zero[self._rows]
 
+    def _ask(self, x, *more) -> torch.Tensor:
+        """What every pass through the model is: :func:`ask`, with the autocast of the caller."""
+        if not self._autocast:
+            return ask(self.model, x, *more)
+        with ExitStack() as stack:
+            for device, dtype in self._autocast:
+                stack.enter_context(torch.autocast(device, dtype))
+            return ask(self.model, x, *more)
+
     def _count(self, rows, passes) -> torch.Tensor:
         chosen = self._rows if rows is None else self._rows[rows.cpu()]
         self.queries[chosen] += passes
@@ -100,9 +126,68 @@ class Oracle:
     def _note(self, chosen, *gradients) -> None:
         first = ~self.differentiated[chosen]
         if first.any():
-            moving = torch.stack([gradient.detach().flatten(1).any(1) for gradient in gradients])
-            self.zero[chosen[first]] = ~moving.any(0).cpu()[first]
+            flat = [gradient.detach().flatten(1) for gradient in gradients]
+            moving = torch.stack([one.any(1) for one in flat]).any(0)
+            finite = torch.stack([one.isfinite().all(1) for one in flat]).all(0)
+            self.zero[chosen[first]] = ~moving.cpu()[first]
+            self.broken[chosen[first]] = ~finite.cpu()[first]
             self.differentiated[chosen] = True
+
+
+def ask(model: torch.nn.Module, x: torch.Tensor, *more) -> torch.Tensor:
+    """The logits of ``model`` for a copy of ``x``, in the precision of ``x``.
+
+    Rounding to fewer digits makes ties. None of them changes the class that wins.
+    """
+    logits = model(x.clone(), *more)
+    if logits.dtype == x.dtype:
+        return logits
+    rounded = logits.to(x.dtype)
+    if torch.promote_types(logits.dtype, x.dtype) == x.dtype:
+        return rounded
+    with torch.no_grad():
+        tied = rounded == rounded.amax(1, keepdim=True)
+        tied.scatter_(1, logits.argmax(1, keepdim=True), False)
+        down = torch.nextafter(rounded, torch.full_like(rounded, -torch.inf)) - rounded
+    return rounded + torch.where(tied, down, 0.0)
+
+
+def decided(logits: torch.Tensor) -> torch.Tensor:
+    """Which rows of ``logits`` (N x K) name a class; bool of shape N.
+
+    Those with NaN or +infinity do not; -infinity is the logit of a class that is out of the
+    question.
+    """
+    return logits.amax(1).isfinite()
+
+
+def followed(x, logits):
+    """``logits``, once it is sure that a gradient leads from them to ``x``."""
+    if x.requires_grad and not logits.requires_grad:
+        raise ValueError(
+            "model: no gradient leads from its logits to the images, as if it were evaluated under "
+            "no_grad or its output detached; attack it without gradients (square, noise), or "
+            "declare what it does before its network as a defence (adaptive)"
+        )
+    return logits
+
+
+def _autocast() -> list[tuple[str, torch.dtype]]:
+    """The kinds of device that autocast is on for, and its precision there."""
+    return [
+        (device, torch.get_autocast_dtype(device))
+        for device in _DEVICES
+        if torch.is_autocast_enabled(device)
+    ]
+
+
+@contextmanager
+def exactly() -> Iterator[None]:
+    """Without autocast, which is the model's business: an attack's own arithmetic is exact."""
+    with ExitStack() as stack:
+        for device, _ in _autocast():
+            stack.enter_context(torch.autocast(device, enabled=False))
+        yield
 
 
 @contextmanager
@@ -111,22 +196,32 @@ def undisturbed(model: torch.nn.Module, device: torch.device) -> Iterator[None]:
 
     That is the training flag of each module, ``requires_grad`` of each parameter, and the global
     random number generators, which a stochastic model may use. Inside, gradients are recorded even
-    where the caller has switched them off.
+    where the caller has switched them off, by inference mode too.
     """
     modes = [(module, module.training) for module in model.modules()]
     wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     devices = [device] if device.type == "cuda" else []
-    try:
-        model.eval()
-        for parameter, _ in wanted:
-            parameter.requires_grad_(False)
-        with torch.random.fork_rng(devices), torch.enable_grad():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
-        for parameter, required in wanted:
-            parameter.requires_grad_(required)
+    with torch.inference_mode(False):
+        try:
+            model.eval()
+            for parameter, _ in wanted:
+                parameter.requires_grad_(False)
+            with torch.random.fork_rng(devices), torch.enable_grad():
+                yield
+        finally:
+            for module, training in modes:
+                module.training = training
+            for parameter, required in wanted:
+                parameter.requires_grad_(required)
+
+
+def recordable(given: torch.Tensor) -> torch.Tensor:
+    """``given`` without its graph, as a tensor that gradients can be taken through.
+
+    Those made in inference mode have to be copied, and outside of it.
+    """
+    given = given.detach()
+    return given.clone() if given.is_inference() else given
 
 
 def bytes_per_image(model: torch.nn.Module, x: torch.Tensor) -> int:
@@ -142,5 +237,5 @@ def bytes_per_image(model: torch.nn.Module, x: torch.Tensor) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        model(x.detach().requires_grad_())
+        ask(model, x.detach().requires_grad_())
     return kept

@@ -73,7 +73,7 @@ def _one_pass(oracle, x, y, target, step, ball, v, order):
             if is_fooled:
                 continue
             own = step(oracle.restrict(i), x[i] + v, y[i], at_rows(target, i))
-            if own is not None:
+            if own is not None and own.isfinite().all():
                 v = ball.project(v + own, origin)
                 break
     return v

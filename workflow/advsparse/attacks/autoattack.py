@@ -118,9 +118,12 @@ class AutoAttack(BudgetAttack):
                 "AutoAttack's targeted DLR loss needs at least 4 classes, and the model has "
                 f"{logits.shape[1]}: run apgd with the cross-entropy, and square, by themselves"
             )
-        change = (oracle.logits(x) - logits).abs().amax(1)
+        again = oracle.logits(x)
+        change = torch.where(again == logits, 0.0, (again - logits).abs()).amax(1)
+        # Classes that are out of the question, at -infinity, are no measure.
+        size = torch.where(logits.isfinite(), logits, 0.0).abs().amax(1)
         return {
-            "randomised": change > _SAME * logits.abs().amax(1),
+            "randomised": change > _SAME * size,
             "softmax_output": _checks.looks_like_softmax(logits),
             "zero_gradient": oracle.zero_gradient().to(x.device),
         }

@@ -30,6 +30,8 @@ class CW(MinimumNormAttack):
     Cost: at most search_steps x iterations gradients.
     """
 
+    weighs = True
+
     norm: Literal["l2"] = "l2"
     confidence: NonNegativeFloat = 0.0
     """kappa: by how many logits the image must be adversarial."""

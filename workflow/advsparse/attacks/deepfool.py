@@ -17,6 +17,9 @@ boundary without ever crossing it."""
 _FAR = 1e9
 """A boundary as far away as that is none: the gradient is zero but for rounding."""
 
+_SMALL = 1e-15
+"""Norms from this to its inverse are taken as they come, in any precision."""
+
 
 @settings
 class DeepFool(MinimumNormAttack):
@@ -88,6 +91,7 @@ def nearest_boundary(logits, jacobian, y, target, norm):
     logits: N x K; jacobian: N x K x C x H x W.
     """
     flat = jacobian.flatten(2)
+    order = 2 if norm == "l2" else 1
     n = torch.arange(len(y), device=y.device)
     # Untargeted: w_k = grad f_k - grad f_y, any k. Targeted: w_k = grad f_t - grad f_k, where k is
     # the class that wins now.
@@ -95,17 +99,34 @@ def nearest_boundary(logits, jacobian, y, target, norm):
         w = flat - flat[n, y][:, None]
         gap = (logits - logits[n, y][:, None]).abs()
         gap = gap.scatter(1, y[:, None], torch.inf)
-        size = w.norm(p=2 if norm == "l2" else 1, dim=2)
+        size = _length(w, order, y)
         distance = gap / size.clamp(min=torch.finfo(w.dtype).tiny)
-        nearest = distance.argmin(1)
+        nearest = torch.where(distance.isnan(), torch.inf, distance).argmin(1)
     else:
         nearest = logits.argmax(1)
         w = flat[n, target][:, None] - flat
         gap = (logits - logits[n, target][:, None]).abs()
-        size = w.norm(p=2 if norm == "l2" else 1, dim=2)
+        size = _length(w, order, target)
     w, gap, size = w[n, nearest], gap[n, nearest], size[n, nearest]
-    # A zero gradient leaves the image where it is: dividing by infinity gives a zero step.
-    size = torch.where(gap < _FAR * size, size, torch.inf)[:, None]
-    unit = w / size if norm == "l2" else w.sign() * size.isfinite()
-    step = (gap[:, None] / size + _NUDGE) * unit
+    # A gradient that is zero or not finite leaves the image where it is.
+    usable = ((gap < _FAR * size) & size.isfinite())[:, None]
+    size = size[:, None]
+    unit = w / size if norm == "l2" else w.sign()
+    step = torch.where(usable, (gap[:, None] / size + _NUDGE) * unit, 0.0)
     return step.reshape(len(y), *jacobian.shape[2:])
+
+
+def _length(w, order, own):
+    """The norm of each vector of ``w``, N x K x P, also where squares overflow or underflow.
+
+    That of each image's class ``own`` is 0.
+    """
+    size = w.norm(p=order, dim=2)
+    poor = ~((size > _SMALL) & (size < 1 / _SMALL)).scatter(1, own[:, None], True)
+    if poor.any():
+        few = w[poor]
+        # A power of two, so that nothing is rounded.
+        exponent = torch.frexp(few.abs().amax(1, keepdim=True)).exponent
+        scale = torch.ldexp(torch.ones_like(few[:, :1]), exponent - 1)
+        size[poor] = (few / scale).norm(p=order, dim=1) * scale[:, 0]
+    return size

@@ -6,6 +6,7 @@ from typing import Literal
 
 from advsparse.attacks._base import Candidate, MinimumNormAttack
 from advsparse.attacks._box_lbfgs import PAIRS, minimise
+from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.lazy import torch
 from advsparse.settings import NonNegativeFloat, PositiveFloat, PositiveInt, settings
 
@@ -32,6 +33,8 @@ class LBFGS(MinimumNormAttack):
     Cost: at most search_steps x iterations gradients.
     """
 
+    weighs = True
+
     norm: Literal["l2"] = "l2"
     search_steps: PositiveInt = 9
     """Number of values of c that are tried."""
@@ -55,10 +58,9 @@ class LBFGS(MinimumNormAttack):
         low, high = torch.zeros_like(weight), torch.full_like(weight, torch.inf)
         for _ in range(self.search_steps):
             last = search.minimiser(weight, self.iterations, self.tolerance, self.threat.bounds)
-            label = oracle.logits(last.reshape(x.shape)).argmax(1)
-            fooled = label != y if target is None else label == goal
-            low = torch.where(fooled, torch.maximum(low, weight), low)
-            high = torch.where(fooled, high, torch.minimum(high, weight))
+            won = fooled(oracle.logits(last.reshape(x.shape)), y, target)
+            low = torch.where(won, torch.maximum(low, weight), low)
+            high = torch.where(won, high, torch.minimum(high, weight))
             middle = (low * high).sqrt()
             weight = torch.where(
                 high.isinf(), weight * _FACTOR, torch.where(low == 0, weight / _FACTOR, middle)
@@ -98,8 +100,7 @@ class _Search:
         )
         d = (z - self.x[rows].flatten(1)).double()
         square = d.square().sum(1)
-        label = logits.argmax(1)
-        won = label != self.y[rows] if self.target is None else label == goal
+        won = fooled(logits, self.y[rows], at_rows(self.target, rows))
         closer = won & (square.sqrt() < self.nearest[rows])
         self.best[rows[closer]] = x_adv[closer]
         self.nearest[rows[closer]] = square[closer].sqrt()

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from advsparse.attacks import _laplace, _stochastic_dictionary
 from advsparse.attacks._adversarial_dictionary import StepRule, encode, learn
 from advsparse.attacks._base import Candidate, PenaltyAttack
-from advsparse.attacks._confirm import at_rows
+from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._dictionary_problem import Problem, project_atoms
 from advsparse.attacks._fitting import Fit, UniversalAttack
 from advsparse.attacks._losses import margin
@@ -59,6 +59,7 @@ class SCADA(UniversalAttack, PenaltyAttack):
     projection.
     """
 
+    weighs = True
     randomness = "the first dictionary, mini-batches, and the codes of unsupervised coding"
 
     only_applied = frozenset(
@@ -212,7 +213,9 @@ class SCADA(UniversalAttack, PenaltyAttack):
     def _fools(self, oracle, x, e, y, target):
         """Whether clip(x + e) is adversarial beyond the doubt that rounding leaves."""
         logits = oracle.logits((x + e).clamp(*self.threat.bounds))
-        return margin(logits, y, target) < -_CLEARANCE * logits.abs().amax(1)
+        # Classes that are out of the question, at -infinity, are no measure.
+        size = torch.where(logits.isfinite(), logits, 0.0).abs().amax(1)
+        return fooled(logits, y, target) & (margin(logits, y, target) < -_CLEARANCE * size)
 
     def _shortest(self, oracle, x, e, y, target):
         """The smallest factor in (0, 1] found by bisection at which x + factor e fools; else 1."""

@@ -59,7 +59,7 @@ class TargetedUAP(universal.UniversalPerturbation):
     a step then leaves v at 0. Otherwise it takes them all."""
 
     def learn(self, oracle, x, y, target, rng: Random) -> Fit:
-        classes = oracle.logits(x[:1]).shape[1]
+        classes = oracle.logits(x[:1], torch.zeros(1, dtype=torch.int64)).shape[1]
         if self.target_class == "all":
             if target is not None:
                 raise ValueError("target: target_class 'all' learns towards each class as it is")

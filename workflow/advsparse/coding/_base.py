@@ -41,7 +41,8 @@ class Solver(Coder, ABC):
     def solve(self, synthesis: LinearMap, x: torch.Tensor) -> Coded:
         """Codes of the signals ``x``, N x the signal's shape, under the dictionary ``synthesis``.
 
-        Signals do not depend on one another. Raises ValueError for shapes that don't fit.
+        Signals do not depend on one another. Raises ValueError for shapes that don't fit, and for
+        signals or a dictionary with NaN or infinity.
         """
 
 
@@ -59,7 +60,8 @@ class LearnedCoder(Coder, ABC):
         """The untrained network for signals of ``shape``, with weights drawn from ``seed``.
 
         ``dictionary`` is that of the signals, m x n, for coders that are told it. Raises ValueError
-        for a shape that does not fit, and for a dictionary that is missing or not asked for.
+        for a shape that does not fit, and for a dictionary that is missing, not asked for, or not
+        finite.
         """
         with layers_drawn_from(seed):
             return self.network(tuple(shape), dictionary)

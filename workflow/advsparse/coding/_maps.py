@@ -63,6 +63,15 @@ class LinearMap(ABC):
         The same as ``forward`` of unit codes, without its cost.
         """
 
+    def require_finite(self) -> None:
+        """Raises ValueError for atoms that hold NaN or infinity, which every code would inherit."""
+        wrong = int((~self.norms().isfinite()).sum())
+        if wrong:
+            raise ValueError(
+                f"the dictionary must be finite in {self.like.dtype}, got NaN or infinity in "
+                f"{wrong} of its {self.atoms} atoms or their norms"
+            )
+
     def gram(self) -> torch.Tensor:
         """D D^T, P x P for signals of P entries, column by column: D D^T e for each unit e."""
         found = self.like.new_empty(self.size, self.size)

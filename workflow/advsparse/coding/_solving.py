@@ -14,11 +14,15 @@ One signal at a time is the least that a solver can do."""
 
 
 class Flat:
-    """A map in float64 or ``dtype``, from codes N x n to signals N x m."""
+    """A map in float64 or ``dtype``, from codes N x n to signals N x m.
+
+    Raises ValueError for a map that is not finite.
+    """
 
     def __init__(self, synthesis: LinearMap, dtype: torch.dtype | None = None) -> None:
         with torch.no_grad():
             self.map = synthesis.to(dtype or torch.float64)
+            self.map.require_finite()
         self.atoms, self.size = synthesis.atoms, synthesis.size
 
     def forward(self, code: torch.Tensor) -> torch.Tensor:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Literal
 
 from advsparse.coding._base import LearnedCoder
+from advsparse.coding._maps import Matrix
 from advsparse.settings import PositiveFloat, PositiveInt, settings
 
 
@@ -43,4 +44,5 @@ class LISTA(LearnedCoder):
             raise ValueError(
                 f"signals of shape {shape} have no dictionary of shape {tuple(dictionary.shape)}"
             )
+        Matrix(dictionary).require_finite()
         return LISTANetwork(dictionary, **asdict(self))

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import math
 
 from advsparse.coding._base import Coded, Solver
 from advsparse.lazy import torch
 from advsparse.settings import NonNegativeFloat, PositiveInt, settings
+
+logger = logging.getLogger(__name__)
+
+_ROUNDING = 1e-10
+"""Of the signal's norm, a residual that is no more than this above the tolerance does not miss it:
+where the pursuit ends at a residual of zero, rounding is what is left."""
 
 
 @settings
@@ -21,7 +28,8 @@ class OMP(Solver):
     \|d_i\|_2` to the residual r; atoms of any norm may be given. The pursuit of a signal also ends
     where the residual is zero up to rounding, and where the next atom depends linearly on those
     chosen. ``Coded.objective`` is what is minimised: the residual's norm, or the number of atoms;
-    ``Coded.iterations`` is that number in either case.
+    ``Coded.iterations`` is that number in either case. Signals that miss the tolerance are counted
+    in a warning.
 
     Source: Pati et al. 1993; Rubinstein et al. 2008 (Batch-OMP); weitzner2023, section 2.
     """
@@ -44,10 +52,19 @@ class OMP(Solver):
         with torch.no_grad():
             dictionary = dictionary_of(synthesis)
 
+        missed = 0
+
         def solve(part: torch.Tensor) -> Coded:
+            nonlocal missed
             code, chosen = pursue(dictionary, part, limit, self.tolerance)
             residual = (part - dictionary.synthesis.forward(code)).norm(dim=1)
-            objective = residual if self.tolerance is None else chosen.double()
-            return Coded(code, objective, residual, chosen)
+            if self.tolerance is None:
+                return Coded(code, residual, residual, chosen)
+            allowed = math.sqrt(self.tolerance) + _ROUNDING * part.norm(dim=1)
+            missed += int((residual > allowed).sum())
+            return Coded(code, chosen.double(), residual, chosen)
 
-        return solve_in_parts(solve, synthesis, x, dictionary.need(limit))
+        coded = solve_in_parts(solve, synthesis, x, dictionary.need(limit))
+        if missed:
+            logger.warning("omp: %d of %d signals are not solved to the tolerance", missed, len(x))
+        return coded

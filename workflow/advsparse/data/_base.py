@@ -14,6 +14,15 @@ from advsparse.errors import DataError
 from advsparse.settings import settings
 
 
+def is_utf8(text: str) -> bool:
+    """Whether a text can be written as UTF-8: not what stands for bytes that are something else."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 @dataclass(frozen=True)
 class Splits:
     """A dataset: images as ``uint8`` arrays N x C x H x W, labels as ``int64`` arrays of length N.
@@ -54,6 +63,9 @@ class Splits:
             raise DataError(
                 f"y_{split}[{outside[0]}] is {y[outside[0]]}, outside 0..{len(self.classes) - 1}"
             )
+        for name in self.classes:
+            if not is_utf8(name):
+                raise DataError(f"the class name {name!r} cannot be written as UTF-8")
         if len(self.classes) < 2:
             raise DataError(f"a dataset needs two classes or more, found {list(self.classes)}")
         missing = sorted(set(range(len(self.classes))) - set(y.tolist()))
@@ -91,8 +103,8 @@ class Source(ABC):
         return []
 
     def contents(self, directory: Path) -> str | None:
-        """A digest that tells whether what is behind :meth:`files` has changed, where their own
-        times may not; None if they are pinned, or not there."""
+        """A digest that tells whether what is behind :meth:`files` has changed, which their times
+        may not tell; None if they are pinned, or not there."""
         return None
 
     def absent(self, directory: Path) -> str | None:

@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from advsparse.data._bounds import LARGEST_ENTRY, Bounded, bound, uncompressed, unpacks_too_far
-from advsparse.data._files import reading
+from advsparse.data._files import check_utf8, reading, shown
 from advsparse.errors import DataError
 
+_MARK_OF_UTF8 = 0x800
+_UNIX = (3, 19)  # and macOS
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
 
@@ -32,14 +34,20 @@ def opened(path: Path) -> Iterator[Container]:
         yield _Folder(path)
     elif name.endswith(".zip"):
         with reading(path):
-            archive = zipfile.ZipFile(path)
+            try:
+                archive = zipfile.ZipFile(path)
+            except UnicodeDecodeError as error:
+                check_utf8(path, _text(error.object))
+                raise
         with archive:
             yield _Zip(path, archive)
     elif name.endswith(_TAR):
         with ExitStack() as stack:
             with reading(path):
                 stream = Bounded(path, stack.enter_context(uncompressed(path)))
-                archive = stack.enter_context(tarfile.open(fileobj=stream, mode="r:"))
+                archive = stack.enter_context(
+                    tarfile.open(fileobj=stream, mode="r:", encoding="utf-8")
+                )
             yield _Tar(path, archive)
     else:
         raise DataError(f"{path}: neither a folder nor a file named .zip, {', '.join(_TAR)}")
@@ -103,22 +111,21 @@ class _Archive(Container):
 
     def _add(self, name: str, size: int, handle: Any, plain: bool) -> None:
         """Add the file ``name`` of ``size`` bytes; ``plain`` says that it is no link or device."""
+        where = f"{self.path}: {shown(name)}"
         slashed = name.replace("\\", "/")  # some Windows tools write archives so
         parts = slashed.split("/")
         if ".." in parts or slashed.startswith("/") or re.match("[A-Za-z]:/", slashed):
-            raise DataError(f"{self.path}: {name}: absolute paths and paths with .. are refused")
+            raise DataError(f"{where}: absolute paths and paths with .. are refused")
         if not plain:
-            raise DataError(f"{self.path}: {name}: links and devices are refused; pack the files")
+            raise DataError(f"{where}: links and devices are refused; pack the files")
         if size > LARGEST_ENTRY:
-            raise DataError(
-                f"{self.path}: {name}: unpacks to {size} bytes; at most {LARGEST_ENTRY} are read"
-            )
+            raise DataError(f"{where}: unpacks to {size} bytes; at most {LARGEST_ENTRY} are read")
         self._size += size
         if self._size > self._bound:
             raise unpacks_too_far(self.path, self._bound)
         entry = "/".join(part for part in parts if part not in ("", "."))
         if entry in self.entries:
-            raise DataError(f"{self.path}: {name}: the archive holds this entry twice")
+            raise DataError(f"{where}: the archive holds this entry twice")
         self.entries[entry] = handle
 
 
@@ -129,7 +136,7 @@ class _Zip(_Archive):
         for info in archive.infolist():
             if not info.is_dir():
                 kind = stat.S_IFMT(info.external_attr >> 16)  # none where no Unix has written it
-                self._add(info.filename, info.file_size, info, plain=kind in (0, stat.S_IFREG))
+                self._add(_named(info), info.file_size, info, plain=kind in (0, stat.S_IFREG))
 
     def read(self, entries: Iterable[str]) -> Iterator[tuple[str, bytes]]:
         for entry in entries:
@@ -168,6 +175,22 @@ class _Tar(_Archive):
             with reading(self.path, entry):
                 data = self._archive.extractfile(self.entries[entry]).read()
             yield entry, data
+
+
+def _named(info: zipfile.ZipInfo) -> str:
+    """The name of a zip's entry.
+
+    Without the mark of UTF-8, zipfile takes a name for the DOS code page 437, as the format has it.
+    Unix and macOS put there whatever bytes name the file on disk.
+    """
+    if info.flag_bits & _MARK_OF_UTF8 or info.create_system not in _UNIX:
+        return info.filename
+    return _text(info.filename.encode("cp437"))
+
+
+def _text(name: bytes) -> str:
+    """A name of bytes, as the file system gives it: what is not UTF-8 is kept as surrogates."""
+    return name.decode("utf-8", "surrogateescape")
 
 
 def _raise(error: OSError) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from advsparse.data._base import Splits
+from advsparse.data._base import Splits, is_utf8
 from advsparse.errors import DataError
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -45,9 +45,20 @@ def reading(path: Path, entry: str | None = None) -> Iterator[None]:
     except Exception as error:
         # Any: on damaged bytes the readers and decoders raise nearly everything there is, from
         # struct.error to RecursionError, and the culprit is the file all the same.
-        where = path if entry is None else f"{path}: {entry}"
+        where = path if entry is None else f"{path}: {shown(entry)}"
         reason = str(error).partition("\n")[0].rstrip(":") or "the data end too early"
         raise DataError(f"{where}: cannot be read: {reason} ({type(error).__name__})") from error
+
+
+def shown(name: str) -> str:
+    """A name as messages have it: what of it is not UTF-8 is escaped."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def check_utf8(path: Path, name: str) -> None:
+    """Raise DataError unless ``name``, of a file in ``path``, is UTF-8."""
+    if not is_utf8(name):
+        raise DataError(f"{path}: {shown(name)}: the name is not UTF-8; rename the file or folder")
 
 
 def sha256_of(path: Path) -> str:

@@ -13,7 +13,7 @@ from pydantic import Field
 from advsparse.data._base import Source, Splits
 from advsparse.data._containers import Files
 from advsparse.data._files import located, reading, splits
-from advsparse.data._images import ENDINGS, read_images
+from advsparse.data._images import image_names, read_images
 from advsparse.errors import DataError
 from advsparse.settings import PositiveInt, settings
 
@@ -27,6 +27,7 @@ Images = Mapping[str, list[str]]
 class ImageNetFolder(Source):
     """Images of a folder with train/<wnid>/<file> and val/<wnid>/<file>, as ImageNet unpacks.
 
+    Read are files named as images; hidden ones, such as ._n01440764_18.JPEG, are passed over.
     What is inside is taken not to change: of a million files not even the names are looked at.
     """
 
@@ -81,8 +82,8 @@ def images_of(folder: Path, split: str, wnid: str) -> list[str]:
     if not (folder / split / wnid).is_dir():
         raise DataError(f"{folder}: there is no folder {split}/{wnid}")
     with reading(folder, f"{split}/{wnid}"):
-        names = sorted(path.name for path in (folder / split / wnid).iterdir())
-    return [f"{split}/{wnid}/{name}" for name in names if name.lower().endswith(ENDINGS)]
+        names = [path.name for path in (folder / split / wnid).iterdir()]
+    return image_names(folder, [f"{split}/{wnid}/{name}" for name in names])
 
 
 def in_turns(lists: Iterable[list[str]]) -> list[str]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from advsparse.data._containers import Container
-from advsparse.data._files import reading
+from advsparse.data._files import check_utf8, reading
 from advsparse.errors import DataError
 
 if TYPE_CHECKING:
@@ -21,6 +22,24 @@ ENDINGS = (
     *(".tif", ".tiff", ".webp"),
 )
 _FORMATS = ("PNG", "JPEG", "BMP", "PPM", "TIFF", "WEBP")
+_BITS_PER_SAMPLE = 258  # a tag of TIFF
+
+
+def is_image(entry: str) -> bool:
+    """Whether a file is read as an image, by its path: named as one, and not hidden."""
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in entry.split("/"))
+    return not hidden and entry.lower().endswith(ENDINGS)
+
+
+def image_names(path: Path, entries: Iterable[str]) -> list[str]:
+    """Those of the files ``entries`` of ``path`` that are read as images, sorted.
+
+    Raises DataError for a name that is not UTF-8: it would become that of a class.
+    """
+    names = sorted(entry for entry in entries if is_image(entry))
+    for name in names:
+        check_utf8(path, name)
+    return names
 
 
 def read_images(
@@ -28,9 +47,10 @@ def read_images(
 ) -> np.ndarray:
     """The pictures ``entries`` as ``uint8``, N x channels x H x W, in their order.
 
-    Each is converted to grey (1 channel) or colour (3). With ``size``, its central square is
-    resized to size x size pixels by bicubic interpolation; otherwise all must be of one size.
-    Raises DataError, naming the entry.
+    Each is turned upright, as its EXIF orientation says, and converted to grey (1 channel) or
+    colour (3). With ``size``, its central square is resized to size x size pixels by bicubic
+    interpolation; otherwise all must be of one size. Raises DataError, naming the entry, also where
+    a file has more than eight bits a sample.
     """
     from PIL import Image
 
@@ -60,12 +80,42 @@ def _decoded(data: bytes, size: int | None, channels: int) -> Image.Image:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except UnidentifiedImageError:  # whose own message is about the BytesIO
         raise ValueError(f"no image of the formats {', '.join(_FORMATS)}") from None
-    if image.mode.startswith(("I", "F")):  # Pillow would clip these to 255
-        raise ValueError(f"pixels of more than eight bits (mode {image.mode})")
-    image = image.convert("L" if channels == 1 else "RGB")  # decodes all of it
+    if _is_deep(image):
+        raise ValueError("more than eight bits a sample; convert it to eight")
+    image = _upright(image.convert("L" if channels == 1 else "RGB"))
     if size is None:
         return image
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     image = image.crop((left, top, left + side, top + side))
     return image if side == size else image.resize((size, size), Image.Resampling.BICUBIC)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether a file that is opened, not decoded yet, has more than eight bits a sample.
+
+    Pillow would clip what is grey to 255, and of colours keep the upper eight bits, which are 0
+    throughout in what a camera of twelve bits has left dark.
+    """
+    from PIL.TiffImagePlugin import TiffImageFile
+
+    if image.mode.startswith(("I", "F")):
+        return True
+    how: Any = image.tile[0].args if image.tile else None
+    if image.format == "PNG":
+        return str(how).endswith(";16B")
+    if image.format == "PPM":
+        return isinstance(how, tuple) and how[-1] > 255  # the largest value of a sample
+    if isinstance(image, TiffImageFile):
+        return max(image.tag_v2.get(_BITS_PER_SAMPLE, (1,))) > 8
+    return False
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    from PIL import ImageOps
+
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:
+        # Of damaged EXIF data, nothing of which says how the pixels, decoded already, are turned.
+        return image

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ from pydantic import Field
 
 from advsparse.data._base import Source
 from advsparse.data._containers import walked
+from advsparse.data._contents import digest
 from advsparse.data._files import Sha256, check_sha256, existing, located
 from advsparse.errors import DataError
 from advsparse.settings import settings
@@ -32,17 +32,16 @@ class LocalFile(Source):
         return [located(self.path, directory)]
 
     def contents(self, directory: Path) -> str | None:
-        """Of names and sizes: times differ between copies, and reading all would take too long."""
+        """Of names and bytes: times differ between copies, and an older file may replace one."""
         if self.sha256 is not None:
             return None
         try:
             path = existing(self.path, directory)
             found = walked(path) if path.is_dir() else {"": path}
             read = sorted(name for name in found if self.reads(name))
-            sizes = [(name, found[name].stat().st_size) for name in read]
+            return digest(path, {name: found[name] for name in read})
         except (OSError, DataError):
             return None  # loading says why
-        return hashlib.sha256(repr(sizes).encode()).hexdigest()
 
     def reads(self, entry: str) -> bool:
         """Whether a file of a folder is looked at."""

@@ -10,7 +10,7 @@ import numpy as np
 from advsparse.data._base import Splits
 from advsparse.data._containers import Container, opened
 from advsparse.data._files import splits
-from advsparse.data._images import ENDINGS, read_images
+from advsparse.data._images import image_names, is_image, read_images
 from advsparse.data._local import LocalFile
 from advsparse.errors import DataError
 from advsparse.settings import PositiveInt, settings
@@ -27,8 +27,11 @@ class Folder(LocalFile):
     WebP images; hidden files, __MACOSX and files of other names are passed over. An archive, .zip
     or .tar (.gz, .bz2, .xz), is read in place. Classes and files are sorted by name.
 
-    It is read again when a file is added, removed or gets another size; after one that keeps its
-    name and size, touch the folder.
+    An image is turned upright as its EXIF orientation says, so that it is what viewers show. One
+    with more than eight bits a sample, grey or colour, is refused: which eight of them matter is
+    for you to say, by converting it. So is one whose name is not UTF-8.
+
+    It is read again when an image is added, removed, renamed or replaced.
     """
 
     size: PositiveInt | None = None
@@ -46,7 +49,7 @@ class Folder(LocalFile):
     """Read at most so many test images of each class, the first by name."""
 
     def reads(self, entry: str) -> bool:
-        return not entry or _is_image(entry)
+        return not entry or is_image(entry)
 
     def load(self, directory: Path) -> Splits:
         path = self._checked(directory)
@@ -75,7 +78,8 @@ class Folder(LocalFile):
 
 def _tree(container: Container) -> Tree:
     """Where the images of each split and class are; the splits have the same classes."""
-    paths = {entry: entry.split("/") for entry in sorted(container.entries) if _is_image(entry)}
+    entries = image_names(container.path, container.entries)
+    paths = {entry: entry.split("/") for entry in entries}
     tops = {parts[0] for parts in paths.values()}
     if len(tops) == 1 and not tops & {"train", "test"}:
         paths = {entry: parts[1:] for entry, parts in paths.items()}
@@ -98,8 +102,3 @@ def _tree(container: Container) -> Tree:
             )
     # Sorted again: in the order of paths, "cat-2/" comes before "cat/".
     return {split: dict(sorted(classes.items())) for split, classes in found.items()}
-
-
-def _is_image(entry: str) -> bool:
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in entry.split("/"))
-    return not hidden and entry.lower().endswith(ENDINGS)

@@ -14,7 +14,8 @@ from advsparse.settings import PositiveInt, settings
 class ImageNet(ImageNetFolder):
     """The classes of ImageNet that a folder has, with train/<wnid>/<file> and val/<wnid>/<file>.
 
-    The validation images are the test images here. A class is called by its WordNet id.
+    The validation images are the test images here. A class is called by its WordNet id. An
+    image is turned upright as its EXIF orientation says, where it has one.
     """
 
     train_per_class: PositiveInt | None = None

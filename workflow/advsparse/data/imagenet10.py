@@ -69,7 +69,8 @@ class ImageNet10(ImageNetFolder):
 
     Made from a folder with train/<wnid>/<file> and val/<wnid>/<file>. The images of a class come
     from its ten WordNet ids in turns. Test images are the validation images, 500 a class, and then
-    training images that come after those of ``train_per_class``, as sun2019 has 2000 of them.
+    training images that come after those of ``train_per_class``, as sun2019 has 2000 of them. An
+    image is turned upright as its EXIF orientation says, where it has one.
     """
 
     size: PositiveInt = 64

@@ -63,15 +63,16 @@ class Defended(torch.nn.Module):
     def transform(self, x: torch.Tensor, rng: Random | None = None) -> torch.Tensor:
         """t(x), with the derivative that the module was adapted to."""
         numbers = (rng or self._evaluation,) if self.stochastic else ()
+        # Copies are transformed: some transformations work in place.
         if not (torch.is_grad_enabled() and x.requires_grad):
-            return self.transformation(x, *numbers)
+            return self.transformation(x.clone(), *numbers)
         if self._derivative == "exact":
-            t = self.transformation(x, *numbers)
+            t = self.transformation(x.clone(), *numbers)
             # Where t has left autograd, as a codec does, its derivative is 0.
             return t if t.requires_grad else _with_derivative(t, 0 * x.flatten(1).sum(1))
         with torch.no_grad():
-            t = self.transformation(x, *numbers)
-        near = x if self._derivative == "identity" else self._derivative(x, *numbers)
+            t = self.transformation(x.clone(), *numbers)
+        near = x if self._derivative == "identity" else self._derivative(x.clone(), *numbers)
         if near.shape != t.shape:
             raise ValueError(
                 f"the transformation gives {tuple(t.shape)}, its approximation "

@@ -48,9 +48,13 @@ _INTRODUCTION = f"""\
   gradients over all images are summed over chunks. The input and the result, N x C x H x W each,
   are not part of it, and a single image is the least an attack works on. On the CPU the budget is
   kept by the process; on a GPU it is an estimate, and workspaces of its libraries come on top.
-- **Warnings** say that what is reported may say little of the model: it ends in a softmax, or the
-  first gradient was exactly 0. They are logged, raised as `AttackWarning`, and kept in the result,
-  in the results' metadata and in the report.
+- **Logits** may have another precision than the images. Those that are NaN or +infinity name no
+  class: they are never a success. -infinity is the logit of a class that is out of the question.
+- **Nothing is changed** that an attack is given, even if a model or a defence works in place.
+- **Warnings** say that what is reported may say little of the model: it ends in a softmax, the
+  first gradient was exactly 0 or not finite, logits are NaN or +infinity, or they are too large or
+  too small to be weighed against a length. They are logged, raised as `AttackWarning`, and kept in
+  the result, in the results' metadata and in the report.
 - **Cost** is counted in gradients of an image, a forward and a backward pass each; the few forward
   passes before and after the attack are left out. `queries` of a result counts all passes.
 - **The trace** holds arrays of N entries that one attack alone has to tell. It is empty where no

@@ -39,6 +39,12 @@ data:
 Archives are read in place. One that leads out of its folder, holds links or devices, has a file of
 more than 64 MiB, or unpacks to more than 1 GiB and 100 times its own size, is refused.
 
+Image files, of whatever dataset, are read as viewers show them: turned upright where an EXIF
+orientation says how. The files of MNIST and CIFAR-10 hold none, and none was found in Tiny
+ImageNet: their pixels are those of their files. Hidden files, such as the `._1.JPEG` of a Mac, are
+no images. A file with more than eight bits a sample, grey or in colour, is refused: there is more
+than one way to bring it to eight.
+
 A copy in another form is named in the configuration, with its SHA-256, and with a note that every
 table and figure made from it shows:
 

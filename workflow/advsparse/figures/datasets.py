@@ -6,6 +6,7 @@ import numpy as np
 
 from advsparse.data._base import Splits
 from advsparse.figures.style import WIDTH, plt, show_image
+from advsparse.verbatim import in_figure
 
 
 def draw_classes(data: Splits, dataset: str, per_class: int):
@@ -27,10 +28,9 @@ def draw_classes(data: Splits, dataset: str, per_class: int):
                 ax.axis("off")
                 if column < len(index):
                     show_image(ax, data.images(split, index[column : column + 1])[0])
-        axes[label, 0].text(
-            -0.15, 0.5, name, transform=axes[label, 0].transAxes, ha="right", va="center"
-        )
+        place = {"transform": axes[label, 0].transAxes, "ha": "right", "va": "center"}
+        axes[label, 0].text(-0.15, 0.5, in_figure(name), **place)
     axes[0, per_class // 2].set_title(f"{len(data.y_train)} training images")
     axes[0, per_class + 1 + per_class // 2].set_title(f"{len(data.y_test)} test images")
-    figure.suptitle(f"{dataset}: {len(data.classes)} classes", fontsize=10)
+    figure.suptitle(f"{in_figure(dataset)}: {len(data.classes)} classes", fontsize=10)
     return figure

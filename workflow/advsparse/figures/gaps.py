@@ -10,6 +10,7 @@ import pandas as pd
 
 from advsparse.figures.origin import stamp
 from advsparse.figures.style import WIDTH, plt
+from advsparse.verbatim import in_figure
 
 COLOUR = "#B00020"
 """Of everything that says failed."""
@@ -25,14 +26,14 @@ def note_failures(figure: Any, table: pd.DataFrame) -> None:
             for words, group in gaps.groupby("failed", sort=False)
         ]
         text = "\n".join(textwrap.fill(line, 120, max_lines=3) for line in lines)
-        figure.suptitle(_plain(text), fontsize=7, color=COLOUR, x=0.01, ha="left")
+        figure.suptitle(in_figure(text), fontsize=7, color=COLOUR, x=0.01, ha="left")
 
 
 def draw_gap(inputs: Mapping[str, str], settings: Mapping[str, Any]):
     """What stands for a figure of which something has failed that it can't be drawn without."""
     words = settings["failures"]["failure"]
     figure = plt.figure(figsize=(WIDTH, 2.0))
-    text = _plain(textwrap.fill(f"failed: {words}", 90))
+    text = in_figure(textwrap.fill(f"failed: {words}", 90))
     figure.text(0.5, 0.5, text, ha="center", va="center", color=COLOUR)
     if "reads" in settings:
         stamp(figure, settings)
@@ -44,8 +45,3 @@ def make_gap(inputs: Mapping[str, str], settings: Mapping[str, Any]) -> dict[str
     words = settings["failures"]["failure"]
     frame = pd.DataFrame({"failed": [words]})
     return {"frame": frame, "title": "Failed", "note": "What this table is of has failed."}
-
-
-def _plain(text: str) -> str:
-    """Text that matplotlib takes for no formula."""
-    return text.replace("$", r"\$")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from advsparse.verbatim import in_figure
+
 ROLES = {
     "mnist": "MNIST",
     "cifar10": "CIFAR-10",
@@ -48,7 +50,7 @@ def stamp(figure: Any, settings: Mapping[str, Any]) -> None:
 def write_at_foot(figure: Any, text: str) -> None:
     """Write at the foot of a figure what it was built on."""
     figure.supxlabel(
-        text,
+        in_figure(text),
         fontsize=7,
         color="0.4",
         x=0.995,

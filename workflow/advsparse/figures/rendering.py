@@ -3,20 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import re
 import textwrap
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from advsparse.artifacts import atomic_path
-
-_SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-}
+from advsparse.verbatim import in_html, in_latex, in_markdown
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
@@ -73,23 +65,23 @@ def save_table(table: Mapping[str, Any], output: Any) -> None:
         frame.to_json(path, orient="records", indent=2)
     text = frame.map(_readable)
     with atomic_path(output.md) as path:
-        path.write_text(f"# {title}\n\n{note}\n\n{markdown(frame)}\n", encoding="utf-8")
+        path.write_text(
+            f"# {in_markdown(title)}\n\n{in_markdown(note)}\n\n{markdown(frame)}\n",
+            encoding="utf-8",
+        )
     with atomic_path(output.tex) as path:
         path.write_text(_latex(text, title, note), encoding="utf-8")
     with atomic_path(output.html) as path:
         html = text.to_html(index=False, border=0)
-        path.write_text(_PAGE.format(title=title, note=note, table=html), encoding="utf-8")
+        path.write_text(
+            _PAGE.format(title=in_html(title), note=in_html(note), table=html), encoding="utf-8"
+        )
 
 
 def markdown(frame: Any) -> str:
     """A data frame as a table in Markdown, with numbers to four digits."""
-    text = frame.map(_readable).map(_shown)
+    text = frame.map(_readable).map(in_markdown)
     return text.to_markdown(index=False, disable_numparse=True)
-
-
-def _shown(cell: str) -> str:
-    """The text of a cell as Markdown that shows it: neither a column's end nor a tag."""
-    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", cell.replace("|", r"\|"))
 
 
 def _readable(value: Any) -> str:
@@ -102,12 +94,7 @@ def _latex(text: Any, title: str, note: str) -> str:
     """A longtable, which needs the packages longtable and booktabs; long columns are wrapped."""
     widths = {name: max([len(name), *map(len, text[name])]) for name in text.columns}
     shape = "".join("l" if width <= 20 else r"p{0.2\linewidth}" for width in widths.values())
-    body = text.rename(columns=_escaped).map(_escaped)
-    table = body.to_latex(index=False, longtable=True, column_format=shape, caption=_escaped(title))
+    body = text.rename(columns=in_latex).map(in_latex)
+    table = body.to_latex(index=False, longtable=True, column_format=shape, caption=in_latex(title))
     comment = "\n".join(f"% {line}" for line in textwrap.wrap(note, 96))
     return f"{comment}\n{table}"
-
-
-def _escaped(text: str) -> str:
-    """Text with what is special to LaTeX escaped."""
-    return "".join(_SPECIAL.get(character, character) for character in text)

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
+
+# Jobs draw to files alone. What the environment says (a Jupyter kernel names a backend that only
+# its own process has) would end the import, and a matplotlibrc of the user would change the looks.
+os.environ["MPLBACKEND"] = "Agg"
 
 import matplotlib
 
@@ -17,6 +22,7 @@ WIDTH = 7.0
 ON_WHITE = {"frameon": True, "framealpha": 0.85, "edgecolor": "none"}
 """Of a legend that lies over what is drawn."""
 
+plt.rcdefaults()
 plt.rcParams.update(
     {
         "figure.constrained_layout.use": True,

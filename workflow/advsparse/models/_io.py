@@ -26,9 +26,17 @@ def load_classifier(path: str | Path, device: str = "cpu") -> tuple[torch.nn.Mod
 def logits(model: torch.nn.Module, x: torch.Tensor, batch_size: int = 1000) -> torch.Tensor:
     """What the model returns for the images ``x``, N x K."""
     with torch.no_grad():
-        return torch.cat([model(batch) for batch in x.split(batch_size)])
+        # Copies, as some models work in place.
+        return torch.cat([model(batch.clone()) for batch in x.split(batch_size)])
 
 
 def predict(model: torch.nn.Module, x: torch.Tensor, batch_size: int = 1000) -> torch.Tensor:
-    """Predicted classes of the images ``x``, int64 of shape N."""
-    return logits(model, x, batch_size).argmax(1)
+    """Predicted classes of the images ``x``, int64 of shape N.
+
+    Raises ValueError for logits that are NaN or +infinity, which name no class.
+    """
+    found = logits(model, x, batch_size)
+    undecided = int((~found.amax(1).isfinite()).sum())
+    if undecided:
+        raise ValueError(f"the logits of {undecided} of {len(x)} images are NaN or infinite")
+    return found.argmax(1)

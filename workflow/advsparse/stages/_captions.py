@@ -10,6 +10,7 @@ from typing import Any
 
 from advsparse.errors import ConfigError
 from advsparse.figures.origin import origins
+from advsparse.verbatim import in_rst
 
 WORKFLOW = Path(__file__).parents[2]
 
@@ -20,11 +21,12 @@ def caption(paper: str, name: str, title: str, settings: Mapping[str, Any]) -> s
     The file of that name in the paper's folder ``captions`` is a template of Jinja. Its variables
     are the settings, ``origin``, the data behind the first of its inputs that has some, and the
     paper's own modules: ``{{ own("variant").variant(...) }}``. It may include pages of
-    ``workflow/report``. ConfigError where it can't be rendered.
+    ``workflow/report``. What stands in the place of an expression is text, never reStructuredText.
+    ConfigError where it can't be rendered.
     """
     folder = WORKFLOW if name.startswith("report/") else WORKFLOW / "papers" / paper / "captions"
     if not (file := folder / name).is_file():
-        return title
+        return in_rst(title)
     first = next(iter(origins(settings).values()), None)
     try:
         template = _environment().from_string(file.read_text(encoding="utf-8"))
@@ -34,11 +36,21 @@ def caption(paper: str, name: str, title: str, settings: Mapping[str, Any]) -> s
         raise ConfigError(f"{where}: no caption of {title!r}: {error}") from None
 
 
+def dataset_caption(settings: Mapping[str, Any]) -> str:
+    """The caption of the picture of a dataset, which is told ``settings``."""
+    return _environment().get_template("dataset.rst").render(settings)
+
+
 @cache
 def _environment():
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(loader=FileSystemLoader(WORKFLOW / "report"), undefined=StrictUndefined)
+    loader = FileSystemLoader(WORKFLOW / "report")
+    return Environment(loader=loader, undefined=StrictUndefined, finalize=_text)
+
+
+def _text(value: Any) -> str:
+    return in_rst(str(value))
 
 
 def _own(paper: str):

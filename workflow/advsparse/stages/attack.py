@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
+from itertools import combinations, product
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from advsparse import registry
 from advsparse.config.mistakes import Mistake, nearest, short
-from advsparse.config.names import shortened
+from advsparse.config.names import Scalar, shortened
 from advsparse.config.plan import Plan
 from advsparse.stages._points import (
     AttackEntry,
@@ -118,24 +120,57 @@ def _grid(entry: AttackEntry) -> Iterator[Mistake]:
         if parameter not in fields:
             hint = nearest(parameter, fields)
             yield Mistake(("grid", parameter), f"{kind} has no {parameter!r}; {hint}")
-            continue
-        for index, value in enumerate(values):
-            error = _invalid(entry.method, parameter, value)
-            if error:
-                yield Mistake(("grid", parameter, index), error)
-        if len({(isinstance(value, bool), value) for value in values}) < len(values):
+        elif len({(isinstance(value, bool), value) for value in values}) < len(values):
             yield Mistake(("grid", parameter), "a value is given twice")
         elif len({shortened(value) for value in values}) < len(values):
             text = "two values agree in the six digits that file names and rows tell them by"
             yield Mistake(("grid", parameter), text)
+    known = {parameter: values for parameter, values in entry.grid.items() if parameter in fields}
+    yield from _impossible(entry.method, known)
 
 
-def _invalid(method: Any, parameter: str, value: Any) -> str | None:
-    """Why ``method`` can't take ``value`` for ``parameter``; None if it can."""
-    spec = registry.settings_of(method) | {parameter: value}
+def _impossible(method: Any, grid: Mapping[str, list[Scalar]]) -> Iterator[Mistake]:
+    """The points of a grid that ``method`` can't take, each told by as few values as it takes."""
+
+    @cache
+    def error(chosen: tuple[tuple[str, int], ...]) -> str | None:
+        return _invalid(method, {name: grid[name][index] for name, index in chosen})
+
+    told = set()
+    for indices in product(*(range(len(values)) for values in grid.values())):
+        point = tuple(zip(grid, indices, strict=True))
+        if not error(point):
+            continue
+        parts = (part for size in range(1, len(point) + 1) for part in combinations(point, size))
+        blamed = next(part for part in parts if error(part))
+        if blamed in told:
+            continue
+        told.add(blamed)
+        places = [("grid", *value) for value in blamed]
+        values = [grid[name][index] for name, index in blamed]
+        if len(blamed) == 1:
+            yield Mistake(places[0], f"{error(blamed)}, got {short(values[0])}")
+        else:
+            named = zip(blamed, values, strict=True)
+            said = " and ".join(f"{name}={short(value)}" for (name, _), value in named)
+            yield Mistake(places[0], f"{said} clash: {error(blamed)}", places[1])
+
+
+def _invalid(method: Any, values: Mapping[str, Scalar]) -> str | None:
+    """Why ``method`` can't take values of a grid instead of its own; None if it can."""
+    spec = registry.settings_of(method) | dict(values)
+    kind: Any = type(method)
     try:
-        TypeAdapter(type(method)).validate_json(json.dumps(spec))
+        _adapter(kind).validate_json(json.dumps(spec))
     except ValidationError as error:
         entry = error.errors(include_url=False)[0]
-        return f"{entry['msg'][0].lower()}{entry['msg'][1:]}, got {short(value)}"
+        if entry["type"] == "value_error":
+            return str(entry["ctx"]["error"])
+        return f"{entry['msg'][0].lower()}{entry['msg'][1:]}"
     return None
+
+
+@cache
+def _adapter(method: type) -> TypeAdapter[Any]:
+    """The validator of an attack's settings, made once: it takes a while."""
+    return TypeAdapter(method)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from advsparse import registry
 from advsparse.config.plan import Plan
+from advsparse.stages._captions import dataset_caption
 from advsparse.stages._stage import Job, Needs, Stage
 
 
@@ -33,3 +34,6 @@ class PictureStage(Stage):
             "note": source.note,
             "per_class": 6,
         }
+
+    def parameters(self) -> dict[str, Callable[[Plan, Job], Any]]:
+        return {"caption": lambda plan, job: dataset_caption(self.settings(plan, job))}

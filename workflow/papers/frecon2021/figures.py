@@ -9,6 +9,7 @@ from advsparse.artifacts import read_arrays
 from advsparse.data._io import load_dataset
 from advsparse.figures.origin import stamp
 from advsparse.figures.style import WIDTH, look, plt, show_image
+from advsparse.verbatim import in_figure
 
 
 def draw_atoms(inputs, settings):
@@ -86,7 +87,7 @@ def draw_examples(inputs, settings):
             f"code, towards the target\n{names['target']}",
         )
         for column, title in zip(axes[line], titles, strict=True):
-            column.set_title(title, fontsize=8)
+            column.set_title(in_figure(title), fontsize=8)
         record = {"image": int(attacked["index"][i]), "fooled": bool(attacked["success"][i])}
         record |= names | {"relative_l2": relative}
         records.append(record | {f"v{m + 1}": value for m, value in enumerate(code)})

@@ -9,6 +9,7 @@ from matplotlib.ticker import FuncFormatter
 from advsparse.figures.gaps import COLOUR, note_failures
 from advsparse.figures.origin import stamp
 from advsparse.figures.style import WIDTH, look, plt
+from advsparse.verbatim import in_figure
 from papers.frecon2021.points import done, experiment, live
 
 _NORMS = {"linf": r"$\ell_\infty$", "l2": r"$\ell_2$", "relative_l2": r"relative $\ell_2$"}
@@ -157,8 +158,8 @@ def _label(label: str, first, entries) -> str:
     if first["kind"] != "scada" and len(names) == 1:
         return label
     if names["norm"].nunique() == len(names) > 1:
-        return f"{label}, {_NORMS.get(first['norm'], first['norm'])}"
-    return f"{label} ({first['name']})"
+        return f"{label}, {_NORMS.get(first['norm'], in_figure(str(first['norm'])))}"
+    return f"{label} ({in_figure(first['name'])})"
 
 
 def _draw_grid(ax, alive) -> None:

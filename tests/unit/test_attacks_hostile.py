@@ -1,0 +1,547 @@
+"""Models, defences and callers that attacks must get on with, or refuse in so many words."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from models_for_tests import (
+    CASES,
+    CLASSES,
+    EPS,
+    assert_same,
+    build,
+    is_a,
+    learn,
+    measured,
+    predictions,
+    run,
+    setting,
+    small_images,
+    small_network,
+)
+
+from advsparse.attacks._base import BudgetAttack
+from advsparse.attacks._checks import AttackWarning
+from advsparse.attacks._confirm import fooled
+from advsparse.attacks._fitting import Fit, UniversalAttack
+from advsparse.attacks._oracle import ask
+from advsparse.attacks.adaptive import Adaptive
+from advsparse.attacks.deepfool import DeepFool
+from advsparse.attacks.fgsm import FGSM
+from advsparse.attacks.pgd import PGD
+from advsparse.attacks.uap import UAP
+from advsparse.defenses._defended import Defended
+from advsparse.seeding import Random
+
+EXACT = {"rtol": 0, "atol": 0}
+
+BLIND = ("noise", "square")
+"""Attacks that take no gradient."""
+
+each_attack = pytest.mark.parametrize(("kind", "norm"), CASES)
+quiet = pytest.mark.filterwarnings("ignore::advsparse.attacks._checks.AttackWarning")
+
+
+class Function(torch.nn.Module):
+    """A network that some function comes before or after."""
+
+    def __init__(self, network=None, before=None, after=None):
+        super().__init__()
+        self.network, self.before, self.after = network, before, after
+
+    def forward(self, x):
+        x = self.before(x) if self.before else x
+        x = self.network(x) if self.network is not None else x
+        return self.after(x) if self.after else x
+
+
+def learned(kind, norm):
+    """What a universal attack learns from a well-behaved model."""
+    model, x, y = setting(torch.float32)
+    attack = build(kind, norm)
+    return learn(attack, model, x, y) if isinstance(attack, UniversalAttack) else None
+
+
+# Models and defences that write to their input.
+
+
+def by_operator(x):
+    return x.mul_(0.9).add_(0.05)
+
+
+def by_data(x):
+    x.data.mul_(0.9).add_(0.05)
+    return x
+
+
+def by_array(x):
+    x.detach().numpy()[:] *= np.float32(0.9)
+    x.detach().numpy()[:] += np.float32(0.05)
+    return x
+
+
+@quiet
+@pytest.mark.parametrize("writes", [by_operator, by_data, by_array])
+@each_attack
+def test_models_that_work_in_place_harm_nobody(kind, norm, writes):
+    network, x, y = setting(torch.float32)
+    given = x.clone(), y.clone()
+    model = Function(network, writes)
+    target = (y + 1) % CLASSES
+    results = [run(build(kind, norm), model, x, y), run(build(kind, norm), model, x, y, target)]
+    assert torch.equal(x, given[0]) and torch.equal(y, given[1])
+    if writes is by_operator:
+        pure = Function(network, lambda x: x * 0.9 + 0.05)
+        assert_same(results[0], run(build(kind, norm), pure, x, y), **EXACT)
+    for result in results:
+        if is_a(kind, BudgetAttack) and kind != "jsma":
+            assert measured(result.x, x, norm).max() <= EPS[norm] * (1 + 1e-6)
+
+
+def rounded(x):
+    return (x * 7).round() / 7
+
+
+def rounds(x):
+    return x.mul_(7).round_().div_(7)
+
+
+def rounds_blindly(x):
+    with torch.no_grad():
+        return x.mul_(7).round_().div_(7)
+
+
+@quiet
+@pytest.mark.parametrize("writes", [rounds, rounds_blindly])
+@pytest.mark.parametrize("backward", ["exact", "identity", "approximation"])
+def test_defences_that_work_in_place_harm_nobody(backward, writes):
+    network, x, y = setting(torch.float32)
+    given = x.clone()
+    near, nearby = backward, backward
+    if backward == "approximation":
+        near, nearby = (lambda x: x.mul_(2).div_(2)), (lambda x: x * 2 / 2)
+    defended = Defended(network.eval(), writes, backward=near)
+    pure = Defended(network.eval(), rounded, backward=nearby)
+    assert torch.equal(defended(x), pure(x)) and torch.equal(x, given)
+    wanted = x.clone().requires_grad_()
+    assert torch.equal(defended(wanted), pure(wanted)) and torch.equal(wanted, given)
+    y = predictions(pure, x)
+    attack = Adaptive(attack=PGD(eps=0.1, steps=4))
+    result = attack(defended, x, y)
+    assert torch.equal(x, given)
+    assert measured(result.x, x, "linf").max() <= 0.1 * (1 + 1e-6)
+    if writes is rounds:
+        assert_same(result, attack(pure, x, y), **EXACT)
+
+
+def test_objectives_that_work_in_place_harm_nobody():
+    network, x, _ = setting(torch.float32)
+    given = x.clone()
+    for writes in (by_operator, by_data):
+        FGSM(eps=0.1).maximise(network, lambda x, writes=writes: writes(x).flatten(1).sum(1), x)
+        assert torch.equal(x, given)
+
+
+# Logits that name no class.
+
+
+def standardised(x):
+    flat = x.flatten(1)
+    centred = flat - flat.mean(1, keepdim=True)
+    return (centred / flat.std(1, keepdim=True)).reshape(x.shape)
+
+
+@each_attack
+def test_images_without_logits_are_counted_and_not_fooled(kind, norm):
+    fit = learned(kind, norm)
+    x = small_images(7)
+    x[[2, 5]] = 0  # of which nothing is left: 0 / 0
+    network = small_network(standardised(small_images(7)))
+    model = Function(network, standardised)
+    y = predictions(model, x)
+    with pytest.warns(AttackWarning, match=r"NaN or \+infinity for 2 of 7 images"):
+        result = run(build(kind, norm), model, x, y, fit=fit, memory=1)
+    assert "2 of 7" in result.warnings[0]
+    assert not result.success[[2, 5]].any() and torch.equal(result.x[[2, 5]], x[[2, 5]])
+    others = torch.tensor([0, 1, 3, 4, 6])
+    same = run(build(kind, norm), model, x[others], y[others], fit=fit, memory=1)
+    assert torch.equal(same.x, result.x[others]) and torch.equal(
+        same.success, result.success[others]
+    )
+    assert result.x.isfinite().all()
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize(
+    ("kind", "norm"), [case for case in CASES if is_a(case[0], UniversalAttack)]
+)
+@pytest.mark.filterwarnings("ignore:.*exactly 0")
+def test_learning_from_images_without_logits_is_warned_of(kind, norm, value):
+    if kind == "dict_attack":
+        pytest.skip("it looks at no image")
+    network, x, y = setting(torch.float32)
+    x = x.clone()
+    x[4] = 0
+
+    def model_of(x):
+        dark = x.flatten(1).amax(1) < 0.2
+        return torch.where(dark[:, None], value, network(x))
+
+    attack = build(kind, norm)
+    with pytest.warns(AttackWarning, match=r"NaN or \+infinity for 1 of 7 images"):
+        fit = attack.fit(Function(before=model_of), x, y)
+    assert "1 of 7" in "".join(fit.warnings)
+    for name in ("perturbation", "atoms", "codes"):
+        assert fit.arrays.get(name, torch.zeros(1)).isfinite().all()
+
+
+@quiet
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@pytest.mark.parametrize("share", [0.0, 0.5])
+@each_attack
+def test_perturbed_images_without_logits_are_not_fooled(kind, norm, value, share):
+    network, x, y = setting(torch.float32)
+    clean = {image.numpy().tobytes() for image in x}
+
+    def broken(x):
+        """What is not a clean image has no logits, or has none of the last class."""
+        logits = network(x)
+        new = torch.tensor([image.numpy().tobytes() not in clean for image in x.detach()])
+        far = new & (x.detach().flatten(1)[:, 0] * 1e4 % 1 >= share)
+        return torch.where(far[:, None] & (torch.arange(CLASSES) == CLASSES - 1), value, logits)
+
+    result = run(build(kind, norm), Function(before=broken).eval(), x, y)
+    with torch.no_grad():
+        logits = broken(result.x)
+    names = logits.amax(1).isfinite()
+    assert result.x.isfinite().all() and not result.distance.isnan().any()
+    assert not result.success[~names].any()
+    assert torch.equal(result.success, (logits.argmax(1) != y) & names)
+
+
+def test_what_names_no_class_fools_nobody():
+    nan, inf = torch.nan, torch.inf
+    logits = torch.tensor([[nan, 1, 0], [0, inf, 1], [-inf, 1, 0], [-inf, -inf, 2], 3 * [-inf]])
+    zero, one = torch.zeros(5, dtype=torch.int64), torch.ones(5, dtype=torch.int64)
+    assert fooled(logits, zero, None).tolist() == [False, False, True, True, False]
+    assert fooled(logits, zero, one).tolist() == [False, False, True, False, False]
+
+
+@each_attack
+def test_masked_classes_are_no_obstacle(kind, norm):
+    network, x, _ = setting(torch.float32)
+    masked = torch.arange(CLASSES + 2) >= CLASSES
+
+    def after(value):
+        def fill(logits):
+            wider = torch.nn.functional.pad(logits, (0, 2))
+            return wider.masked_fill(masked, value)
+
+        return Function(network, after=fill)
+
+    y = predictions(network, x)
+    fit = learned(kind, norm)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", AttackWarning)
+        result = run(build(kind, norm), after(-torch.inf), x, y, fit=fit)
+    assert result.x.isfinite().all()
+    assert torch.equal(result.success, predictions(network, result.x) != y)
+    # As many as of classes that are only out of reach.
+    finite = run(build(kind, norm), after(-1e4), x, y, fit=fit)
+    assert result.success.sum() >= finite.success.sum()
+
+
+@pytest.mark.parametrize("settings", [{"shorten": True}, {"coding": "unsupervised"}])
+def test_scada_shortens_and_draws_beside_masked_classes(settings):
+    network, x, y = setting(torch.float32)
+    fit = learned("scada", "l2")
+
+    def with_mask(value):
+        return Function(network, after=lambda z: torch.nn.functional.pad(z, (0, 1), value=value))
+
+    attack = build("scada", "l2", **settings)
+    masked, finite = (run(attack, with_mask(v), x, y, fit=fit) for v in (-torch.inf, -20.0))
+    assert_same(masked, finite, rtol=0, atol=1e-3)
+
+
+@quiet
+@each_attack
+def test_gradients_that_are_not_finite_are_warned_of(kind, norm):
+    network, x, y = setting(torch.float32)
+    fit = learned(kind, norm)
+    # The derivative of a square root at 0 is infinite, and 0 times that is NaN.
+    model = Function(network, lambda x: x + 0 * (x - x.detach()).abs().sqrt())
+    result = run(build(kind, norm), model, x, y, fit=fit)
+    assert result.x.isfinite().all()
+    differentiates = kind not in BLIND and (kind == "scada" or not is_a(kind, UniversalAttack))
+    assert ("NaN or infinite for 6 of 6" in "".join(result.warnings)) == differentiates
+
+
+# Models without gradients.
+
+NO_GRADIENT = r"^model: no gradient leads from its logits"
+
+
+@pytest.mark.parametrize("how", ["no_grad", "detached"])
+@each_attack
+def test_models_without_gradients_are_refused(kind, norm, how):
+    network, x, y = setting(torch.float32)
+    if how == "no_grad":
+        model = Function(before=torch.no_grad()(lambda x: network(x)))
+    else:
+        model = Function(network, after=torch.Tensor.detach)
+    fit = learned(kind, norm)
+    if fit is not None and kind != "dict_attack":
+        with pytest.raises(ValueError, match=NO_GRADIENT):
+            build(kind, norm).fit(model, x, y)
+    if kind in BLIND or (fit is not None and kind != "scada"):
+        run(build(kind, norm), model, x, y, fit=fit)
+        return
+    with pytest.raises(ValueError, match=NO_GRADIENT):
+        run(build(kind, norm), model, x, y, fit=fit)
+
+
+def test_random_defences_without_gradients_are_refused():
+    network, x, y = setting(torch.float32)
+    model = Function(network, after=torch.Tensor.detach)
+    noisy = Defended(model, lambda x, rng: x + 0.1 * rng.normal_like(x), stochastic=True)
+    for inner in (PGD(eps=0.1), DeepFool(), build("cw", "l2")):
+        with pytest.raises(ValueError, match=NO_GRADIENT):
+            Adaptive(attack=inner, samples=2)(noisy, x, y)
+
+
+# Precision.
+
+
+@quiet
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
+@each_attack
+def test_logits_may_have_any_precision(kind, norm, dtype):
+    network, x, _ = setting(torch.float32)
+    model = Function(network, after=lambda logits: logits.to(dtype))
+    y = predictions(model, x)
+    target = (y + 1) % CLASSES
+    fit = learned(kind, norm)
+    for aim in (None, target):
+        result = run(build(kind, norm), model, x, y, aim, fit=fit)
+        assert result.x.dtype == x.dtype
+        found = predictions(model, result.x)
+        assert torch.equal(result.success, found != y if aim is None else found == target)
+        if dtype == torch.float64:
+            plain = run(build(kind, norm), network, x, y, aim, fit=fit)
+            assert_same(result, plain, **EXACT)
+    if fit is not None and kind != "dict_attack":
+        arrays = build(kind, norm).fit(model, x, y).arrays
+        assert arrays.get("perturbation", x).dtype == arrays.get("atoms", x).dtype == x.dtype
+
+
+@quiet
+@each_attack
+def test_models_may_compute_in_another_precision(kind, norm):
+    network, x, y = setting(torch.float64)
+    model = Function(network, before=torch.Tensor.double)
+    single = x.float()
+    y = predictions(model, single)
+    result = run(build(kind, norm), model, single, y)
+    assert result.x.dtype == torch.float32
+    assert torch.equal(result.success, predictions(model, result.x) != y)
+
+
+def test_rounding_logits_changes_no_prediction():
+    rows = [[1, 1 + 1e-12, 0], [1 + 1e-12, 1, 1 + 2e-12], [-torch.inf, 2, 2 + 4e-15]]
+    close = torch.tensor(rows, dtype=torch.float64)
+    x = torch.zeros(3, 1, 1, 1)
+    logits = ask(Function(before=lambda x: close + 0 * x.flatten(1)), x.requires_grad_())
+    assert logits.dtype == torch.float32
+    assert torch.equal(logits.argmax(1), close.argmax(1))
+    torch.testing.assert_close(logits.double(), close, rtol=2e-7, atol=0)
+    (gradient,) = torch.autograd.grad(logits[:2].sum(), x)
+    assert gradient.isfinite().all()
+
+
+@quiet
+@each_attack
+def test_autocast_is_the_models_and_not_the_attacks(kind, norm):
+    network, x, _ = setting(torch.float32)
+    cast = Function(before=torch.autocast("cpu", torch.bfloat16)(lambda x: network(x)))
+    y = predictions(cast, x)
+    expected = run(build(kind, norm), cast, x, y)
+    with torch.autocast("cpu", torch.bfloat16):
+        result = run(build(kind, norm), network, x, y)
+    assert_same(result, expected, **EXACT)
+
+
+# Inference mode.
+
+
+@each_attack
+def test_inference_mode_makes_no_difference(kind, norm):
+    model, x, y = setting(torch.float32)
+    target = (y + 1) % CLASSES
+    # What the others learn they learn in inference mode too.
+    fit = learned(kind, norm) if kind == "dict_attack" else None
+    for aim in (None, target):
+        expected = run(build(kind, norm), model, x, y, aim, fit=fit)
+        with torch.inference_mode():
+            given = [None if one is None else one.clone() for one in (x, y, aim)]
+            within = run(build(kind, norm), model, x, y, aim, fit=fit)
+        assert all(one is None or one.is_inference() for one in given)
+        assert_same(within, expected, **EXACT)
+        assert_same(run(build(kind, norm), model, *given, fit=fit), expected, **EXACT)
+
+
+def test_what_was_learned_may_come_from_inference_mode():
+    model, x, y = setting(torch.float32)
+    for kind in ("scada", "uap", "targeted_uap", "dict_attack"):
+        fit = learned(kind, "l2")
+        with torch.inference_mode():
+            copied = Fit({name: values.clone() for name, values in fit.arrays.items()})
+        attack = build(kind, "l2")
+        expected = attack(model, x, y, fit=fit)
+        assert_same(attack(model, x, y, fit=copied), expected, **EXACT)
+
+
+def test_maximise_in_inference_mode():
+    model, x, _ = setting(torch.float32)
+    attack = PGD(eps=0.1, steps=3)
+
+    def objective(x):
+        return model(x).square().sum(1)
+
+    expected = attack.maximise(model, objective, x)
+    with torch.inference_mode():
+        assert torch.equal(attack.maximise(model, objective, x.clone()), expected)
+
+
+def test_models_made_in_inference_mode_are_refused():
+    x = small_images(4)
+    with torch.inference_mode():
+        model = small_network(x)
+        y = predictions(model, x)
+    with pytest.raises(ValueError, match=r"^model: its weights were made in torch.inference_mode"):
+        run(build("fgsm", "linf"), model, x, y)
+
+
+# Scales.
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
+@pytest.mark.parametrize("factor", [1e-28, 1e-22, 1e-18, 1e18, 1e20, 1e30])
+def test_deepfool_feels_no_scale_of_the_logits(factor, norm, lenet):
+    model = Function(lenet.model.eval(), after=lambda logits: factor * logits)
+    x, y = lenet.x[:8], lenet.y[:8]
+    for target in (None, (y + 1) % 10):
+        plain = DeepFool(norm=norm)(lenet.model, x, y, target)
+        scaled = DeepFool(norm=norm)(model, x, y, target)
+        assert plain.success.sum() >= 6 and torch.equal(scaled.success, plain.success)
+        torch.testing.assert_close(scaled.distance, plain.distance, rtol=1e-3, atol=0)
+    attack = UAP(norm=norm, eps={"l2": 2.0, "linf": 0.1}[norm], passes=1)
+    one, other = (attack.fit(m, x, y).arrays["perturbation"] for m in (lenet.model, model))
+    assert one.any()
+    torch.testing.assert_close(other, one, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("factor", [1e-22, 1e20])
+@pytest.mark.parametrize("kind", ["cw", "lbfgs", "scada"])
+def test_attacks_that_weigh_logits_against_lengths_say_so(kind, factor):
+    network, x, y = setting(torch.float32)
+    fit = learned(kind, "l2")
+    model = Function(network, after=lambda logits: factor * logits)
+    with pytest.warns(AttackWarning, match="logits of 7 of 7 images .* scale"):
+        run(build(kind, "l2"), model, x, y, fit=fit)
+    if fit is not None:
+        with pytest.warns(AttackWarning, match="logits of 1 of 1 images .* scale"):
+            build(kind, "l2").fit(model, x, y)
+
+
+# What is asked for and what is given.
+
+X, Y = torch.full((2, 3, 8, 8), 0.5), torch.tensor([0, 1])
+
+
+class Returns(torch.nn.Module):
+    def __init__(self, change):
+        super().__init__()
+        self.change = change
+
+    def forward(self, x):
+        return self.change(torch.zeros(len(x), CLASSES))
+
+
+WRONG = {
+    "function as model": ({"model": lambda x: x}, r"^model: .*torch\.nn\.Module.*function"),
+    "no model": ({"model": None}, r"^model: .*torch\.nn\.Module.*None"),
+    "tuple": ({"model": Returns(lambda z: (z, z))}, "^model: .*N x K.*tuple"),
+    "dictionary": ({"model": Returns(lambda z: {"logits": z})}, "^model: .*N x K.*dict"),
+    "array of logits": ({"model": Returns(lambda z: z.numpy())}, r"^model: .*numpy\.ndarray"),
+    "nothing": ({"model": Returns(lambda z: None)}, "^model: .*N x K.*None"),
+    "predictions": ({"model": Returns(lambda z: z.argmax(1))}, r"^model: .*N x K.*\(1,\)"),
+    "whole numbers": ({"model": Returns(lambda z: z.long())}, "^model: .*floating.*int64"),
+    "batch of another size": ({"model": Returns(lambda z: z.repeat(3, 1))}, r"1 x K.*\(3, 4\)"),
+    "array of images": ({"x": X.numpy()}, r"^x: .*torch\.Tensor.*numpy\.ndarray"),
+    "list of images": ({"x": [*X]}, r"^x: .*torch\.Tensor.*list"),
+    "no images": ({"x": None}, r"^x: .*torch\.Tensor.*None"),
+    "half precision": ({"x": X.half()}, r"^x: .*float32 or float64.*float16"),
+    "array of labels": ({"y": Y.numpy()}, r"^y: .*torch\.Tensor.*numpy\.ndarray"),
+    "list of labels": ({"y": [0, 1]}, r"^y: .*torch\.Tensor.*list"),
+    "no labels": ({"y": None}, r"^y: .*torch\.Tensor.*None"),
+    "list of targets": ({"target": [0, 1]}, r"^target: .*torch\.Tensor.*list"),
+    "number as target": ({"target": 1}, r"^target: .*torch\.Tensor.*int"),
+    "label out of range": ({"y": Y + 5}, r"^y: .*0\.\.3.*5 to 6"),
+    "labels elsewhere": ({"y": Y.to("meta")}, "^y: .*cpu.*meta"),
+    "no seed": ({"rng": None}, "^rng: .*int.*None"),
+    "torch's generator": ({"rng": torch.Generator()}, r"^rng: .*int.*Generator"),
+    "fractional seed": ({"rng": 0.5}, "^rng: .*int.*float"),
+    "text as seed": ({"rng": "0"}, "^rng: .*int.*str"),
+    "memory in words": ({"memory": "2 GB"}, "^memory: .*int.*str"),
+    "no memory": ({"memory": None}, "^memory: .*int.*None"),
+    "a bit above 1": ({"x": torch.nextafter(X + 0.5, X + 1)}, r"^x: .*1\.0000001 to 1\.0000001"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+@pytest.mark.parametrize(("kind", "norm"), [("fgsm", "linf"), ("scada", "l2"), ("adaptive", "l2")])
+def test_what_is_given_is_named_with_what_is_expected(kind, norm, what):
+    changed, message = WRONG[what]
+    given = {"model": small_network(small_images(4)), "x": X, "y": Y} | changed
+    attack, fit = build(kind, norm), learned(kind, norm)
+    options = {} if fit is None else {"fit": fit}
+    with pytest.raises((ValueError, TypeError), match=message):
+        attack(**given, **options)
+    if fit is not None:
+        with pytest.raises((ValueError, TypeError), match=message):
+            attack.fit(**given)
+
+
+@pytest.mark.parametrize("fit", [None, {"atoms": X}, X])
+def test_a_fit_is_asked_for(fit):
+    with pytest.raises(TypeError, match=r"^fit: expected what fit\(\) returns"):
+        build("uap", "l2")(small_network(small_images(4)), X, Y, fit=fit)
+
+
+def test_whole_numbers_of_any_kind_are_seeds():
+    model, x, y = setting(torch.float32)
+    expected = run(build("pgd", "linf"), model, x, y, rng=3)
+    for seed in (np.int64(3), torch.tensor(3), Random(3)):
+        assert_same(run(build("pgd", "linf"), model, x, y, rng=seed), expected, **EXACT)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "above", "below"),
+    [
+        (torch.float32, "1.0000001", "-1e-45"),
+        (torch.float64, "1.0000000000000002", "-5e-324"),
+    ],
+)
+def test_pixels_a_bit_outside_are_told_from_those_within(dtype, above, below):
+    model, x, y = setting(dtype)
+    x = x.clamp(0.25, 0.75)
+    x[1, 0, 0, 0] = torch.nextafter(torch.tensor(1, dtype=dtype), torch.tensor(2, dtype=dtype))
+    with pytest.raises(ValueError, match=f"found 0.25 to {above}$"):
+        run(build("fgsm", "linf"), model, x, y)
+    x[1, 0, 0, 0] = torch.nextafter(torch.tensor(0, dtype=dtype), torch.tensor(-1, dtype=dtype))
+    with pytest.raises(ValueError, match=f"found {below} to 0.75$"):
+        run(build("fgsm", "linf"), model, x, y)
