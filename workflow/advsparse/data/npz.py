@@ -142,7 +142,7 @@ def _eight_bits(path: Path, name: str, x: np.ndarray) -> np.ndarray:
         if len(wrong):
             index = start + wrong[0, 0]
             raise DataError(
-                f"{path}: {name}[{index}] holds {part[tuple(wrong[0])]}, outside [0, 1]"
+                f"{path}: {name}[{index}] holds {part[tuple(wrong[0])]!s}, outside [0, 1]"
             )
         # Half precision is too coarse for the products.
         out[start : start + _CHUNK] = np.rint(np.multiply(part, 255, dtype=np.float64))
