@@ -6,7 +6,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections import OrderedDict
 from pathlib import Path
 
 import jsonschema
@@ -309,15 +308,10 @@ def test_null_in_a_later_file_removes_what_an_earlier_file_and_the_paper_have(wr
     second = write(f"settings: {{frecon2021: {{attacks: {{cw: null}}, {others}}}}}\n", "2.yaml")
     loaded = load([first, second]).settings["frecon2021"]
     assert "cw" not in loaded.attacks
-    merged_by_snakemake = {
-        "settings": {
-            "frecon2021": {
-                "attacks": {"cw": None},
-                "experiments": {"tradeoff": ["scada"]},
-            }
-        }
-    }
-    assert load([first, second], merged_by_snakemake).settings["frecon2021"] == loaded
+    again = write("settings: {frecon2021: {attacks: {cw: null}}}", "3.yaml")
+    assert load([first, second, again]).settings["frecon2021"] == loaded
+    handed = {"settings": {"frecon2021": {"attacks": {"cw": "null"}}}}
+    assert load([first, second], handed).settings["frecon2021"] == loaded
 
 
 def test_files_are_laid_one_by_one_over_the_paper(write):
@@ -470,48 +464,6 @@ def test_command_line_is_named_for_what_it_leaves_out(write):
     assert ".yaml" not in message
 
 
-CONFIGFILE = """\
-threads: 0
-settings:
-  frecon2021:
-    attacks:
-      scada: {grid: {lambda1: [1e-3, -1]}}
-      fgsm: {method: {eps: 1e-3, norm: l3}}
-      cw: {method: {abort_early: yes}}
-"""
-
-
-def test_configfile_keeps_file_and_line_in_what_snakemake_merges(write):
-    # As snakemake's reader has it: 1e-3 is a word, yes is true, and mappings are ordered.
-    path = write(CONFIGFILE)
-    attacks = {
-        "scada": {"grid": {"lambda1": ["1e-3", -1]}},
-        "fgsm": OrderedDict({"method": {"eps": "1e-3", "norm": "l3"}}),
-        "cw": {"method": {"abort_early": True}},
-    }
-    handed = OrderedDict(threads=0, settings={"frecon2021": OrderedDict(attacks=attacks)})
-    alone, together = refusal([path]), refusal([path], handed)
-    assert together == alone
-    for line in (1, 6, 7):
-        assert f"{path}:{line}: " in together
-    assert "command line" not in together
-    assert "command line (--config): seed" in refusal([path], handed | {"seed": -1})
-
-
-def test_configfile_keeps_its_place_in_lists(write):
-    path = write("settings: {frecon2021: {attacks: {scada: {grid: {lambda1: [1e-3, -1]}}}}}")
-    handed = {"frecon2021": {"attacks": {"scada": {"grid": {"lambda1": ["1e-3", -1]}}}}}
-    message = refusal([path], {"settings": handed})
-    assert message == refusal([path])
-    assert message.startswith(f"{path}:1: settings.frecon2021.attacks.scada.grid.lambda1[1]: ")
-
-
-@pytest.mark.parametrize("text", ["preset:", "device:"])
-def test_configfile_that_says_null_is_named(text, write):
-    path = write(text)
-    assert f"{path}:1: " in refusal([path], {text.rstrip(":"): None})
-
-
 def test_what_snakemake_hands_over_as_words_is_read_as_in_a_file(write):
     # Below the top level of --config, snakemake takes numbers, truth and null for words.
     attacks = {
@@ -574,6 +526,57 @@ def test_note_on_a_local_copy_reaches_tables_and_figures(write):
     plan = Plan(load([CONFIG]))
     said = data_used(plan.origin("cifar10"))
     assert said == "photos, a stand-in for CIFAR-10"
+
+
+# Times, dates and numbers.
+
+NOTE = "datasets: {mine: {kind: npz, path: x, note: %s}}"
+WORDS = ["12:30:00", "12:30", "12:30.5", "2024-05-01", "2024-05-01T12:00:00Z", "-1:30", "1:2:3"]
+WORDS += ["2024-05-01 12:00:00", "2024-13-45", "0o17", "08", "09.04.2024", "190:20:30", "yes", "1e"]
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_times_and_dates_are_words_wherever_they_stand(word, write):
+    first = load([write(NOTE % word)])
+    assert first.datasets["mine"].note == word
+    assert load([write(NOTE % f"'{word}'")]) == first
+    entry = {"kind": "npz", "path": "x", "note": word}
+    assert load([write("seed: 0")], {"datasets": {"mine": entry}}) == first
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("10", 10), ("+10", 10), ("0", 0), ("1_000", 1000), ("0x1F", 31), ("0b11", 3)],
+)
+def test_numbers(text, value, write):
+    assert load([write(f"seed: {text}")]).seed == value
+
+
+@pytest.mark.parametrize(
+    ("text", "decimal"),
+    [("010", "10"), ("0010", "10"), ("-010", "-10"), ("+07", "7"), ("00", "0"), ("0_7", "7")],
+)
+def test_a_number_with_leading_zeros_is_told_as_ambiguous(text, decimal, write):
+    said = f"{text} is ambiguous, as some read leading zeros as octal: write {decimal}, or '{text}'"
+    path = write(f"seed: {text}")
+    assert refusal([path]).startswith(f"{path}:1: seed: {said} for text\n")
+    for explicit in (f"!!int {text}", f'!!int "{text}"'):
+        assert said in refusal([write(f"seed: {explicit}")])
+    assert said in refusal([write(NOTE % text)])
+    assert said in refusal([write(IN % f"fgsm: {{grid: {{eps: [1, {text}]}}}}")])
+    assert load([write(NOTE % f"'{text}'")]).datasets["mine"].note == text
+
+
+@pytest.mark.parametrize("text", ["08", "0189"])
+def test_leading_zeros_of_what_is_no_octal_number_either_are_told(text, write):
+    assert "a number has no leading zeros" in refusal([write(f"seed: {text}")])
+
+
+@pytest.mark.parametrize("text", ["010", "08", "-010"])
+def test_leading_zeros_on_the_command_line_are_told(text, write):
+    handed = {"frecon2021": {"models": {"lenet": {"training": {"epochs": text}}}}}
+    message = refusal([write("seed: 1")], {"settings": handed})
+    assert f"got {text!r}: a number has no leading zeros" in message
 
 
 # Mistakes.

@@ -31,6 +31,21 @@ def test_a_wrong_configuration_ends_before_any_job(sources, text, expected):
     assert not (sources.path / "results/test").exists()
 
 
+def test_a_file_of_configfile_is_read_as_config_yaml_is(sources, tmp_path):
+    """And not as Snakemake reads it, to which 12:30:00 is a number and yes is true."""
+    own = tmp_path / "own.yaml"
+    notes = ("12:30:00", "12:30.5", "2024-05-01", "2024-05-01T12:00:00Z", "yes", "1e")
+    entries = [f"  d{i}: {{kind: npz, path: x, note: {n}}}\n" for i, n in enumerate(notes)]
+    own.write_text("datasets:\n" + "".join(entries))
+    sources.snakemake("--configfile", str(own), "--dry-run", "--quiet", "all")
+    for mistakes in (["threads: 010"], ["device: yes", "seed: 1e-3", "threads: 12:30"]):
+        own.write_text("\n".join(mistakes))
+        said = output(sources, "--configfile", str(own), "--dry-run")
+        assert "Traceback" not in said
+        for line, mistake in enumerate(mistakes, 1):
+            assert f"{own}:{line}: {mistake.partition(':')[0]}: " in said
+
+
 def test_a_paper_that_does_not_exist(sources):
     said = output(sources, "--config", "papers=[frecon2012]")
     assert "no paper 'frecon2012'; did you mean 'frecon2021'" in said

@@ -30,9 +30,11 @@ date_back(WORKFLOW / "scripts")
 failures.hand_down(workflow)
 
 
-# Read here and not by `configfile:`, which knows no lines; `config` holds what --config says.
+# All files are read here: `configfile:` knows no lines, and `config` holds what Snakemake reads in
+# those of --configfile, where it takes times for numbers. What --config says is taken alone.
 try:
-    plan = Plan(load([Path("config.yaml"), *map(Path, workflow.overwrite_configfiles)], config))
+    files = [Path("config.yaml"), *map(Path, workflow.overwrite_configfiles)]
+    plan = Plan(load(files, workflow.config_settings.config))
 except ConfigError as error:
     give_up(f"the configuration can't be run:\n{error}")
 

@@ -14,7 +14,7 @@ from advsparse.config.messages import from_pydantic, refuse
 from advsparse.config.mistakes import Mistake, nearest
 from advsparse.config.model import Configuration
 from advsparse.config.schema import adapter
-from advsparse.config.sources import Key, Place, Tree, Values, read_yaml, scalar
+from advsparse.config.sources import Key, Place, Tree, read_yaml, scalar
 
 WORKFLOW = Path(__file__).parents[2]
 
@@ -31,7 +31,7 @@ def load(
     tree = Tree()
     for layer in layers:
         tree = tree.overlay(layer, keep_null=True)
-    layers.append(_from_command_line(tree, overrides or {}))
+    layers.append(_from_command_line(overrides or {}))
     tree = tree.overlay(layers[-1], keep_null=True)
     papers = sorted(path.parent.name for path in (workflow / "papers").glob("*/paper.yaml"))
     preset = _preset(tree, workflow)
@@ -60,67 +60,24 @@ def presets(workflow: Path = WORKFLOW) -> dict[str, Path]:
     return {path.stem: path for path in sorted((workflow / "presets").glob("*.yaml"))}
 
 
-def _from_command_line(tree: Tree, overrides: Mapping[str, Any]) -> Tree:
-    """What ``overrides`` says otherwise than the files do, placed on the command line.
+def _from_command_line(overrides: Mapping[str, Any]) -> Tree:
+    """What ``overrides`` says, placed on the command line.
 
-    Snakemake hands over its ``--config`` merged with its ``--configfile``, which are in ``tree``,
-    and takes everything for words that is not at the top level.
+    Of all that is not at the top level, Snakemake hands over words, which are read as in a file.
     """
-    top = Tree()
+    tree = Tree()
 
-    def place(value: Any, key: Key) -> Any:
-        top.places[key] = Place(None)
+    def read(value: Any, key: Key) -> Any:
+        if key:
+            tree.places[key] = Place(None)
         if isinstance(value, list):
-            return [place(item, (*key, index)) for index, item in enumerate(value)]
+            return [read(item, (*key, index)) for index, item in enumerate(value)]
         if isinstance(value, Mapping):
-            return {str(name): place(item, (*key, str(name))) for name, item in value.items()}
+            return {str(name): read(item, (*key, str(name))) for name, item in value.items()}
         return scalar(value) if isinstance(value, str) and len(key) > 1 else value
 
-    def walk(values: Mapping[str, Any], below: Any, key: Key, out: Values) -> None:
-        for name, value in values.items():
-            here = (*key, str(name))
-            known = isinstance(below, dict) and str(name) in below
-            old = below[str(name)] if known else None
-            if isinstance(value, Mapping) and _another_kind(old, value):
-                out[str(name)] = place(value, here)  # which forgets what the files say of it
-            elif isinstance(value, Mapping) and value:
-                inner: Values = {}
-                walk(value, old, here, inner)
-                if inner:
-                    out[str(name)] = inner
-                    if not isinstance(old, dict):
-                        top.places[here] = Place(None)
-            elif not known or not _same(old, value):
-                out[str(name)] = place(value, here)
-
-    walk(overrides, tree.values, (), top.values)
-    return top
-
-
-def _another_kind(old: Any, new: Mapping[str, Any]) -> bool:
-    return isinstance(old, dict) and "kind" in old and new.get("kind", old["kind"]) != old["kind"]
-
-
-def _same(ours: Any, theirs: Any) -> bool:
-    """Whether our YAML reader and Snakemake's, to which 1e-3 is a word and yes is true, read the
-    same text."""
-    if isinstance(ours, list) and isinstance(theirs, list):
-        return len(ours) == len(theirs) and all(map(_same, ours, theirs))
-    if isinstance(ours, dict) and isinstance(theirs, Mapping):
-        return list(ours) == list(theirs) and all(map(_same, ours.values(), theirs.values()))
-    if isinstance(ours, bool) or isinstance(theirs, bool):
-        words = {True: ("true", "yes", "on"), False: ("false", "no", "off")}
-        return ours is theirs or str(ours).lower() in words.get(theirs, ())
-    if isinstance(ours, int | float) and isinstance(theirs, int | float | str):
-        try:
-            return ours == theirs or str(float(ours)) == str(float(theirs))
-        except (ValueError, OverflowError):
-            return False
-    return ours == theirs or (isinstance(ours, str) and ours == str(theirs) and _wordy(theirs))
-
-
-def _wordy(value: Any) -> bool:
-    return value is not None and not isinstance(value, int | float)
+    tree.values = read(overrides, ())
+    return tree
 
 
 def _preset(tree: Tree, workflow: Path) -> Path:

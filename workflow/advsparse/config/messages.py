@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from advsparse.errors import ConfigError
 
 WORKFLOW = Path(__file__).parents[2]
 _MOST = 5
+_LEADING_ZEROS = re.compile(r"[-+]?0[0-9]+")
 
 
 def refuse(tree: Tree, mistakes: Iterable[Mistake]) -> None:
@@ -150,4 +152,6 @@ def _mistake(entry: Mapping[str, Any], key: Key, value: Any, tree: Tree) -> Mist
             return Mistake(key, f"expected a mapping of keys to values, got {short(value)}")
         case _:
             text = entry["msg"][0].lower() + entry["msg"][1:]
-            return Mistake(key, f"{text}, got {short(value)}")
+            zeros = isinstance(value, str) and _LEADING_ZEROS.fullmatch(value)
+            hint = ": a number has no leading zeros" if zeros else ""
+            return Mistake(key, f"{text}, got {short(value)}{hint}")

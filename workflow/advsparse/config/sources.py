@@ -45,6 +45,8 @@ class Tree:
 
     values: dict[str, Any] = field(default_factory=dict)
     places: dict[Key, Place] = field(default_factory=dict)
+    removed: set[Key] = field(default_factory=set)
+    """What null has removed, which another null may name again."""
 
     def place(self, key: Key) -> Place | None:
         """The place of ``key``, or of the nearest key above it that was written somewhere."""
@@ -67,25 +69,30 @@ class Tree:
         whole mapping, whose keys belong to the former kind, and null removes a mapping or a list;
         with ``keep_null`` the null stays, for what lies below this tree.
         """
-        places = dict(self.places)
-        values = _merge(self.values, top.values, (), places, keep_null)
-        return Tree(values, places | top.places)
+        places, removed = dict(self.places), set(self.removed)
+        values = _merge(self.values, top.values, (), places, None if keep_null else removed)
+        return Tree(values, places | top.places, removed)
 
 
 def _merge(
-    bottom: Values, top: Values, key: Key, places: dict[Key, Place], keep_null: bool
+    bottom: Values, top: Values, key: Key, places: dict[Key, Place], removed: set[Key] | None
 ) -> Values:
+    """``top`` over ``bottom``, both at ``key``; ``removed`` notes what null removes, if it does."""
     merged = dict(bottom)
     for name, value in top.items():
         old, here = merged.get(name), (*key, name)
         if isinstance(old, dict) and isinstance(value, dict) and _goes_with(old, value):
-            merged[name] = _merge(old, value, here, places, keep_null)
+            merged[name] = _merge(old, value, here, places, removed)
         elif isinstance(old, dict) or (isinstance(old, list) and value is None):
             for known in [k for k in places if k[: len(here)] == here]:
                 del places[known]
             merged.pop(name)
-            if value is not None or keep_null:
+            if value is None and removed is not None:
+                removed.add(here)
+            else:
                 merged[name] = value
+        elif value is None and removed and here in removed:
+            continue
         else:
             merged[name] = value
     return merged
@@ -138,15 +145,19 @@ def shown(path: Path) -> str:
         return str(path)
 
 
+_INT = "tag:yaml.org,2002:int"
+_FLOAT = "tag:yaml.org,2002:float"
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 without its surprises: 1e-3 is a number; yes, no, on and off are words."""
+    """YAML 1.1 without its surprises: 1e-3 is a number; yes, no, on and off are words, and so are
+    times, dates and 12:30; 010 is ambiguous."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012
         letter: [
             (tag, pattern)
             for tag, pattern in resolvers
-            if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:float")
-            and tag != "tag:yaml.org,2002:timestamp"
+            if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp", _INT, _FLOAT)
         ]
         for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
@@ -156,7 +167,12 @@ _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:bool", re.compile(r"^(?:true|false|True|False)$"), list("tfTF")
 )
 _Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
+    _INT,
+    re.compile(r"^[-+]?(?:0|[1-9][0-9_]*|0[0-7_]+|0b[01_]+|0x[0-9a-fA-F_]+)$"),
+    list("-+0123456789"),
+)
+_Loader.add_implicit_resolver(
+    _FLOAT,
     re.compile(
         r"^[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?"
         r"|\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?"
@@ -164,6 +180,32 @@ _Loader.add_implicit_resolver(
     ),
     list("-+0123456789."),
 )
+
+
+_LEADING_ZEROS = re.compile(r"[-+]?0[0-9_]+")
+
+
+class _AmbiguousError(ValueError):
+    """A number that YAML 1.1 reads as octal, YAML 1.2 and people as decimal."""
+
+    def __init__(self, text: str) -> None:
+        decimal = text.replace("_", "").replace("+", "")
+        sign, digits = decimal[: decimal.startswith("-")], decimal.lstrip("-").lstrip("0") or "0"
+        super().__init__(
+            f"{text} is ambiguous, as some read leading zeros as octal: "
+            f"write {sign}{digits}, or '{text}' for text"
+        )
+
+
+def _integer(loader: _Loader, node: yaml.ScalarNode) -> int:
+    if _LEADING_ZEROS.fullmatch(node.value):
+        raise _AmbiguousError(node.value)
+    if ":" in node.value:  # !!int 1:30
+        raise ValueError(node.value)
+    return loader.construct_yaml_int(node)
+
+
+_Loader.add_constructor(_INT, _integer)
 
 
 def _overridden(pairs: list[Any], own: set[int]) -> list[Any]:
@@ -226,6 +268,8 @@ def _scalar(
         value = loader.construct_object(node, deep=True)
         if isinstance(value, str):
             value.encode()
+    except _AmbiguousError as error:
+        what = str(error)
     except (ValueError, LookupError):  # such as !!int x, 5000 digits, or half a surrogate pair
         what = f"cannot be read as {node.tag.rpartition(':')[2]}"
     else:
@@ -242,7 +286,7 @@ def scalar(text: str) -> str | int | float | bool | None:
     tag = loader.resolve(yaml.ScalarNode, text, (True, False))
     try:
         return loader.construct_object(yaml.ScalarNode(tag, text))
-    except ValueError:  # such as 5000 digits
+    except ValueError:  # such as 5000 digits, and leading zeros, which no number has
         return text
 
 

@@ -56,8 +56,11 @@ $ snakemake --cores all --config preset=test seed=1
 The merged configuration is validated before anything runs: a key that is unknown here, a value of
 another type and a name that leads nowhere are errors, reported with file, line and the nearest
 known key. Keys that are *required* must be there after merging; papers and presets give most of
-them. Numbers may be written as `1e-3`, truth values only as `true` and `false`. A *name* begins
-with a letter and has letters, digits, `_` and `-` only.
+them. All files are read alike: numbers may be written as `1e-3`, truth values only as `true` and
+`false`, and times and dates such as `12:30:00` and `2024-05-01` are text. A number with leading
+zeros such as `010` is refused, as some read it as octal: write `10`, or `'010'` for text. At the
+top level of `--config`, Snakemake itself reads it as 10. A *name* begins with a letter and has
+letters, digits, `_` and `-` only.
 
 Editors that know JSON schemas complete and check these files with
 `workflow/schemas/config.schema.json`, which holds what this page says.
