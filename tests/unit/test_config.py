@@ -748,7 +748,7 @@ MISTAKES = [
         *(1, "settings.frecon2021.experiments.tradeoff[0]", "did you mean 'scada'?"),
     ),
     # what is wrong with the text itself
-    ("a: 1\na: 2", 2, "a", "given twice"),
+    ("seed: 1\nseed: 2", 2, "seed", "given twice"),
     ("data: {directory: a, directory: b}", 1, "data.directory", "given twice"),
     ("seed: !!int x", 1, "seed", "cannot be read as int"),
     ("seed: " + "1" * 5000, 1, "seed", "cannot be read as int"),
@@ -844,6 +844,82 @@ def test_all_mistakes_are_said_at_once_but_not_without_end(write):
     many = refusal([write("".join(f"key{i}: 1\n" for i in range(20)))])
     assert many.count("unknown key") == 5
     assert many.endswith("and 15 more")
+
+
+ENTRY = "{method: {kind: noise, norm: l2, eps: %s}, model: %s, images: unseen}"
+TOGETHER = [
+    # what is written, and what is told of it at once
+    ("preset: dmo\nthreads: 0", ["no preset 'dmo'", "threads: "]),
+    ("papers: [frecon2012]\nseed: -1", ["no paper 'frecon2012'", "seed: "]),
+    (
+        f"preset: dmo\npapers: [nope]\n{IN % ('own: ' + ENTRY % (-1, 'lenet'))}",
+        ["no preset 'dmo'", "no paper 'nope'", "own.method.eps: "],
+    ),
+    (
+        f"preset: dmo\n{IN % ('own: ' + ENTRY % (1, 'lent'))}",
+        ["no preset 'dmo'", "own.model: there is no 'lent'"],
+    ),
+    (
+        IN % f"a: {ENTRY % (-1, 'lenet')}, b: {ENTRY % (1, 'lent')}",
+        ["a.method.eps: ", "b.model: there is no 'lent'"],
+    ),
+    (
+        "papers: [nope, frecon2021, frecon2021]\nthreads: 0",
+        ["papers[0]: no paper 'nope'", "papers[2]: 'frecon2021' is given twice", "threads: "],
+    ),
+    (
+        f"papers: [frecon2012]\n{IN % ('own: ' + ENTRY % (1, 'lent'))}",
+        ["no paper 'frecon2012'", "own.model: there is no 'lent'"],
+    ),
+    ("roles: {cifar10: nope}\nthreads: 0\nseed: 1\nseed: 2", ["'nope'", "threads: ", "twice"]),
+    ("seed: !!int x\nseed: 1\nthreads: 0\ndevice: 010", ["as int", "twice", "threads", "010 is"]),
+    ("datasets: {a: {kind: npz}, b: {kind: nps}}\nroles: {mnist: c}", ["'path'", "'nps'", "'c'"]),
+]
+
+
+@pytest.mark.parametrize(("text", "told"), TOGETHER)
+def test_mistakes_of_several_kinds_are_told_at_once(text, told, write):
+    message = refusal([write(text)])
+    for said in told:
+        assert said in message, message
+    assert len(re.findall(r"(?m)^\S*\.yaml:\d+: ", message)) == len(told), message
+
+
+NO_MORE = [
+    # Mistakes in entries that others name, of which no more is told.
+    (IN % "deepfool: {method: {overshot: 1}}", "overshot"),
+    (IN % "scada: {method: {atoms: 0}}", "atoms"),
+    (OF % "training: {epochs: 0}", "epochs"),
+    ("datasets: {photos: {size: 0}}", "size"),
+    ("datasets: {mine: {kind: npz}}\nroles: {cifar10: mine}", "'path' is missing"),
+    ("datasets: {mine: {kind: npz, path: !!int x}}\nroles: {cifar10: mine}", "as int"),
+    (IN_CODES % "coders: {lista_a: {signals: 3}}", "signals"),
+    (IN_CODES % "analyses: {change: {coders: 3}}", "coders"),
+    (IN_CODES % "models: {codes_mnist: 3}", "codes_mnist"),
+    ("preset: mni", "no preset"),
+    ("preset: mni\ndatasets: {photos: {train_per_class: 3}}", "no preset"),
+    ("preset: mni\ndatasets: {own: {size: 3}}\nroles: {cifar10: own}", "preset"),
+    ("roles: {cifar10: 3}", "cifar10"),
+    ("papers: [frecon2012]\nsettings: {frecon2012: {attacks: {x: 3}}}", "did you mean 'frecon2021"),
+    ("settings: {weitzner2023: {models: 3}}", "models"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), NO_MORE)
+def test_what_only_follows_from_a_mistake_is_not_told(text, said, write):
+    message = refusal([write(text)])
+    places = re.findall(r"(?m)^\S*\.yaml:\d+: ", message)
+    assert said in message
+    assert all("config.yaml" in place for place in places), message
+    assert len(set(places)) == len(places) or "papers" in text or "own" in text, message
+
+
+def test_files_that_can_not_be_read_are_told_together(write, tmp_path):
+    files = [write("a: [", "1.yaml"), write("b: {", "2.yaml"), tmp_path / "3.yaml"]
+    files.append(write("seed: 1\nseed: 2", "4.yaml"))
+    message = refusal(files)
+    for number in range(1, 5):
+        assert f"{number}.yaml:" in message
 
 
 def test_long_values_are_cut(write):

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from advsparse.config.consistency import inconsistencies
-from advsparse.config.messages import from_pydantic, refuse
+from advsparse.config.judgement import judged
+from advsparse.config.messages import refuse
 from advsparse.config.mistakes import Mistake, nearest
 from advsparse.config.model import Configuration
-from advsparse.config.schema import adapter
 from advsparse.config.sources import Key, Place, Tree, read_yaml, scalar
+from advsparse.errors import ConfigError
 
 WORKFLOW = Path(__file__).parents[2]
 
@@ -27,32 +24,51 @@ def load(
     Below them lie the preset that they name and the settings of the papers. Raises ConfigError with
     one message for all that is wrong: file, line, key and the nearest known key.
     """
-    layers = [read_yaml(file) for file in files]
-    tree = Tree()
-    for layer in layers:
-        tree = tree.overlay(layer, keep_null=True)
-    layers.append(_from_command_line(overrides or {}))
-    tree = tree.overlay(layers[-1], keep_null=True)
-    papers = sorted(path.parent.name for path in (workflow / "papers").glob("*/paper.yaml"))
-    preset = _preset(tree, workflow)
-    refuse(tree, _unknown_papers(tree, papers))
-    merged = Tree()
-    for paper in papers:
-        path = workflow / "papers" / paper / "paper.yaml"
-        merged = merged.overlay(read_yaml(path).below(("settings", paper)))
-    # One by one: what null removes, and what another kind replaces, depends on what lies below.
-    for layer in [read_yaml(preset), *layers]:
-        merged = merged.overlay(layer)
-    if merged.values.get("papers") in (None, []):
-        merged.values["papers"] = papers
-    text = json.dumps(merged.values, ensure_ascii=False, default=str)
-    try:
-        configuration = adapter().validate_json(text.encode(errors="replace"))
-    except ValidationError as error:
-        refuse(merged, from_pydantic(error, merged))
-        raise
-    refuse(merged, inconsistencies(configuration, preset, workflow))
+    papers = {path.parent.name: path for path in sorted((workflow / "papers").glob("*/paper.yaml"))}
+    read = _read([*files, *papers.values()])
+    layers = [*(read[file] for file in files), _from_command_line(overrides or {})]
+    below = Tree()
+    for paper, path in papers.items():
+        below = below.overlay(read[path].below(("settings", paper)))
+
+    def over(preset: Path) -> Tree:
+        merged = below
+        # One by one: what null removes, and what another kind replaces, depends on what is below.
+        for layer in [read_yaml(preset), *layers]:
+            merged = merged.overlay(layer)
+        if merged.values.get("papers") in (None, []):
+            merged.values["papers"] = [*papers]
+        return merged
+
+    known, name = presets(workflow), _preset(layers)
+    if not isinstance(name, str) or name not in known:
+        wrong = Mistake(("preset",), f"no preset {name!r}; {nearest(str(name), known)}")
+        trees = {preset: over(preset) for preset in known.values()}
+        # What is wrong with any preset is wrong with the one that was meant.
+        always = [set(judged(tree, preset, workflow)[1]) for preset, tree in trees.items()]
+        refuse(next(iter(trees.values())), [wrong, *set.intersection(*always)])
+    tree = over(known[name])
+    configuration, mistakes = judged(tree, known[name], workflow)
+    refuse(tree, mistakes)
+    assert configuration is not None  # or there were mistakes
     return configuration
+
+
+def _read(files: list[Path]) -> dict[Path, Tree]:
+    """What stands in files; ConfigError with all that is wrong if one of them can't be read."""
+    trees: dict[Path, Tree] = {}
+    said: list[str] = []
+    broken = False
+    for file in files:
+        try:
+            trees[file] = read_yaml(file)
+            said += map(str, trees[file].unreadable)
+        except ConfigError as error:
+            said.append(str(error))
+            broken = True
+    if broken:
+        raise ConfigError("\n".join(said))
+    return trees
 
 
 def presets(workflow: Path = WORKFLOW) -> dict[str, Path]:
@@ -80,22 +96,7 @@ def _from_command_line(overrides: Mapping[str, Any]) -> Tree:
     return tree
 
 
-def _preset(tree: Tree, workflow: Path) -> Path:
-    """The file of the preset that ``tree`` names."""
-    name = tree.values.get("preset", Configuration.__dataclass_fields__["preset"].default)
-    known = presets(workflow)
-    if not isinstance(name, str) or name not in known:
-        refuse(tree, [Mistake(("preset",), f"no preset {name!r}; {nearest(str(name), known)}")])
-    return known[name]
-
-
-def _unknown_papers(tree: Tree, known: list[str]) -> Iterator[Mistake]:
-    named: list[tuple[Key, Any]] = []
-    papers, settings = tree.values.get("papers"), tree.values.get("settings")
-    if isinstance(papers, list):
-        named += [(("papers", index), paper) for index, paper in enumerate(papers)]
-    if isinstance(settings, dict):
-        named += [(("settings", paper), paper) for paper in settings]
-    for key, paper in named:
-        if paper not in known:
-            yield Mistake(key, f"no paper {paper!r}; {nearest(str(paper), known)}")
+def _preset(layers: list[Tree]) -> Any:
+    """The name of the preset that the last one of ``layers`` gives which gives any."""
+    default = Configuration.__dataclass_fields__["preset"].default
+    return next((t.values["preset"] for t in reversed(layers) if "preset" in t.values), default)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from advsparse.config.mistakes import Mistake, nearest, short
 from advsparse.config.schema import subschema
-from advsparse.config.sources import Key, Tree, dotted
+from advsparse.config.sources import Key, Place, Tree, Unreadable, dotted
 from advsparse.errors import ConfigError
 
 WORKFLOW = Path(__file__).parents[2]
@@ -21,32 +21,43 @@ _LEADING_ZEROS = re.compile(r"[-+]?0[0-9]+")
 
 
 def refuse(tree: Tree, mistakes: Iterable[Mistake]) -> None:
-    """Raise ConfigError with all ``mistakes``, each at its place, if there are any."""
-    placed = {_placed(tree, mistake) for mistake in mistakes}
-    mistakes = sorted(placed, key=lambda m: (_order(tree, m.key), m.text))
-    if not mistakes:
-        return
-    blocks = [_block(tree, mistake) for mistake in mistakes[:_MOST]]
-    if len(mistakes) > _MOST:
-        blocks.append(f"and {len(mistakes) - _MOST} more")
-    raise ConfigError("\n".join(blocks))
+    """Raise ConfigError with all ``mistakes`` and all that is unreadable, each at its place, if
+    there is any."""
+    placed = {
+        _placed(tree, mistake) for mistake in mistakes if not _follows(mistake, tree.unreadable)
+    }
+    blocks = [
+        *((_order(tree.place(m.key)), m.text, _block(tree, m)) for m in placed),
+        *((_order(part.place), part.said, str(part)) for part in tree.unreadable),
+    ]
+    said = [block for _, _, block in sorted(blocks)]
+    if len(said) > _MOST:
+        said[_MOST:] = [f"and {len(said) - _MOST} more"]
+    if said:
+        raise ConfigError("\n".join(said))
+
+
+def _follows(mistake: Mistake, unreadable: list[Unreadable]) -> bool:
+    """Whether a mistake may be that a value is missing which can't be read."""
+    keys = (part.key for part in unreadable if part.key is not None)
+    return any(mistake.key == key[:-1] or mistake.key[: len(key)] == key for key in keys)
 
 
 def _placed(tree: Tree, mistake: Mistake) -> Mistake:
     """A mistake at the one of its keys that the user has written, as it stands there."""
     key, instead = mistake.key, mistake.instead
-    if instead in tree.places and _own(tree, instead) and not _own(tree, key):
+    if instead in tree.places and own(tree, instead) and not own(tree, key):
         key = instead
-    return Mistake(_written(key, tree.values), mistake.text)
+    return Mistake(written(key, tree.values), mistake.text)
 
 
-def _own(tree: Tree, key: Key) -> bool:
+def own(tree: Tree, key: Key) -> bool:
     """Whether what stands at a key is the user's, and not a paper's or a preset's."""
     place = tree.place(key)
     return place is not None and not (place.file and place.file.resolve().is_relative_to(WORKFLOW))
 
 
-def _written(key: Key, values: Any) -> Key:
+def written(key: Key, values: Any) -> Key:
     """A key without the names that a list in their place has left out."""
     found: list[str | int] = []
     for part in key:
@@ -60,8 +71,7 @@ def _written(key: Key, values: Any) -> Key:
     return tuple(found)
 
 
-def _order(tree: Tree, key: Key) -> tuple[str, int]:
-    place = tree.place(key)
+def _order(place: Place | None) -> tuple[str, int]:
     return (str(place.file), place.line) if place else ("", 0)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,20 @@ class Place:
         return f"{margin}{text}\n{' ' * (len(margin) - 2)}| {' ' * self.column}^"
 
 
+@dataclass(frozen=True)
+class Unreadable:
+    """A part of a file that can't be read, beside which the others can."""
+
+    place: Place
+    said: str
+    """The message behind the place."""
+    key: Key | None = None
+    """The key that has no value for it; none for one that stands there twice."""
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.said}\n{self.place.excerpt()}"
+
+
 @dataclass
 class Tree:
     """A configuration tree and the place of each of its keys."""
@@ -47,6 +61,7 @@ class Tree:
     places: dict[Key, Place] = field(default_factory=dict)
     removed: set[Key] = field(default_factory=set)
     """What null has removed, which another null may name again."""
+    unreadable: list[Unreadable] = field(default_factory=list)
 
     def place(self, key: Key) -> Place | None:
         """The place of ``key``, or of the nearest key above it that was written somewhere."""
@@ -60,7 +75,12 @@ class Tree:
         values: Any = self.values
         for part in reversed(prefix):
             values = {part: values}
-        return Tree(values, {prefix + key: place for key, place in self.places.items()})
+        places = {prefix + key: place for key, place in self.places.items()}
+        unreadable = [
+            replace(part, key=None if part.key is None else prefix + part.key)
+            for part in self.unreadable
+        ]
+        return Tree(values, places, unreadable=unreadable)
 
     def overlay(self, top: Tree, keep_null: bool = False) -> Tree:
         """``top`` laid over this tree.
@@ -71,7 +91,7 @@ class Tree:
         """
         places, removed = dict(self.places), set(self.removed)
         values = _merge(self.values, top.values, (), places, None if keep_null else removed)
-        return Tree(values, places | top.places, removed)
+        return Tree(values, places | top.places, removed, self.unreadable + top.unreadable)
 
 
 def _merge(
@@ -104,10 +124,10 @@ def _goes_with(old: Values, new: Values) -> bool:
 
 
 def read_yaml(path: Path) -> Tree:
-    """The mapping in a YAML file, with the place of each key.
+    """The mapping in a YAML file, with the place of each key, and notes of what is unreadable.
 
-    Raises ConfigError for a missing file, a syntax error, a key given twice, and anything but a
-    mapping at the top.
+    Raises ConfigError where nothing of it can be read: for a missing file, a syntax error, and
+    anything but a mapping at the top.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -122,7 +142,7 @@ def read_yaml(path: Path) -> Tree:
         if node is not None:
             if not isinstance(node, yaml.MappingNode):
                 raise ConfigError(f"{shown(path)}:1: expected keys with values at the top level")
-            tree.values = _construct(loader, node, (), tree.places, path)
+            tree.values = _construct(loader, node, (), tree, path)
     except RecursionError:
         raise ConfigError(f"{shown(path)}: is nested too deeply, or refers to itself") from None
     except yaml.MarkedYAMLError as error:
@@ -182,6 +202,9 @@ _Loader.add_implicit_resolver(
 )
 
 
+_NOTHING = object()
+"""In place of a value that can't be read."""
+
 _LEADING_ZEROS = re.compile(r"[-+]?0[0-9_]+")
 
 
@@ -222,12 +245,10 @@ def _is_word(node: yaml.Node) -> bool:
     return isinstance(node, yaml.ScalarNode)
 
 
-def _construct(
-    loader: _Loader, node: yaml.Node, key: Key, places: dict[Key, Place], path: Path
-) -> Any:
+def _construct(loader: _Loader, node: yaml.Node, key: Key, tree: Tree, path: Path) -> Any:
     if len(key) > _DEEPEST:
         raise RecursionError
-    if len(places) > _MOST:
+    if len(tree.places) > _MOST:
         raise ConfigError(f"{shown(path)}: has more than {_MOST} keys, aliases counted each time")
     if isinstance(node, yaml.MappingNode):
         own = {id(name) for name, _ in node.value}
@@ -236,34 +257,38 @@ def _construct(
         values: Values = {}
         for name_node, value_node in node.value:
             place = _place(name_node, path)
-            name = _scalar(loader, name_node, key, place) if _is_word(name_node) else None
+            name = _scalar(loader, name_node, key, place, tree) if _is_word(name_node) else None
+            if name is _NOTHING:
+                continue
             if name is None or isinstance(name, bool):
-                raise ConfigError(f"{place}: a key must be a word\n{place.excerpt()}")
-            name = str(name)
-            here = (*key, name)
-            if name in values:
-                raise ConfigError(f"{place}: {dotted(here)} is given twice\n{place.excerpt()}")
-            places[here] = place
-            values[name] = _construct(loader, value_node, here, places, path)
+                tree.unreadable.append(Unreadable(place, "a key must be a word"))
+                continue
+            here = (*key, str(name))
+            if here in tree.places:
+                tree.unreadable.append(Unreadable(place, f"{dotted(here)} is given twice"))
+                continue
+            tree.places[here] = place
+            value = _construct(loader, value_node, here, tree, path)
+            if value is not _NOTHING:
+                values[str(name)] = value
         return values
     if isinstance(node, yaml.SequenceNode):
         items = []
         for index, item in enumerate(node.value):
             here = (*key, index)
-            places[here] = _place(item, path)
-            items.append(_construct(loader, item, here, places, path))
+            tree.places[here] = _place(item, path)
+            value = _construct(loader, item, here, tree, path)
+            items.append(None if value is _NOTHING else value)
         return items
-    return _scalar(loader, node, key, _place(node, path))
+    return _scalar(loader, node, key, _place(node, path), tree)
 
 
 def _place(node: yaml.Node, path: Path) -> Place:
     return Place(path, node.start_mark.line + 1, node.start_mark.column)
 
 
-def _scalar(
-    loader: _Loader, node: yaml.Node, key: Key, place: Place
-) -> str | int | float | bool | None:
-    """The value of ``node``, at or below ``key``."""
+def _scalar(loader: _Loader, node: yaml.Node, key: Key, place: Place, tree: Tree) -> Any:
+    """The value of ``node``, at or below ``key``; ``_NOTHING``, and a note, if it has none."""
     try:
         value = loader.construct_object(node, deep=True)
         if isinstance(value, str):
@@ -276,8 +301,9 @@ def _scalar(
         if value is None or isinstance(value, str | int | float):
             return value
         what = "expected a word, a number, true, false or null"
-    where = f"{place}: {dotted(key)}" if key else f"{place}"
-    raise ConfigError(f"{where}: {what}\n{place.excerpt()}")
+    said = f"{dotted(key)}: {what}" if key else what
+    tree.unreadable.append(Unreadable(place, said, key))
+    return _NOTHING
 
 
 def scalar(text: str) -> str | int | float | bool | None:
