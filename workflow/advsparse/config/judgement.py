@@ -54,6 +54,8 @@ class _Rest:
         self.values = copy.deepcopy(tree.values) if mistakes else tree.values
         self.lost: set[str] = set()
         """The names of what is left out."""
+        self.positions: list[int] | None = None
+        """Where the papers that are left stand in the list that was written; none if all are."""
         for mistake in mistakes:
             self._leave_out(mistake.key)
         if mistakes:
@@ -95,7 +97,7 @@ class _Rest:
             if self.lost & _names_at(self.values, mistake.key):
                 continue
             match mistake.key:
-                case ("papers", int(index)) if self.values is not self.tree.values:
+                case ("papers", int(index)) if self.positions is not None:
                     yield Mistake(("papers", self.positions[index]), mistake.text)
                 case _:
                     yield mistake
