@@ -26,7 +26,11 @@ def test_make_refuses_a_path_before_it_installs_anything(name, tmp_path):
         shutil.copy(ROOT / needed, folder / needed)
     (folder / "workflow/advsparse").symlink_to(ROOT / "workflow/advsparse")
     done = subprocess.run(
-        ["make", "install", f"PYTHON={sys.executable}"], cwd=folder, capture_output=True, text=True
+        ["make", "install", f"PYTHON={sys.executable}"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL")},
     )
     assert done.returncode != 0
     said = [line for line in done.stderr.splitlines() if not line.startswith("make: ***")]

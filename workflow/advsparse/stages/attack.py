@@ -168,3 +168,9 @@ def _invalid(method: Any, values: Mapping[str, Scalar]) -> str | None:
             return str(entry["ctx"]["error"])
         return f"{entry['msg'][0].lower()}{entry['msg'][1:]}"
     return None
+
+
+@cache
+def _adapter(method: type) -> TypeAdapter[Any]:
+    """The validator of an attack's settings, made once: it takes a while."""
+    return TypeAdapter(method)
