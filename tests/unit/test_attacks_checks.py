@@ -52,9 +52,18 @@ def test_softmax_at_the_end_is_warned_of(kind, norm, caplog):
     with pytest.warns(AttackWarning, match="appears to end in softmax") as seen:
         result = run(build(kind, norm), ending, x, y, fit=fit, memory=1)
     assert len([w for w in seen if "softmax (" in str(w.message)]) == 1, "once, not once a chunk"
-    assert seen[0].filename.endswith("models_for_tests.py"), "it names the line that called"
     assert "softmax" in result.warnings[0]
     assert any("softmax" in record.message for record in caplog.records)
+
+
+@each_attack
+def test_a_warning_names_the_line_that_called(kind, norm):
+    model, x, y = setting(torch.float32)
+    ending = torch.nn.Sequential(model, torch.nn.Softmax(1))
+    fit = learned(kind, norm)
+    with pytest.warns(AttackWarning, match="appears to end in softmax") as seen:
+        run(build(kind, norm), ending, x, y, fit=fit)
+    assert seen[0].filename.endswith("models_for_tests.py")
 
 
 def test_softmax_is_told_from_logits():

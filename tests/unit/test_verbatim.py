@@ -185,8 +185,7 @@ def test_in_captions(text):
     assert said(_captions.dataset_caption(told)).endswith(f"Of the data: {expected}.")
     assert said(_captions.caption("frecon2021", "no_file_of_that_name", text, {})) == expected
     reads = {"fit": {"origin": {"dataset": text, "stand_in": True, "role": "cifar10"}}}
-    template = _captions._templates().get_template("built_on.rst")
-    rendered = template.render(origin=reads["fit"]["origin"])
+    rendered = _captions.caption("frecon2021", "report/built_on.rst", "", {"reads": reads})
     assert said(rendered) == f"Built on {expected}, a stand-in for the paper's cifar10."
     assert said(f"Set *{in_rst('my_data_')}*") == "Set my_data_"
 
