@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 
 import numpy as np
@@ -43,6 +44,13 @@ BLIND = ("noise", "square")
 
 each_attack = pytest.mark.parametrize(("kind", "norm"), CASES)
 quiet = pytest.mark.filterwarnings("ignore::advsparse.attacks._checks.AttackWarning")
+
+
+def evaluated():
+    """The setting of the tests with a network that is in evaluation mode already, for those who call
+    it behind an attack's back."""
+    network, x, y = setting(torch.float32)
+    return copy.deepcopy(network).eval(), x, y
 
 
 class Function(torch.nn.Module):
@@ -118,13 +126,13 @@ def rounds_blindly(x):
 @pytest.mark.parametrize("writes", [rounds, rounds_blindly])
 @pytest.mark.parametrize("backward", ["exact", "identity", "approximation"])
 def test_defences_that_work_in_place_harm_nobody(backward, writes):
-    network, x, y = setting(torch.float32)
+    network, x, y = evaluated()
     given = x.clone()
     near, nearby = backward, backward
     if backward == "approximation":
         near, nearby = (lambda x: x.mul_(2).div_(2)), (lambda x: x * 2 / 2)
-    defended = Defended(network.eval(), writes, backward=near)
-    pure = Defended(network.eval(), rounded, backward=nearby)
+    defended = Defended(network, writes, backward=near)
+    pure = Defended(network, rounded, backward=nearby)
     assert torch.equal(defended(x), pure(x)) and torch.equal(x, given)
     wanted = x.clone().requires_grad_()
     assert torch.equal(defended(wanted), pure(wanted)) and torch.equal(wanted, given)
@@ -138,7 +146,7 @@ def test_defences_that_work_in_place_harm_nobody(backward, writes):
 
 
 def test_objectives_that_work_in_place_harm_nobody():
-    network, x, _ = setting(torch.float32)
+    network, x, _ = evaluated()
     given = x.clone()
     for writes in (by_operator, by_data):
         FGSM(eps=0.1).maximise(network, lambda x, writes=writes: writes(x).flatten(1).sum(1), x)
@@ -182,7 +190,7 @@ def test_images_without_logits_are_counted_and_not_fooled(kind, norm):
 def test_learning_from_images_without_logits_is_warned_of(kind, norm, value):
     if kind == "dict_attack":
         pytest.skip("it looks at no image")
-    network, x, y = setting(torch.float32)
+    network, x, y = evaluated()
     x = x.clone()
     x[4] = 0
 
@@ -203,7 +211,7 @@ def test_learning_from_images_without_logits_is_warned_of(kind, norm, value):
 @pytest.mark.parametrize("share", [0.0, 0.5])
 @each_attack
 def test_perturbed_images_without_logits_are_not_fooled(kind, norm, value, share):
-    network, x, y = setting(torch.float32)
+    network, x, y = evaluated()
     clean = {image.numpy().tobytes() for image in x}
 
     def broken(x):
@@ -288,7 +296,7 @@ NO_GRADIENT = r"^model: no gradient leads from its logits"
 @pytest.mark.parametrize("how", ["no_grad", "detached"])
 @each_attack
 def test_models_without_gradients_are_refused(kind, norm, how):
-    network, x, y = setting(torch.float32)
+    network, x, y = evaluated()
     if how == "no_grad":
         model = Function(before=torch.no_grad()(lambda x: network(x)))
     else:
@@ -365,7 +373,7 @@ def test_rounding_logits_changes_no_prediction():
 @quiet
 @each_attack
 def test_autocast_is_the_models_and_not_the_attacks(kind, norm):
-    network, x, _ = setting(torch.float32)
+    network, x, _ = evaluated()
     cast = Function(before=torch.autocast("cpu", torch.bfloat16)(lambda x: network(x)))
     y = predictions(cast, x)
     expected = run(build(kind, norm), cast, x, y)
