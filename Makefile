@@ -11,12 +11,14 @@ pip = $(BIN)/python -m pip install --disable-pip-version-check $(1) >> $(PIP_LOG
   { tail -n 15 $(PIP_LOG); echo "The installation failed. All that pip said: $(PIP_LOG)"; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench results clean-results lint docs install install-test install-bench
+.PHONY: help demo test bench mutants results clean-results lint docs install install-test \
+  install-bench install-mutants
 
 help:
 	@echo "make demo   build every figure and table on small stand-in data, and a report"
 	@echo "make test   run the tests"
 	@echo "make bench  measure speed beside published libraries: docs/benchmarks.md (WORDS=pgd: a part)"
+	@echo "make mutants WORDS=threat   does a test fail for each small change of a module? (no word: all)"
 	@echo "make results PRESET=mini   write docs/results.md from the results of a preset on real data"
 	@echo "make clean-results PRESET=demo   delete all results of a preset, after asking"
 	@echo "make lint   check formatting, style and types"
@@ -38,6 +40,9 @@ test: install-test
 
 bench: install-bench
 	@PYTHONPATH=.:$(PEERS) $(BIN)/python -m benchmarks $(WORDS)
+
+mutants: install-mutants
+	@$(BIN)/python tests/mutants.py $(WORDS)
 
 results: install
 	@$(BIN)/python -m advsparse.results_page $(PRESET)
@@ -74,6 +79,12 @@ $(VENV)/.installed: envs/requirements.txt pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.installed-test: envs/requirements-test.txt $(VENV)/.installed
 	@$(call pip,-r envs/requirements-test.txt)
+	@touch $@
+
+install-mutants: $(VENV)/.installed-mutants
+
+$(VENV)/.installed-mutants: envs/requirements-mutants.txt $(VENV)/.installed-test
+	@$(call pip,-r envs/requirements-mutants.txt)
 	@touch $@
 
 install-bench: $(PEERS)/.installed

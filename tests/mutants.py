@@ -102,6 +102,7 @@ def mutmut(*words: str) -> str:
     """Run mutmut in the copy; its output if it isn't for a terminal."""
     # Threads of OpenMP don't survive the forks in which mutants are tried.
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment.setdefault("ADVSPARSE_SHARED_DATA", str(ROOT.parent / "shared/data"))
     command = [sys.executable, "-m", "mutmut", *words]
     shows = words[0] == "run" and sys.stdout.isatty()
     done = subprocess.run(
