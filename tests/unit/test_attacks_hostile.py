@@ -47,7 +47,7 @@ quiet = pytest.mark.filterwarnings("ignore::advsparse.attacks._checks.AttackWarn
 
 
 def evaluated():
-    """The tests' setting with a network in evaluation mode, to be called behind an attack's back."""
+    """The tests' setting with an evaluated network, to be called behind an attack's back."""
     network, x, y = setting(torch.float32)
     return copy.deepcopy(network).eval(), x, y
 
