@@ -10,8 +10,9 @@ from typing import ClassVar, Self
 
 from advsparse.attacks import _checks
 from advsparse.attacks._base import MEMORY, Result
-from advsparse.attacks._oracle import Oracle, exactly
+from advsparse.attacks._oracle import Oracle
 from advsparse.lazy import torch
+from advsparse.modes import exactly
 from advsparse.seeding import Random
 
 

@@ -45,7 +45,8 @@ class SparseCodeClassifier(torch.nn.Module):
         """What training lowers, summed over the images ``x`` of labels ``y``; and the logits."""
         code = self.coder.encode(self.normalise(x))
         logits = self._logits(code)
-        loss = cross_entropy(logits, y, reduction="sum")
+        sums = torch.promote_types(logits.dtype, torch.float32)  # autocast has them in fewer digits
+        loss = cross_entropy(logits.to(sums), y, reduction="sum")
         if self.finetune:
             loss = loss + self.reconstruction * self.coder.distortion(x, code)
         return loss, logits
