@@ -21,7 +21,7 @@ class Coded:
     code: torch.Tensor
     """N x the code's shape."""
     objective: torch.Tensor
-    """The value of what the solver minimises, float64 of shape N."""
+    """The value of what the solver minimises, float64 of shape N; infinite beyond that's range."""
     residual: torch.Tensor
     """||x - D a||_2, float64 of shape N."""
     iterations: torch.Tensor
@@ -41,8 +41,9 @@ class Solver(Coder, ABC):
     def solve(self, synthesis: LinearMap, x: torch.Tensor) -> Coded:
         """Codes of the signals ``x``, N x the signal's shape, under the dictionary ``synthesis``.
 
-        Signals do not depend on one another. Raises ValueError for shapes that don't fit, and for
-        signals or a dictionary with NaN or infinity.
+        Signals do not depend on one another. Raises ValueError for shapes that don't fit, for
+        signals or a dictionary with NaN or infinity, and for codes out of the range of the signals'
+        precision.
         """
 
 

@@ -48,6 +48,12 @@ class Convolution(LinearMap):
     def to(self, dtype):
         return Convolution(self.filters.to(dtype), self.signal_shape[1:])
 
+    def over(self, unit):
+        return Convolution(self.filters / unit, self.signal_shape[1:])
+
+    def largest(self):
+        return self.filters.abs().amax()
+
     def lipschitz(self):
         r"""The largest eigenvalue of D^T D for images on a torus that is larger by the padding.
 
