@@ -43,6 +43,13 @@ def as_autocast(*operands: torch.Tensor) -> tuple[torch.Tensor, ...]:
     return tuple(one if one.dtype == torch.float64 else one.to(wanted) for one in operands)
 
 
+def outside_inference(given: torch.Tensor) -> torch.Tensor:
+    """``given``, or a copy where it comes from inference mode and may now meet a graph."""
+    if given.is_inference() and not torch.is_inference_mode_enabled():
+        return given.clone()
+    return given
+
+
 def recordable(given: torch.Tensor) -> torch.Tensor:
     """``given`` without its graph, as a tensor that gradients can be taken through.
 

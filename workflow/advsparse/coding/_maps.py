@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 
+from advsparse.arguments import check_tensor, kind_of
 from advsparse.lazy import torch
 
 _BLOCK = 64
@@ -104,10 +105,25 @@ class LinearMap(ABC):
         return (found + found.T) / 2
 
 
+def check_map(given: object) -> None:
+    """Refuse what is no linear map, such as the matrix of one."""
+    if not isinstance(given, LinearMap):
+        raise TypeError(
+            f"synthesis: expected a LinearMap, got {kind_of(given)}; Matrix(D) makes one of a "
+            "matrix D, a torch.Tensor"
+        )
+
+
 class Matrix(LinearMap):
     """The map of a matrix D, m x n: codes of n entries to signals of m."""
 
     def __init__(self, matrix: torch.Tensor) -> None:
+        check_tensor("matrix", matrix)
+        if matrix.ndim != 2 or matrix.is_complex():
+            raise ValueError(
+                f"matrix: expected real numbers m x n, got {matrix.dtype} of shape "
+                f"{tuple(matrix.shape)}"
+            )
         self.matrix = matrix
         self.signal_shape, self.code_shape = matrix.shape[:1], matrix.shape[1:]
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from advsparse.arguments import all_finite, check_tensor
 from advsparse.coding._base import Coded
-from advsparse.coding._maps import LinearMap, unit_of
+from advsparse.coding._maps import LinearMap, check_map, unit_of
 from advsparse.lazy import torch
 from advsparse.modes import exactly
 
@@ -21,6 +22,7 @@ class Flat:
     """
 
     def __init__(self, synthesis: LinearMap, dtype: torch.dtype | None = None) -> None:
+        check_map(synthesis)
         with torch.no_grad(), exactly():
             self.map = synthesis.to(dtype or torch.float64)
             self.map.require_finite()
@@ -87,18 +89,19 @@ def solve_in_parts(
     map, or are not finite floating-point numbers, and for codes that are not finite in the signals'
     precision.
     """
+    check_tensor("x", x)
     if x.shape[1:] != synthesis.signal_shape:
         expected = " x ".join(map(str, ("N", *synthesis.signal_shape)))
         raise ValueError(f"signals must be {expected}, got {' x '.join(map(str, x.shape))}")
     if not x.is_floating_point():
         raise ValueError(f"signals must be floating-point numbers, got {x.dtype}")
-    if not x.isfinite().all():
+    if not all_finite(x):
         raise ValueError("signals must be finite, got NaN or infinity")
     at_once = max(1, WORKING_SET // need)
     with torch.no_grad(), exactly():
         parts = [solve(part.double().flatten(1)) for part in x.split(at_once)]
         code = torch.cat([part.code for part in parts]).to(x.dtype)
-        if not code.isfinite().all():
+        if not all_finite(code):
             broken = ~code.isfinite().all(1)
             raise ValueError(_out_of_range(broken, "overflow", x.dtype))
         return Coded(

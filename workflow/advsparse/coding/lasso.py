@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from advsparse.coding._base import Coded, Solver
+from advsparse.coding._maps import check_map
 from advsparse.lazy import torch
 from advsparse.settings import PositiveFloat, PositiveInt, settings
 
@@ -49,6 +50,7 @@ class Lasso(Solver):
         from advsparse.coding._solving import Units, solve_in_parts
         from advsparse.coding._weights import weights_for
 
+        check_map(synthesis)
         with torch.no_grad():
             moderate, of_atoms = synthesis.moderate()
             problem = Problem(moderate, self.max_iterations)

@@ -6,6 +6,7 @@ import logging
 import math
 
 from advsparse.coding._base import Coded, Solver
+from advsparse.coding._maps import check_map
 from advsparse.lazy import torch
 from advsparse.settings import NonNegativeFloat, PositiveInt, settings
 
@@ -48,6 +49,7 @@ class OMP(Solver):
         from advsparse.coding._pursuit import dictionary_of, pursue
         from advsparse.coding._solving import Units, solve_in_parts
 
+        check_map(synthesis)
         limit = min(self.sparsity or math.inf, synthesis.size, synthesis.atoms)
         with torch.no_grad():
             moderate, of_atoms = synthesis.moderate()
