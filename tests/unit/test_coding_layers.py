@@ -146,3 +146,11 @@ def test_second_derivatives_of_the_convolutions():
     assert torch.autograd.gradgradcheck(synthesis, (code, filters))
     image = drawn(1, 1, 4, 4, seed=2).requires_grad_()
     assert torch.autograd.gradgradcheck(analysis, (image, filters))
+
+
+def test_autocast_leaves_convolutions_in_float64_alone():
+    code, filters = drawn(2, 16, 8, 8), drawn(16, 3, 5, 5, seed=1)
+    expected = synthesis(code, filters)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(synthesis(code, filters), expected)
+        assert synthesis(code.float(), filters.float()).dtype == torch.bfloat16

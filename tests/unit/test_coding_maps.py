@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from advsparse.attacks._dict_directions import Spectrum, by_column_norms
 from advsparse.coding._convolution_map import Convolution
-from advsparse.coding._maps import Matrix
+from advsparse.coding._maps import Matrix, unit_of
 from advsparse.coding.lasso import Lasso
 from advsparse.coding.lista import LISTA
 from advsparse.coding.omp import OMP
@@ -114,11 +116,32 @@ def dense_columns(synthesis):
     return synthesis.columns(torch.arange(synthesis.atoms)).flatten(1).T
 
 
+@pytest.mark.parametrize("exponent", [-1060, -660, -90, -14, 0, 14, 90, 660, 1015])
+def test_units_of_extreme_maps(synthesis, exponent):
+    scaled = synthesis.over(2.0 ** (-exponent / 2)).over(2.0 ** (-exponent / 2))
+    moderate, unit = scaled.moderate()
+    if abs(exponent) <= 14:
+        assert unit == 1
+        assert torch.equal(dense(moderate), dense(scaled))
+    else:
+        assert 2**-61 < moderate.largest() <= 2**20 and math.frexp(unit)[0] == 0.5
+        assert torch.equal(moderate.like * unit, scaled.like)
+    assert torch.equal(moderate.largest(), moderate.like.abs().max())
+
+
+def test_units_of_numbers():
+    numbers = [0, 2.0**-1074, 1.7e308, 1e200, 1e6, -1, torch.inf, torch.nan]
+    given = torch.tensor(numbers, dtype=torch.float64)
+    found = unit_of(given.abs())
+    assert found.tolist() == [1, 2.0**-1000, 2.0**1000, 2.0**665, 1, 1, 1, 1]
+    assert unit_of(given[[0, 5]].abs()).tolist() == [1, 1]
+
+
 SOLVERS = {
     "omp of atoms": OMP(sparsity=2),
     "omp to a tolerance": OMP(tolerance=0.1),
-    "lasso of a weight": Lasso(weight=0.1),
-    "lasso to a tolerance": Lasso(tolerance=0.1),
+    "lasso of a weight": Lasso(weight=0.1, max_iterations=20),  # reached or not
+    "lasso to a tolerance": Lasso(tolerance=0.1, max_iterations=20),
 }
 
 

@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from advsparse.artifacts import make_metadata, write_tensors
+from advsparse.attacks.fgsm import FGSM
 from advsparse.coding._io import description, load_coder
 from advsparse.coding._signals import Signals
+from advsparse.coding._ssim import ssim
 from advsparse.coding.convlista import ConvLISTA
 from advsparse.coding.lista import LISTA
 from advsparse.errors import ArchitectureError, ArtifactError
@@ -147,6 +149,96 @@ def test_resumed_training_ends_in_the_same_weights(finetune, images, tmp_path, c
     resumed = trained(4, checkpoint=path)
     assert "after epoch 2" in caplog.text
     assert all(same(resumed, trained(4)).values())
+
+
+# In less precision.
+
+
+def half():
+    return torch.autocast("cpu", torch.bfloat16)
+
+
+def gradients(model, value):
+    return torch.autograd.grad(value, [p for p in model.parameters() if p.requires_grad])
+
+
+def assert_near(found, expected):
+    """Up to some of bfloat16's roundings, each of 0.4 %."""
+    assert found.dtype == expected.dtype
+    assert (found - expected).norm() <= 0.1 * expected.norm()
+
+
+@pytest.fixture(params=["convolutions", "matrices"])
+def fine_tuned(request, coder, images):
+    """A classifier whose coder learns, and what it is fine-tuned on."""
+    if request.param == "convolutions":
+        return SparseCode(finetune=True).build(SHAPE, CLASSES, coder=coder), *images
+    x = images[0].flatten(1)
+    dictionary = Signals(size=36, atoms=50, sparsity=4).dictionary(0)
+    lista = LISTA(layers=3).build((36,), dictionary=dictionary)
+    return SparseCode(finetune=True).build((36,), CLASSES, coder=lista), x, images[1]
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["outside", "way back inside"])
+def test_gradients_under_autocast_are_near_those_of_float32(fine_tuned, back):
+    model, x, y = fine_tuned
+    expected = gradients(model, model.loss(x, y)[0])
+    with half():
+        loss, _ = model.loss(x, y)
+        found = gradients(model, loss) if back else None
+    for one, other in zip(found or gradients(model, loss), expected, strict=True):
+        assert_near(one, other)
+
+
+def test_gradients_of_pixels_under_autocast_are_near_those_of_float32(fine_tuned):
+    model, x, y = fine_tuned
+    x = x.requires_grad_()
+    (expected,) = torch.autograd.grad(model.loss(x, y)[0], x)
+    with half():
+        loss = model.loss(x, y)[0]
+    assert_near(torch.autograd.grad(loss, x)[0], expected)
+
+
+@finetuned_or_not
+@pytest.mark.parametrize("inside", [False, True], ids=["around the attack", "in the model"])
+def test_attack_under_autocast(coder, images, finetune, inside):
+    x, y = images
+    model = SparseCode(finetune=finetune).build(SHAPE, CLASSES, coder=coder).eval()
+    attack, attacked = FGSM(norm="linf", eps=0.05), model
+    expected = attack(model, x, y).x
+    if inside:
+        attacked = torch.nn.Sequential(model)
+        attacked.forward = half()(model.forward)
+        found = attack(attacked, x, y).x
+    else:
+        with half():
+            found = attack(model, x, y).x
+    # The signs of a few gradients are lost in the rounding.
+    assert ((found - expected).abs() > 1e-6).float().mean() < 0.1
+
+
+@finetuned_or_not
+def test_training_in_bfloat16_is_near_that_in_float32(finetune, images):
+    def trained(precision):
+        model = SparseCode(finetune=finetune).build(SHAPE, CLASSES, 2, METHOD.build(SHAPE, seed=1))
+        train(Training(epochs=3, batch_size=8, precision=precision), model, *images, seed=0)
+        return state(model)
+
+    start = state(SparseCode().build(SHAPE, CLASSES, 2, METHOD.build(SHAPE, seed=1)))
+    mixed = trained("bfloat16")
+    for name, value in trained("float32").items():
+        assert mixed[name].dtype == value.dtype
+        # Adam's steps have the size of the learning rate, whatever that of a gradient.
+        assert (mixed[name] - value).norm() <= 0.3 * (value - start[name]).norm()
+
+
+def test_similarity_in_a_loss_is_taken_without_autocast(coder, images):
+    x = images[0]
+    with torch.no_grad():
+        found = (x + 0.01).bfloat16()
+        expected = ssim(x, found.float(), 3)
+        with half():
+            assert torch.equal(ssim(x, found, 3), expected)
 
 
 # Artifacts.

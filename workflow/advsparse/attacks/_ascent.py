@@ -14,12 +14,14 @@ from abc import abstractmethod
 from collections.abc import Callable
 from typing import Literal
 
+from advsparse.arguments import check_tensor
 from advsparse.attacks._base import BudgetAttack, Candidate
-from advsparse.attacks._checks import check_model, check_tensor, seeded
+from advsparse.attacks._checks import check_model, seeded
 from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._losses import cross_entropy, direction, margin
-from advsparse.attacks._oracle import recordable, undisturbed
+from advsparse.attacks._oracle import undisturbed
 from advsparse.lazy import torch
+from advsparse.modes import recordable
 from advsparse.seeding import Random
 from advsparse.settings import PositiveFloat, PositiveInt, settings
 from advsparse.threat import Threat

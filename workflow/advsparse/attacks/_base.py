@@ -24,11 +24,10 @@ from advsparse.attacks._oracle import (
     Oracle,
     bytes_per_image,
     decided,
-    exactly,
-    recordable,
     undisturbed,
 )
 from advsparse.lazy import torch
+from advsparse.modes import exactly, recordable
 from advsparse.seeding import Random
 from advsparse.settings import NonNegativeFloat, settings
 from advsparse.threat import Norm, Threat

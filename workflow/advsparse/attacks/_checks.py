@@ -14,6 +14,7 @@ from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
 
+from advsparse.arguments import check_tensor, kind_of
 from advsparse.lazy import torch
 from advsparse.seeding import Random
 
@@ -79,15 +80,6 @@ def check_model(model, name: str = "model") -> None:
             )
 
 
-def check_tensor(name: str, given: object) -> None:
-    """Refuse what is not a tensor, such as an array or a list."""
-    if not isinstance(given, torch.Tensor):
-        raise TypeError(
-            f"{name}: expected a torch.Tensor, got {kind_of(given)}; torch.as_tensor makes one "
-            "of arrays and lists"
-        )
-
-
 def seeded(rng: Random | int) -> Random:
     """The random numbers that the argument ``rng`` stands for."""
     if isinstance(rng, Random):
@@ -98,14 +90,6 @@ def seeded(rng: Random | int) -> Random:
         raise TypeError(
             f"rng: expected a seed, an int, or an advsparse.seeding.Random, got {kind_of(rng)}"
         ) from None
-
-
-def kind_of(given: object) -> str:
-    """The class of an argument, in words."""
-    kind = type(given)
-    if given is None or kind.__module__ == "builtins":
-        return "None" if given is None else kind.__qualname__
-    return f"{kind.__module__}.{kind.__qualname__}"
 
 
 def check_arguments(model, x, **labels: torch.Tensor | None) -> torch.Tensor:

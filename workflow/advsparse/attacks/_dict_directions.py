@@ -19,13 +19,14 @@ class Spectrum:
     """
 
     def __init__(self, synthesis: LinearMap) -> None:
-        self._map = synthesis.to(torch.float64)
+        self._map, self._unit = synthesis.moderate()
         self._map.require_finite()
         squares, vectors = torch.linalg.eigh(self._map.gram())
         kept = squares > squares[-1] * synthesis.size * torch.finfo(torch.float64).eps
         if not kept.any():
             raise ValueError("synthesis: the dictionary is 0")
-        self.values, self._vectors = squares[kept].sqrt(), vectors[:, kept]
+        self._values, self._vectors = squares[kept].sqrt(), vectors[:, kept]
+        self.values = self._values * self._unit
 
     def smallest(self) -> torch.Tensor:
         r"""D a / ||D a|| for the a that maximises ||a|| subject to ||D a|| <= eps.
@@ -44,8 +45,8 @@ class Spectrum:
         the codes orthogonal to the null space of D (weitzner2023, equation 4).
         """
         image = self._map.forward(g.to(self._map.like)).flatten(1)
-        found = (image @ self._vectors / self.values.square()) @ self._vectors.T
-        return found.reshape(-1, *self._map.signal_shape)
+        found = (image @ self._vectors / self._values.square()) @ self._vectors.T
+        return found.reshape(-1, *self._map.signal_shape) / self._unit
 
 
 def by_column_norms(synthesis: LinearMap, g: torch.Tensor) -> torch.Tensor:
@@ -54,11 +55,11 @@ def by_column_norms(synthesis: LinearMap, g: torch.Tensor) -> torch.Tensor:
     c_i = ||d_i||^2 are the squared norms of the columns of D, and so a_i is proportional to
     g_i / c_i; a column that is 0 contributes nothing. For each g of a batch of codes, in float64.
     """
-    synthesis = synthesis.to(torch.float64)
+    synthesis, unit = synthesis.moderate()
     synthesis.require_finite()
     squares = synthesis.norms().square()
     weights = torch.where(squares > 0, 1 / squares, 0.0)
-    return synthesis.forward(weights * g.to(weights))
+    return synthesis.forward(weights * g.to(weights)) / unit
 
 
 def between(classes: torch.Tensor, source: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -8,10 +8,12 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import ClassVar, Self
 
+from advsparse.arguments import kind_of
 from advsparse.attacks import _checks
 from advsparse.attacks._base import MEMORY, Result
-from advsparse.attacks._oracle import Oracle, exactly
+from advsparse.attacks._oracle import Oracle
 from advsparse.lazy import torch
+from advsparse.modes import exactly
 from advsparse.seeding import Random
 
 
@@ -84,6 +86,6 @@ class UniversalAttack(ABC):
     ) -> Result:
         """Attack with what :meth:`fit` has learned; see :meth:`Attack.__call__`."""
         if not isinstance(fit, Fit):
-            raise TypeError(f"fit: expected what fit() returns, a Fit, got {_checks.kind_of(fit)}")
+            raise TypeError(f"fit: expected what fit() returns, a Fit, got {kind_of(fit)}")
         perturb = partial(self.perturb, fit=fit)
         return self._run(perturb, model, x, y, target, towards, rng, memory)

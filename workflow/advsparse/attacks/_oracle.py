@@ -8,11 +8,9 @@ from contextlib import ExitStack, contextmanager
 
 from advsparse.attacks._progress import Progress
 from advsparse.lazy import torch
+from advsparse.modes import autocasts
 
 Objective = Callable[["torch.Tensor"], "torch.Tensor"]
-
-_DEVICES = ("cpu", "cuda")
-"""The kinds of device that autocast may be switched on for."""
 
 
 class Oracle:
@@ -38,7 +36,7 @@ class Oracle:
         self.broken = torch.zeros(count, dtype=torch.bool)
         self.undecided = torch.zeros(count, dtype=torch.bool)
         self._seen = torch.zeros(count, dtype=torch.bool)
-        self._autocast = _autocast()
+        self._autocast = autocasts()
         self._rows = torch.arange(count)
         self._progress = Progress()
 
@@ -172,24 +170,6 @@ def followed(x, logits):
     return logits
 
 
-def _autocast() -> list[tuple[str, torch.dtype]]:
-    """The kinds of device that autocast is on for, and its precision there."""
-    return [
-        (device, torch.get_autocast_dtype(device))
-        for device in _DEVICES
-        if torch.is_autocast_enabled(device)
-    ]
-
-
-@contextmanager
-def exactly() -> Iterator[None]:
-    """Without autocast, which is the model's business: an attack's own arithmetic is exact."""
-    with ExitStack() as stack:
-        for device, _ in _autocast():
-            stack.enter_context(torch.autocast(device, enabled=False))
-        yield
-
-
 @contextmanager
 def undisturbed(model: torch.nn.Module, device: torch.device) -> Iterator[None]:
     """Evaluation mode without parameter gradients; everything is as it was afterwards.
@@ -213,15 +193,6 @@ def undisturbed(model: torch.nn.Module, device: torch.device) -> Iterator[None]:
                 module.training = training
             for parameter, required in wanted:
                 parameter.requires_grad_(required)
-
-
-def recordable(given: torch.Tensor) -> torch.Tensor:
-    """``given`` without its graph, as a tensor that gradients can be taken through.
-
-    Those made in inference mode have to be copied, and outside of it.
-    """
-    given = given.detach()
-    return given.clone() if given.is_inference() else given
 
 
 def bytes_per_image(model: torch.nn.Module, x: torch.Tensor) -> int:

@@ -101,4 +101,10 @@ def _dictionary(model, shape):
         raise ValueError(f"model: its dictionary makes images {made}, given are {tuple(shape)}")
     if weights.shape[1:] != coded:
         raise ValueError(f"model: expected weights K x {coded}, got {tuple(weights.shape)}")
+    wrong = int((~weights.isfinite()).flatten(1).any(1).sum())
+    if wrong:
+        raise ValueError(
+            "model: its weights must be finite, got NaN or infinity in those of "
+            f"{wrong} of {len(weights)} classes"
+        )
     return synthesis, weights.detach()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from advsparse.arguments import all_finite, check_real, check_tensor
 from advsparse.lazy import torch
+from advsparse.modes import exactly, outside_inference
 from advsparse.seeding import layers_drawn_from
 from advsparse.settings import settings
 
@@ -21,7 +23,7 @@ class Coded:
     code: torch.Tensor
     """N x the code's shape."""
     objective: torch.Tensor
-    """The value of what the solver minimises, float64 of shape N."""
+    """The value of what the solver minimises, float64 of shape N; infinite beyond that's range."""
     residual: torch.Tensor
     """||x - D a||_2, float64 of shape N."""
     iterations: torch.Tensor
@@ -41,8 +43,9 @@ class Solver(Coder, ABC):
     def solve(self, synthesis: LinearMap, x: torch.Tensor) -> Coded:
         """Codes of the signals ``x``, N x the signal's shape, under the dictionary ``synthesis``.
 
-        Signals do not depend on one another. Raises ValueError for shapes that don't fit, and for
-        signals or a dictionary with NaN or infinity.
+        Signals do not depend on one another. Raises ValueError for shapes that don't fit, for
+        signals or a dictionary with NaN or infinity, and for codes out of the range of the signals'
+        precision.
         """
 
 
@@ -61,16 +64,21 @@ class LearnedCoder(Coder, ABC):
 
         ``dictionary`` is that of the signals, m x n, for coders that are told it. Raises ValueError
         for a shape that does not fit, and for a dictionary that is missing, not asked for, or not
-        finite.
+        finite, or leads to weights that aren't.
         """
-        with layers_drawn_from(seed):
-            return self.network(tuple(shape), dictionary)
+        if dictionary is not None:
+            check_tensor("dictionary", dictionary)
+        # What is made in inference mode could never learn.
+        with layers_drawn_from(seed), torch.inference_mode(False), exactly():
+            network = self.network(tuple(shape), dictionary)
+        network.require_finite()
+        return network
 
 
 class CodingNetwork(ABC):
     """Mixin of a torch module that codes: from signals N x ... to codes, differentiably.
 
-    As a module it is its encoder: ``network(x)`` and ``network.encode(x)`` are the same.
+    As a module it is its encoder: ``network(x)`` is ``network.encode(x)`` without its checks.
     """
 
     @property
@@ -87,12 +95,43 @@ class CodingNetwork(ABC):
 
         The squared l2 distance, unless the network measures it in another way.
         """
-        return (x - self.decode(code)).square().sum()
+        return (x - self.synthesis.forward(code)).square().sum()
 
     def encode(self, x: torch.Tensor) -> torch.Tensor:
-        """The codes of the signals ``x``."""
-        return self(x)
+        """The codes of the signals ``x``.
+
+        Raises ValueError unless these and the codes are finite, which the module does not look at.
+        """
+        check_real("x", x)
+        code = self(x)
+        _require_finite(code, x, "signals")
+        return code
 
     def decode(self, code: torch.Tensor) -> torch.Tensor:
-        """The signals that codes stand for: ``synthesis.forward``."""
-        return self.synthesis.forward(code)
+        """The signals that codes stand for: ``synthesis.forward``; errors as for :meth:`encode`."""
+        check_real("code", code)
+        signals = self.synthesis.forward(outside_inference(code))
+        _require_finite(signals, code, "codes")
+        return signals
+
+    def require_finite(self) -> None:
+        """Raises ValueError for weights that are NaN or infinite."""
+        state = cast("torch.nn.Module", self).state_dict()
+        wrong = [name for name, value in state.items() if not value.isfinite().all()]
+        if wrong:
+            raise ValueError(
+                f"the weights of a coder must be finite, got NaN or infinity in {', '.join(wrong)}"
+            )
+
+
+def _require_finite(found: torch.Tensor, given: torch.Tensor, name: str) -> None:
+    """Refuse what a network has ``found`` for what it was ``given``, unless it is finite."""
+    if all_finite(found):  # so is what was given: NaN and infinity spread
+        return
+    if not given.isfinite().all():
+        raise ValueError(f"{name} must be finite, got NaN or infinity")
+    wrong = int((~found.isfinite()).flatten(1).any(1).sum())
+    raise ValueError(
+        f"what becomes of {wrong} of {len(found)} {name} is not finite in {found.dtype}: weights "
+        f"of the network are NaN, infinite or too large, or the {name} are too large"
+    )

@@ -9,6 +9,7 @@ from advsparse.coding._base import CodingNetwork
 from advsparse.coding._convolution_map import Convolution
 from advsparse.coding._shrinkage import shrink_
 from advsparse.coding._ssim import ssim
+from advsparse.modes import outside_inference
 
 
 class ConvLISTANetwork(CodingNetwork, torch.nn.Module):
@@ -52,6 +53,7 @@ class ConvLISTANetwork(CodingNetwork, torch.nn.Module):
         return Convolution(filters, self.image)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = outside_inference(x)
         encoder, decoder = self._map(self.analysis), self._map(self.prediction)
         threshold = self.threshold.clamp(min=0)
         code = shrink_(encoder.adjoint(x), threshold)
@@ -65,7 +67,7 @@ class ConvLISTANetwork(CodingNetwork, torch.nn.Module):
 
     def distortion(self, x: torch.Tensor, code: torch.Tensor) -> torch.Tensor:
         """The weighted sum of one minus the structural similarity, and the mean absolute error."""
-        found = self.decode(code)
+        x, found = outside_inference(x), self.synthesis.forward(code)
         unlike = 1 - ssim(x, found, self.ssim_window)
         error = (x - found).abs().mean((1, 2, 3))
         return (self.ssim_weight * unlike + self.l1_weight * error).sum()

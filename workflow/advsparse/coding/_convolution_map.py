@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from advsparse.arguments import check_tensor
 from advsparse.coding._maps import LinearMap
 from advsparse.lazy import torch
 
@@ -17,6 +18,12 @@ class Convolution(LinearMap):
     """
 
     def __init__(self, filters: torch.Tensor, image: tuple[int, int]) -> None:
+        check_tensor("filters", filters)
+        if filters.ndim != 4 or filters.is_complex():
+            raise ValueError(
+                f"filters: expected real numbers K x C x h x w, got {filters.dtype} of shape "
+                f"{tuple(filters.shape)}"
+            )
         height, width = filters.shape[2:]
         if height % 2 == 0 or width % 2 == 0:
             raise ValueError(f"filters must have odd sizes, got {height} x {width}")
@@ -47,6 +54,12 @@ class Convolution(LinearMap):
 
     def to(self, dtype):
         return Convolution(self.filters.to(dtype), self.signal_shape[1:])
+
+    def over(self, unit):
+        return Convolution(self.filters / unit, self.signal_shape[1:])
+
+    def largest(self):
+        return self.filters.abs().amax()
 
     def lipschitz(self):
         r"""The largest eigenvalue of D^T D for images on a torus that is larger by the padding.

@@ -14,6 +14,8 @@ import torch
 from torch.nn import functional
 from torch.nn.grad import conv2d_weight
 
+from advsparse.modes import as_autocast
+
 _KERNEL = 16
 """Channels that torch's kernels compute at a time with AVX-512, twice those with AVX2."""
 
@@ -23,12 +25,13 @@ def synthesis(code: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:
 
     ``filters`` are K x C x h x w, with h and w odd.
     """
-    return _Synthesis.apply(code, filters)
+    # Autocast would reach the products of the way there alone, and not those of the way back.
+    return _Synthesis.apply(*as_autocast(code, filters))
 
 
 def analysis(image: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:
     """The adjoint of :func:`synthesis`: conv2d with zero padding."""
-    return _Analysis.apply(image, filters)
+    return _Analysis.apply(*as_autocast(image, filters))
 
 
 class _Synthesis(torch.autograd.Function):

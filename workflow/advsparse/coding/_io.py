@@ -23,6 +23,7 @@ def load_coder(path: str | Path, device: str = "cpu") -> tuple[CodingNetwork, Me
         # Coders that are told their dictionary hold it as a buffer of this name.
         network = rebuilt(description(metadata), tensors.get("dictionary"))
         network.load_state_dict(tensors)
+        network.require_finite()
     return network.eval().to(device), metadata
 
 

@@ -10,6 +10,7 @@ from torch.nn import Parameter, functional
 from advsparse.coding._base import CodingNetwork
 from advsparse.coding._maps import Matrix
 from advsparse.coding._shrinkage import shrink_
+from advsparse.modes import outside_inference
 
 
 class LISTANetwork(CodingNetwork, torch.nn.Module):
@@ -20,10 +21,17 @@ class LISTANetwork(CodingNetwork, torch.nn.Module):
 
     def __init__(self, dictionary: torch.Tensor, *, layers: int, start: str, weight: float) -> None:
         super().__init__()
+        dictionary = dictionary.detach()
         self.register_buffer("dictionary", dictionary.clone())
         m, n = dictionary.shape
         if start == "ista":
-            step = 1 / Matrix(dictionary).lipschitz()
+            largest = Matrix(dictionary).lipschitz()
+            if largest * torch.finfo(torch.float32).max < max(1, weight):
+                raise ValueError(
+                    "dictionary: it is too small, for ISTA's steps overflow: the largest "
+                    f"eigenvalue of D^T D is {largest:g}"
+                )
+            step = 1 / largest
             analysis = (step * dictionary.T).expand(layers, n, m)
             feedback = torch.eye(n) - step * dictionary.T @ dictionary
             feedback = feedback.expand(layers - 1, n, n)
@@ -41,6 +49,7 @@ class LISTANetwork(CodingNetwork, torch.nn.Module):
         return Matrix(self.dictionary)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = outside_inference(x)
         # One product for all layers; unbind's gradient, unlike indexing's, is one tensor too.
         products = functional.linear(x, self.analysis.flatten(0, 1))
         first, *rest = products.unflatten(1, self.analysis.shape[:2]).unbind(1)

@@ -9,10 +9,18 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 
+from advsparse.arguments import check_tensor, kind_of
 from advsparse.lazy import torch
 
 _BLOCK = 64
 """Unit signals that go through a map at once."""
+
+_ORDINARY = 20
+"""Largest exponent of 2 of numbers whose squares, and those of quotients of two of them, are far
+from what float32 can hold."""
+
+_MOST = 1000
+"""Largest exponent of a unit: powers of 2 that float64 holds, and their inverses."""
 
 
 class LinearMap(ABC):
@@ -72,6 +80,20 @@ class LinearMap(ABC):
                 f"{wrong} of its {self.atoms} atoms or their norms"
             )
 
+    @abstractmethod
+    def over(self, unit: float) -> LinearMap:
+        """The same map with each entry divided by ``unit``."""
+
+    @abstractmethod
+    def largest(self) -> torch.Tensor:
+        """The largest absolute value of the entries."""
+
+    def moderate(self) -> tuple[LinearMap, float]:
+        """The map in float64 over a unit, and that unit: see :func:`unit_of`."""
+        exact = self.to(torch.float64)
+        unit = float(unit_of(exact.largest()))
+        return (exact if unit == 1 else exact.over(unit)), unit
+
     def gram(self) -> torch.Tensor:
         """D D^T, P x P for signals of P entries, column by column: D D^T e for each unit e."""
         found = self.like.new_empty(self.size, self.size)
@@ -83,10 +105,25 @@ class LinearMap(ABC):
         return (found + found.T) / 2
 
 
+def check_map(given: object) -> None:
+    """Refuse what is no linear map, such as the matrix of one."""
+    if not isinstance(given, LinearMap):
+        raise TypeError(
+            f"synthesis: expected a LinearMap, got {kind_of(given)}; Matrix(D) makes one of a "
+            "matrix D, a torch.Tensor"
+        )
+
+
 class Matrix(LinearMap):
     """The map of a matrix D, m x n: codes of n entries to signals of m."""
 
     def __init__(self, matrix: torch.Tensor) -> None:
+        check_tensor("matrix", matrix)
+        if matrix.ndim != 2 or matrix.is_complex():
+            raise ValueError(
+                f"matrix: expected real numbers m x n, got {matrix.dtype} of shape "
+                f"{tuple(matrix.shape)}"
+            )
         self.matrix = matrix
         self.signal_shape, self.code_shape = matrix.shape[:1], matrix.shape[1:]
 
@@ -114,3 +151,24 @@ class Matrix(LinearMap):
 
     def columns(self, index):
         return self.matrix.T[index]
+
+    def over(self, unit):
+        return Matrix(self.matrix / unit)
+
+    def largest(self):
+        return self.matrix.abs().amax()
+
+
+def unit_of(largest: torch.Tensor) -> torch.Tensor:
+    """The powers of 2 in which numbers are near to 1, in float64: 1 for those that are ordinary.
+
+    ``largest``, in float64 too, is the largest of some numbers that have a unit in common. In it
+    their squares neither overflow nor vanish, and dividing by it rounds nothing. It is 1 where that
+    number is NaN or infinite.
+    """
+    ordinary = ((largest < 2.0**_ORDINARY) & (largest > 2.0**-_ORDINARY)) | (largest == 0)
+    if ordinary.all():
+        return torch.ones_like(largest)
+    exponent = torch.frexp(torch.where(largest.isfinite(), largest, 1.0)).exponent.long()
+    exponent = torch.where(exponent.abs() > _ORDINARY, exponent.clamp(-_MOST, _MOST), 0)
+    return ((exponent + 1023) << 52).view(torch.float64)  # as IEEE 754 writes them: exact

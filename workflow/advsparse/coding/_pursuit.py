@@ -21,6 +21,9 @@ ROUNDING = 1e-12
 """Of the signal's norm, a correlation as small is zero; and so is this squared distance of a
 normalised atom from the span of those chosen."""
 
+TINY = 1e-140
+"""Norms below which the squares of entries have too few digits left in float64, or none."""
+
 ROOM = 64
 """Atoms per signal that there is room for at first; it is doubled when needed."""
 
@@ -30,7 +33,7 @@ class Dictionary:
 
     def __init__(self, synthesis: LinearMap) -> None:
         self.synthesis = Flat(synthesis)
-        norms = self.synthesis.map.norms().flatten()
+        norms = _norms(self.synthesis.map)
         self.scale = torch.where(norms > 0, 1 / norms, 0.0)  # atoms of zeros are never chosen
         self.stored = synthesis.size
         """Numbers kept for an atom that has been chosen."""
@@ -101,19 +104,34 @@ def dictionary_of(synthesis: LinearMap) -> Dictionary:
     return GramDictionary(synthesis) if small else Dictionary(synthesis)
 
 
+def _norms(synthesis: LinearMap) -> torch.Tensor:
+    """The norms of the atoms, n; of the tiniest too, the squares of whose entries vanish."""
+    norms = synthesis.norms().flatten()
+    tiny = (norms < TINY).nonzero().flatten()
+    if len(tiny):
+        atoms = synthesis.columns(tiny).flatten(1)
+        least = torch.finfo(atoms.dtype).tiny
+        largest = atoms.abs().amax(1)
+        found = largest * (atoms / largest.clamp(min=least)[:, None]).norm(dim=1)
+        # Of those below, the inverse may overflow: they count as zero.
+        norms[tiny] = torch.where(found >= least, found, 0.0)
+    return norms
+
+
 def pursue(
-    dictionary: Dictionary, x: torch.Tensor, limit: int, tolerance: float | None
+    dictionary: Dictionary, x: torch.Tensor, limit: int, enough: torch.Tensor | None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Codes of the signals ``x`` in float64, and the numbers of atoms chosen.
 
-    A signal that has ``limit`` atoms, or whose squared residual is at most ``tolerance``, is done.
+    A signal that has ``limit`` atoms, or whose squared residual is at most ``enough``, of shape N,
+    is done.
     """
     code = x.new_zeros(len(x), dictionary.synthesis.atoms)
     chosen = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-    state = _State(dictionary, x, min(limit, ROOM))
+    state = _State(dictionary, x, min(limit, ROOM), enough)
     for count in range(limit):
-        if tolerance is not None:
-            state.stop(state.energy <= tolerance)
+        if state.enough is not None:
+            state.stop(state.energy <= state.enough)
         going = int(state.going.sum())
         if not going:
             break
@@ -129,14 +147,16 @@ def pursue(
 class _State:
     """Signals in pursuit; those that are done stay as they are until they are taken out."""
 
-    def __init__(self, dictionary: Dictionary, x: torch.Tensor, room: int) -> None:
+    def __init__(
+        self, dictionary: Dictionary, x: torch.Tensor, room: int, enough: torch.Tensor | None
+    ) -> None:
         n = len(x)
         self.dictionary = dictionary
         self.x = x
         self.rows = torch.arange(n, device=x.device)
         self.going = torch.ones(n, dtype=torch.bool, device=x.device)
         self.chosen = torch.zeros(n, dtype=torch.int64, device=x.device)
-        self.energy = x.square().sum(1)
+        self.energy, self.enough = x.square().sum(1), enough
         self.negligible = ROUNDING * self.energy.sqrt()
         self.track = dictionary.track(x)
         self.index = torch.zeros(n, room, dtype=torch.int64, device=x.device)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from advsparse.arguments import all_finite, check_tensor
 from advsparse.coding._base import Coded
-from advsparse.coding._maps import LinearMap
+from advsparse.coding._maps import LinearMap, check_map, unit_of
 from advsparse.lazy import torch
+from advsparse.modes import exactly
 
 WORKING_SET = 16 * 2**20
 """Bytes of working arrays at a time: iterations are faster where the processor's cache holds them.
@@ -20,7 +22,8 @@ class Flat:
     """
 
     def __init__(self, synthesis: LinearMap, dtype: torch.dtype | None = None) -> None:
-        with torch.no_grad():
+        check_map(synthesis)
+        with torch.no_grad(), exactly():
             self.map = synthesis.to(dtype or torch.float64)
             self.map.require_finite()
         self.atoms, self.size = synthesis.atoms, synthesis.size
@@ -34,28 +37,83 @@ class Flat:
         return self.map.adjoint(signal.reshape(-1, *self.map.signal_shape)).flatten(1)
 
 
+class Units:
+    """The units, powers of 2, in which signals and atoms are of ordinary size; mostly 1.
+
+    Solvers take squares, which overflow and vanish long before the numbers do. What they are told
+    of a dictionary and of signals N x m, ``signals``, is in these units; their codes are then in
+    that of the signals over that of the atoms.
+    """
+
+    def __init__(self, x: torch.Tensor, atoms: float) -> None:
+        self.of_signals, self._of_atoms = unit_of(x.abs().amax(1)), atoms
+        extreme = bool((self.of_signals != 1).any())
+        self.signals = x / self.of_signals[:, None] if extreme else x
+        self._extreme = extreme or atoms != 1
+
+    def energy(self, given: float) -> torch.Tensor:
+        """What a squared norm of signals is in their units, of shape N."""
+        return given / self.of_signals / self.of_signals
+
+    def weight(self, given: float) -> torch.Tensor:
+        """What the LASSO's weight is, of shape N."""
+        return given / self.of_signals / self._of_atoms
+
+    def in_codes(self, found: torch.Tensor) -> torch.Tensor:
+        """What numbers in the unit of codes are without it, for N x ... of them."""
+        if not self._extreme:
+            return found
+        one = [-1, *[1] * (found.ndim - 1)]
+        return found * self.of_signals.reshape(one) / self._of_atoms
+
+    def codes(self, found: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        """The codes without their unit, in the precision that they are wanted in.
+
+        Raises ValueError for those that vanish there.
+        """
+        codes = self.in_codes(found).to(dtype)
+        if not self._extreme:
+            return codes
+        lost = (found != 0).any(1) & (codes == 0).all(1)
+        if lost.any():
+            raise ValueError(_out_of_range(lost, "vanish", dtype))
+        return codes
+
+
 def solve_in_parts(
     solve: Callable[[torch.Tensor], Coded], synthesis: LinearMap, x: torch.Tensor, need: int
 ) -> Coded:
     """What ``solve`` finds for the signals ``x``, given flat, in float64 and some at a time.
 
     need: bytes of working arrays for one signal. Raises ValueError for signals that do not fit the
-    map, or are not finite floating-point numbers.
+    map, or are not finite floating-point numbers, and for codes that are not finite in the signals'
+    precision.
     """
+    check_tensor("x", x)
     if x.shape[1:] != synthesis.signal_shape:
         expected = " x ".join(map(str, ("N", *synthesis.signal_shape)))
         raise ValueError(f"signals must be {expected}, got {' x '.join(map(str, x.shape))}")
     if not x.is_floating_point():
         raise ValueError(f"signals must be floating-point numbers, got {x.dtype}")
-    if not x.isfinite().all():
+    if not all_finite(x):
         raise ValueError("signals must be finite, got NaN or infinity")
     at_once = max(1, WORKING_SET // need)
-    with torch.no_grad():
+    with torch.no_grad(), exactly():
         parts = [solve(part.double().flatten(1)) for part in x.split(at_once)]
         code = torch.cat([part.code for part in parts]).to(x.dtype)
+        if not all_finite(code):
+            broken = ~code.isfinite().all(1)
+            raise ValueError(_out_of_range(broken, "overflow", x.dtype))
         return Coded(
             code.reshape(-1, *synthesis.code_shape),
             torch.cat([part.objective for part in parts]),
             torch.cat([part.residual for part in parts]),
             torch.cat([part.iterations for part in parts]),
         )
+
+
+def _out_of_range(signals: torch.Tensor, what: str, dtype: torch.dtype) -> str:
+    return (
+        f"the codes of {int(signals.sum())} of {len(signals)} signals {what} in {dtype}: they are "
+        "too large or too small beside the dictionary"
+    )

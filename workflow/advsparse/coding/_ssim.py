@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
+from advsparse.modes import exactly
+
 _SIGMA, _K1, _K2 = 1.5, 0.01, 0.03
 """The deviation of the Gaussian window in pixels, and the constants, all as in the source."""
 
@@ -25,8 +27,11 @@ def ssim(x: torch.Tensor, y: torch.Tensor, window: int) -> torch.Tensor:
     their product says that nothing is as similar as it; networks do learn it. Where the first
     factor is negative, which it is for no two images, the second one counts by its absolute value.
     """
-    moments = torch.cat([x, y, x * x, y * y, x * y]).flatten(0, 1).unsqueeze(1)
-    moments = functional.conv2d(moments, _gaussian(window).to(x)).unflatten(0, (5, *x.shape[:2]))
+    with exactly():  # the variances are small differences
+        y = y.to(x)
+        moments = torch.cat([x, y, x * x, y * y, x * y]).flatten(0, 1).unsqueeze(1)
+        moments = functional.conv2d(moments, _gaussian(window).to(x))
+    moments = moments.unflatten(0, (5, *x.shape[:2]))
     mean_x, mean_y, square_x, square_y, product = moments.squeeze(3)
     means, products = mean_x * mean_y, mean_x.square() + mean_y.square()
     c1, c2 = _K1**2, _K2**2

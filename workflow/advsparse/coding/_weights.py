@@ -19,9 +19,11 @@ does."""
 
 
 def weights_for(
-    problem: Problem, x: torch.Tensor, energy: float, enough: torch.Tensor
+    problem: Problem, x: torch.Tensor, energy: torch.Tensor, enough: torch.Tensor
 ) -> tuple[Minimised, torch.Tensor]:
     r"""The codes of least l1 norm with ||x - D a||_2^2 <= energy, and which of them failed.
+
+    Each signal has an ``energy`` of its own, and a duality gap that is ``enough``.
 
     On a support the squared residual is linear in the squared weight: the secant of the last two
     weights soon hits it. Until it stays within the bracket, energy / ||r||^2 scales the
@@ -37,8 +39,9 @@ def weights_for(
         torch.zeros_like(length),
         torch.zeros(len(x), dtype=torch.int64, device=x.device),
     )
-    failed = length > energy
+    failed = ~(length <= energy)
     rows = failed.nonzero().flatten()
+    aim, width = aim[rows], energy[rows] * WITHIN / 2
     # Of squared weights: the bracket, the one before and its squared residual, the one to try.
     high = largest[rows].square()
     low, before, was = torch.zeros_like(high), high, length[rows]
@@ -51,7 +54,7 @@ def weights_for(
         found.code[rows], found.energy[rows], found.gap[rows] = tried.code, tried.energy, tried.gap
         found.iterations[rows] += tried.iterations
         value = tried.energy
-        hit = ((value - aim).abs() <= energy * WITHIN / 2) & (tried.gap <= enough[rows])
+        hit = ((value - aim).abs() <= width) & (tried.gap <= enough[rows])
         failed[rows] = ~hit
         below = value <= aim
         low, high = torch.where(below, trial, low), torch.where(below, high, trial)
@@ -62,7 +65,7 @@ def weights_for(
         guess = torch.where((scaled > low) & (scaled < high), scaled, middle)
         before, was, trial = trial, value, torch.where(inside, secant, guess)
         going = ~hit & (trial > (SMALLEST * largest[rows]).square())
-        rows, low, high, before, was, trial = (
-            values[going] for values in (rows, low, high, before, was, trial)
+        rows, aim, width, low, high, before, was, trial = (
+            values[going] for values in (rows, aim, width, low, high, before, was, trial)
         )
     return found, failed

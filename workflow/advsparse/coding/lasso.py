@@ -5,10 +5,14 @@ from __future__ import annotations
 import logging
 
 from advsparse.coding._base import Coded, Solver
+from advsparse.coding._maps import check_map
 from advsparse.lazy import torch
 from advsparse.settings import PositiveFloat, PositiveInt, settings
 
 logger = logging.getLogger(__name__)
+
+_ENDLESS = 2.0**100
+"""A weight that no product of a signal and an atom reaches, both of ordinary size."""
 
 
 @settings
@@ -43,27 +47,35 @@ class Lasso(Solver):
 
     def solve(self, synthesis, x):
         from advsparse.coding._fista import Problem
-        from advsparse.coding._solving import solve_in_parts
+        from advsparse.coding._solving import Units, solve_in_parts
         from advsparse.coding._weights import weights_for
 
+        check_map(synthesis)
         with torch.no_grad():
-            problem = Problem(synthesis, self.max_iterations)
+            moderate, of_atoms = synthesis.moderate()
+            problem = Problem(moderate, self.max_iterations)
         missed = 0
 
         def solve(part: torch.Tensor) -> Coded:
             nonlocal missed
-            enough = self.gap_tolerance * part.square().sum(1)
+            units = Units(part, of_atoms)
+            signals = units.signals
+            enough = self.gap_tolerance * signals.square().sum(1)
             if self.weight is not None:
-                weight = torch.full_like(enough, self.weight)
-                found = problem.minimise(part, weight, enough)
-                failed = found.gap > enough
+                # There all codes are zero, and infinity times zero would be NaN.
+                weight = units.weight(self.weight).clamp(max=_ENDLESS)
+                found = problem.minimise(signals, weight, enough)
+                failed = ~(found.gap <= enough)
                 objective = found.energy / 2 + weight * found.code.abs().sum(1)
+                objective = objective * units.of_signals * units.of_signals
             else:
                 assert self.tolerance is not None, "one of both is given"
-                found, failed = weights_for(problem, part, self.tolerance, enough)
-                objective = found.code.abs().sum(1)
+                energy = units.energy(self.tolerance)
+                found, failed = weights_for(problem, signals, energy, enough)
+                objective = units.in_codes(found.code.abs().sum(1))
             missed += int(failed.sum())
-            return Coded(found.code, objective, found.energy.sqrt(), found.iterations)
+            code, residual = units.codes(found.code, x.dtype), found.energy.sqrt()
+            return Coded(code, objective, residual * units.of_signals, found.iterations)
 
         coded = solve_in_parts(solve, synthesis, x, 8 * (10 * synthesis.atoms + 4 * synthesis.size))
         if missed:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Literal
 
+from advsparse.arguments import check_real
 from advsparse.coding._base import LearnedCoder
 from advsparse.coding._maps import Matrix
 from advsparse.settings import PositiveFloat, PositiveInt, settings
@@ -40,6 +41,9 @@ class LISTA(LearnedCoder):
 
         if dictionary is None:
             raise ValueError("lista needs the dictionary of its signals")
+        check_real("dictionary", dictionary)
+        if dictionary.ndim != 2:
+            raise ValueError(f"dictionary: expected m x n, got shape {tuple(dictionary.shape)}")
         if shape != tuple(dictionary.shape[:1]):
             raise ValueError(
                 f"signals of shape {shape} have no dictionary of shape {tuple(dictionary.shape)}"

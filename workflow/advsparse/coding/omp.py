@@ -6,6 +6,7 @@ import logging
 import math
 
 from advsparse.coding._base import Coded, Solver
+from advsparse.coding._maps import check_map
 from advsparse.lazy import torch
 from advsparse.settings import NonNegativeFloat, PositiveInt, settings
 
@@ -46,22 +47,27 @@ class OMP(Solver):
 
     def solve(self, synthesis, x):
         from advsparse.coding._pursuit import dictionary_of, pursue
-        from advsparse.coding._solving import solve_in_parts
+        from advsparse.coding._solving import Units, solve_in_parts
 
+        check_map(synthesis)
         limit = min(self.sparsity or math.inf, synthesis.size, synthesis.atoms)
         with torch.no_grad():
-            dictionary = dictionary_of(synthesis)
-
+            moderate, of_atoms = synthesis.moderate()
+            dictionary = dictionary_of(moderate)
         missed = 0
 
         def solve(part: torch.Tensor) -> Coded:
             nonlocal missed
-            code, chosen = pursue(dictionary, part, limit, self.tolerance)
-            residual = (part - dictionary.synthesis.forward(code)).norm(dim=1)
+            units = Units(part, of_atoms)
+            enough = None if self.tolerance is None else units.energy(self.tolerance)
+            found, chosen = pursue(dictionary, units.signals, limit, enough)
+            left = (units.signals - dictionary.synthesis.forward(found)).norm(dim=1)
+            code, residual = units.codes(found, x.dtype), left * units.of_signals
             if self.tolerance is None:
                 return Coded(code, residual, residual, chosen)
-            allowed = math.sqrt(self.tolerance) + _ROUNDING * part.norm(dim=1)
-            missed += int((residual > allowed).sum())
+            allowed = math.sqrt(self.tolerance) / units.of_signals
+            allowed += _ROUNDING * units.signals.norm(dim=1)
+            missed += int((~(left <= allowed)).sum())
             return Coded(code, chosen.double(), residual, chosen)
 
         coded = solve_in_parts(solve, synthesis, x, dictionary.need(limit))

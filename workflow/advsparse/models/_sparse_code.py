@@ -36,16 +36,17 @@ class SparseCodeClassifier(torch.nn.Module):
         return self.linear.weight.unflatten(1, self.synthesis.code_shape)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self._logits(self.coder.encode(self.normalise(x)))
+        return self._logits(self.coder(self.normalise(x)))  # unchecked, as layers are
 
     def _logits(self, code: torch.Tensor) -> torch.Tensor:
         return self.linear(code.flatten(1))
 
     def loss(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """What training lowers, summed over the images ``x`` of labels ``y``; and the logits."""
-        code = self.coder.encode(self.normalise(x))
+        code = self.coder(self.normalise(x))
         logits = self._logits(code)
-        loss = cross_entropy(logits, y, reduction="sum")
+        sums = torch.promote_types(logits.dtype, torch.float32)  # autocast has them in fewer digits
+        loss = cross_entropy(logits.to(sums), y, reduction="sum")
         if self.finetune:
             loss = loss + self.reconstruction * self.coder.distortion(x, code)
         return loss, logits

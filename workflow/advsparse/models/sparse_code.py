@@ -42,5 +42,6 @@ class SparseCode(Architecture):
                 f"the coder takes signals of shape {tuple(coder.synthesis.signal_shape)}, "
                 f"the images have {tuple(shape)}"
             )
+        coder.require_finite()
         with layers_drawn_from(seed):
             return SparseCodeClassifier(coder, classes, **asdict(self))
