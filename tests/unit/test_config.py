@@ -18,7 +18,7 @@ from advsparse.codedigest import code_digest
 from advsparse.config.loading import WORKFLOW, load
 from advsparse.config.plan import Plan
 from advsparse.config.schema import json_schema, subschema
-from advsparse.config.sources import Place, Tree, read_yaml
+from advsparse.config.sources import Place, Tree, read_yaml, scalar
 from advsparse.documentation.__main__ import GENERATED
 from advsparse.documentation._markdown import COMMAND
 from advsparse.documentation.configuration import configuration_page
@@ -833,17 +833,53 @@ def test_file_that_is_not_there_and_file_that_is_no_text(tmp_path):
 
 def test_removed_attack_that_an_experiment_names_is_reported_there(write):
     message = refusal([write(IN % "deepfool: null")])
-    assert message.startswith("workflow/papers/frecon2021/paper.yaml:")
+    assert (
+        ":1: settings.frecon2021.attacks.deepfool: null removes what is still needed: " in message
+    )
     assert "experiments.tradeoff[6]: no attack 'deepfool'" in message
+    assert message.count("settings.") == 2, "and no line that only follows from it"
 
 
 def test_all_mistakes_are_said_at_once_but_not_without_end(write):
     two = refusal([write("threads: 0\nseed: -1")])
     assert "threads" in two
     assert "seed" in two
-    many = refusal([write("".join(f"key{i}: 1\n" for i in range(20)))])
-    assert many.count("unknown key") == 5
+    many = refusal([write("".join(f"key{i}: 1\n" for i in range(35)))])
+    assert many.count("unknown key") == 20
     assert many.endswith("and 15 more")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("attacks: {scada: {grid: {lambda2: [0.1, 1e-3x]}}}", ["lambda2[1]: input should be"]),
+        ("attacks: {scada: {grid: {lambda2: [true, x]}}}", ["lambda2[0]: ", "lambda2[1]: "]),
+        ("models: {lenet: null}", ["models.lenet: null removes what is still needed: "]),
+    ],
+)
+def test_what_only_follows_from_what_the_user_wrote_is_not_told(text, said, write):
+    """The figures read an attack's grid, whose points none of them can find any more."""
+    path = write(f"settings: {{frecon2021: {{{text}}}}}")
+    message = refusal([path])
+    told = [line for line in message.splitlines() if line.startswith(f"{path}:1: settings.")]
+    assert [part in line for part, line in zip(said, told, strict=True)] == [True] * len(said)
+    assert "paper.yaml" not in message
+
+
+def test_a_dataset_that_null_removed_is_named_where_the_null_stands(write):
+    message = refusal([write("preset: test\ndatasets: {photos: null}")])
+    assert ":2: datasets.photos: null removes what is still needed: roles.cifar10: no d" in message
+
+
+@pytest.mark.parametrize("word", ["=", "<<"])
+def test_signs_are_words_where_they_are_values(word, write):
+    path = write(f"a: {word}\nb: &b {{x: 1}}\nc:\n  <<: *b")
+    assert read_yaml(path).values == {"a": word, "b": {"x": 1}, "c": {"x": 1}}
+    assert scalar(word) == word
+
+
+def test_no_text_on_the_command_line_is_text():
+    assert scalar("") == ""
 
 
 ENTRY = "{method: {kind: noise, norm: l2, eps: %s}, model: %s, images: unseen}"

@@ -47,6 +47,18 @@ def test_the_checkouts_own_commit_is_named_and_whether_files_differ(tmp_path):
     assert commit(file) == {"commit": head, "clean": False}
 
 
+@pytest.mark.parametrize("how", ["not shown", "excluded"])
+def test_a_plugin_that_git_does_not_know_is_a_change(how, tmp_path):
+    file = unpacked(tmp_path)
+    head = committed(tmp_path)
+    if how == "not shown":
+        git(tmp_path, "config", "status.showUntrackedFiles", "no")
+    else:
+        (tmp_path / ".git/info/exclude").write_text("mine.py\n")
+    (file.parent / "mine.py").write_text("")
+    assert commit(file) == {"commit": head, "clean": False}
+
+
 @pytest.mark.parametrize("ignored", [True, False])
 def test_a_repository_that_the_code_only_lies_in_is_not_named(ignored, tmp_path):
     if ignored:

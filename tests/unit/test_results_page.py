@@ -39,6 +39,16 @@ def test_the_page_counts_what_holds_and_shows_numbers(results):
     assert "commit 0123456789 on" in text and "in 3 minutes" in text
 
 
+def test_a_commit_that_is_unknown_is_said_to_be(results):
+    folder = results([CLAIM | {"verdict": "holds"}])
+    unknown = {"commit": "unknown: not a git checkout", "clean": None}
+    (folder / "provenance.json").write_text(json.dumps(RECORD | {"commit": unknown}))
+    assert "commit unknown: not a git checkout on" in page(folder, "mini")
+    changed = RECORD["commit"] | {"clean": False}
+    (folder / "provenance.json").write_text(json.dumps(RECORD | {"commit": changed}))
+    assert "commit 0123456789 (and changes to it) on" in page(folder, "mini")
+
+
 def test_a_run_on_stand_ins_makes_no_page(results):
     claims = [CLAIM | {"verdict": "holds", "data": "photos, a stand-in for CIFAR-10"}]
     with pytest.raises(ValueError, match="stand-ins"):

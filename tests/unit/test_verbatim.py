@@ -62,6 +62,16 @@ def test_in_a_figure(text):
     np.testing.assert_array_equal(drawn(in_figure(text)), drawn(text, parse_math=False))
 
 
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n", "\u2028", " \x0b"])
+def test_lines_end_in_a_figure_and_in_cells_of_html(end, tmp_path):
+    np.testing.assert_array_equal(drawn(in_figure(f"a{end}b\tc")), drawn("a\nb c"))
+    files = {name: tmp_path / f"t.{name}" for name in ("csv", "json", "md", "html", "tex")}
+    frame = pd.DataFrame({"reason": [f"a{end}b\tc \\n <br>"]})
+    save_table({"frame": frame, "title": "", "note": ""}, SimpleNamespace(**files))
+    page = files["html"].read_text(encoding="utf-8")
+    assert "<td>a<br>b&#9;c \\n &lt;br&gt;</td>" in page
+
+
 def test_in_a_figure_beside_a_formula():
     both = drawn(rf"$\ell_2$ ({in_figure('$a$ b$')})")
     assert (both != drawn(rf"$\ell_2$ ({in_figure('$a$')})")).any()
@@ -228,9 +238,14 @@ def test_html_of_attributes():
 @pytest.mark.parametrize(
     "backend", ["module://matplotlib_inline.backend_inline", "nonsense", "TkAgg", "agg", ""]
 )
-def test_drawn_without_a_display_whatever_the_environment_says(tmp_path, backend):
-    rc = tmp_path / "matplotlibrc"
-    rc.write_text("font.size: 30\ntext.usetex: True\nfigure.facecolor: red\nbackend: TkAgg\n")
+@pytest.mark.parametrize(
+    "rc_text",
+    [b"font.size: 30\ntext.usetex: True\nfigure.facecolor: red\nbackend: TkAgg\n", b"# caf\xe9\n"],
+)
+def test_drawn_without_a_display_whatever_the_environment_says(tmp_path, backend, rc_text):
+    rc = tmp_path / "elsewhere" / "matplotlibrc"
+    rc.parent.mkdir()
+    rc.write_bytes(rc_text)
     environment = os.environ | {"MPLBACKEND": backend, "PYTHONPATH": str(WORKFLOW)}
     code = (
         "from advsparse.figures.style import plt\n"

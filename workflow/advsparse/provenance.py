@@ -67,19 +67,23 @@ def commit(file: Path = Path(__file__)) -> dict[str, Any]:
     """The commit of the checkout that a file of this code belongs to, and whether it differs.
 
     A repository that the code only lies in, without being tracked there, says nothing of it.
+    Modules that are not tracked, or even ignored, are a change: they may be plugins.
     """
-    folder = file.parent
+    folder, project = file.parent, file.parents[2]
     try:
         _git(folder, "ls-files", "--error-unmatch", "--", file.name)
         head = _git(folder, "rev-parse", "HEAD")
-        changed = _git(folder, "status", "--porcelain", "--", str(file.parents[2]))
+        status = ("status", "--porcelain", "--untracked-files=normal", "--", str(project))
+        changed = _git(folder, *status)
+        tracked = _git(file.parents[1], "ls-files", "-z", "--", ".").split("\0")
     except subprocess.CalledProcessError as error:
         refused = "dubious ownership" in error.stderr
         why = "git refuses this checkout, whose owner is another user (safe.directory)"
         return {"commit": f"unknown: {why if refused else 'not a git checkout'}", "clean": None}
     except OSError:
         return {"commit": "unknown: there is no git to ask", "clean": None}
-    return {"commit": head, "clean": not changed}
+    modules = {path.relative_to(file.parents[1]) for path in file.parents[1].rglob("*.py")}
+    return {"commit": head, "clean": not changed and modules <= {*map(Path, tracked)}}
 
 
 def _git(folder: Path, *arguments: str) -> str:

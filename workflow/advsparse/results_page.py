@@ -61,10 +61,11 @@ def page(results: Path, preset: str) -> str:
 
 def _introduction(record: dict[str, Any], preset: str) -> str:
     commit, machine = record["commit"], record["machine"]
-    changed = "" if commit["clean"] else " (and changes to it)"
+    known = commit["clean"] is not None
+    changed = " (and changes to it)" if known and not commit["clean"] else ""
     return _INTRODUCTION.format(
         preset=preset,
-        commit=commit["commit"][:10] + changed,
+        commit=(commit["commit"][:10] if known else in_markdown(commit["commit"])) + changed,
         machine=in_markdown(f"{machine['processor']}, {', '.join(machine['devices'])}"),
         minutes=sum(stage["seconds"] for stage in record["cost"]) / 60,
     )

@@ -36,13 +36,20 @@ _MARKDOWN = re.compile(
 
 
 def in_figure(text: str) -> str:
-    """Text for matplotlib, which takes what stands between two dollars for a formula."""
-    return text.replace("$", r"\$")
+    """Text for matplotlib, which takes what stands between two dollars for a formula, and knows one
+    end of a line."""
+    return _LINE_ENDS.sub("\n", text).replace("\t", " ").replace("$", r"\$")
 
 
 def in_html(text: str) -> str:
     """Text for HTML, also within an attribute."""
     return html.escape(text)
+
+
+def in_cell(text: str) -> str:
+    """Text for a cell of a table in HTML, line by line."""
+    lines = _LINE_ENDS.sub("\n", text).split("\n")
+    return "<br>".join(map(in_html, lines)).replace("\t", "&#9;")
 
 
 def in_markdown(text: str) -> str:

@@ -16,7 +16,7 @@ from advsparse.config.sources import Key, Place, Tree, Unreadable, dotted
 from advsparse.errors import ConfigError
 
 WORKFLOW = Path(__file__).parents[2]
-_MOST = 5
+_MOST = 20
 _LEADING_ZEROS = re.compile(r"[-+]?0[0-9]+")
 
 
@@ -27,8 +27,8 @@ def refuse(tree: Tree, mistakes: Iterable[Mistake]) -> None:
         _placed(tree, mistake) for mistake in mistakes if not _follows(mistake, tree.unreadable)
     }
     blocks = [
-        *((_order(tree.place(m.key)), m.text, _block(tree, m)) for m in placed),
-        *((_order(part.place), part.said, str(part)) for part in tree.unreadable),
+        *((_order(tree, m.key), m.text, _block(tree, m)) for m in _causes(tree, placed)),
+        *((_order(tree, p.key or (), p.place), p.said, str(p)) for p in tree.unreadable),
     ]
     said = [block for _, _, block in sorted(blocks)]
     if len(said) > _MOST:
@@ -51,6 +51,23 @@ def _placed(tree: Tree, mistake: Mistake) -> Mistake:
     return Mistake(written(key, tree.values), mistake.text)
 
 
+def _causes(tree: Tree, placed: set[Mistake]) -> set[Mistake]:
+    """The mistakes where the user has written something, if there are any.
+
+    The papers and presets go together: what is wrong there follows from what was laid over them,
+    also where that is a null.
+    """
+    written_here = {mistake for mistake in placed if own(tree, mistake.key)}
+    others = sorted(placed - written_here, key=lambda mistake: _order(tree, mistake.key))
+    for key in tree.removed:
+        needed = [mistake for mistake in others if repr(key[-1]) in mistake.text]
+        if needed and own(tree, key):
+            more = f" (and {len(needed) - 1} more)" if needed[1:] else ""
+            first = f"{dotted(needed[0].key)}: {needed[0].text}"
+            written_here.add(Mistake(key, f"null removes what is still needed: {first}{more}"))
+    return written_here or placed
+
+
 def own(tree: Tree, key: Key) -> bool:
     """Whether what stands at a key is the user's, and not a paper's or a preset's."""
     place = tree.place(key)
@@ -71,8 +88,11 @@ def written(key: Key, values: Any) -> Key:
     return tuple(found)
 
 
-def _order(place: Place | None) -> tuple[str, int]:
-    return (str(place.file), place.line) if place else ("", 0)
+def _order(tree: Tree, key: Key, place: Place | None = None) -> tuple[str, int, int, int]:
+    """By file and line; of mistakes on one line, those of single values come first, from left to
+    right, and then those of what holds them."""
+    place = place or tree.place(key)
+    return (str(place.file), place.line, -len(key), place.column) if place else ("", 0, 0, 0)
 
 
 def _block(tree: Tree, mistake: Mistake) -> str:

@@ -165,8 +165,8 @@ def shown(path: Path) -> str:
         return str(path)
 
 
-_INT = "tag:yaml.org,2002:int"
-_FLOAT = "tag:yaml.org,2002:float"
+_YAML = "tag:yaml.org,2002:"
+_BOOL, _INT, _FLOAT = f"{_YAML}bool", f"{_YAML}int", f"{_YAML}float"
 
 
 class _Loader(yaml.SafeLoader):
@@ -177,15 +177,13 @@ class _Loader(yaml.SafeLoader):
         letter: [
             (tag, pattern)
             for tag, pattern in resolvers
-            if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp", _INT, _FLOAT)
+            if tag not in (_BOOL, _INT, _FLOAT, f"{_YAML}timestamp", f"{_YAML}value")
         ]
         for letter, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|false|True|False)$"), list("tfTF")
-)
+_Loader.add_implicit_resolver(_BOOL, re.compile(r"^(?:true|false|True|False)$"), list("tfTF"))
 _Loader.add_implicit_resolver(
     _INT,
     re.compile(r"^[-+]?(?:0|[1-9][0-9_]*|0[0-7_]+|0b[01_]+|0x[0-9a-fA-F_]+)$"),
@@ -229,6 +227,8 @@ def _integer(loader: _Loader, node: yaml.ScalarNode) -> int:
 
 
 _Loader.add_constructor(_INT, _integer)
+# Merges mappings where it is a key; as a value it is a word.
+_Loader.add_constructor(f"{_YAML}merge", _Loader.construct_yaml_str)
 
 
 def _overridden(pairs: list[Any], own: set[int]) -> list[Any]:
@@ -307,7 +307,10 @@ def _scalar(loader: _Loader, node: yaml.Node, key: Key, place: Place, tree: Tree
 
 
 def scalar(text: str) -> str | int | float | bool | None:
-    """What ``text`` is where it stands in a file, without quotes."""
+    """What ``text`` is where it stands in a file, without quotes; nothing, which has lost its own,
+    is text."""
+    if not text:
+        return text
     loader = _Loader("")
     tag = loader.resolve(yaml.ScalarNode, text, (True, False))
     try:

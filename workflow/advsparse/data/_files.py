@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,6 +52,8 @@ def reading(path: Path, entry: str | None = None) -> Iterator[None]:
 
 def shown(name: str) -> str:
     """A name as messages have it: what of it is not UTF-8 is escaped."""
+    with suppress(UnicodeEncodeError):  # of half a surrogate pair, which is no byte
+        return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return name.encode("utf-8", "backslashreplace").decode()
 
 

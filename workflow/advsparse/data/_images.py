@@ -79,7 +79,8 @@ def _decoded(data: bytes, size: int | None, channels: int) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=_FORMATS)
     except UnidentifiedImageError:  # whose own message is about the BytesIO
-        raise ValueError(f"no image of the formats {', '.join(_FORMATS)}") from None
+        kinds = ", ".join(_FORMATS)
+        raise ValueError(f"no image of the formats {kinds} with eight bits a sample") from None
     if _is_deep(image):
         raise ValueError("more than eight bits a sample; convert it to eight")
     image = _upright(image.convert("L" if channels == 1 else "RGB"))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from advsparse.artifacts import atomic_path
-from advsparse.verbatim import in_html, in_latex, in_markdown
+from advsparse.verbatim import in_cell, in_html, in_latex, in_markdown
 
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>
@@ -72,7 +72,7 @@ def save_table(table: Mapping[str, Any], output: Any) -> None:
     with atomic_path(output.tex) as path:
         path.write_text(_latex(text, title, note), encoding="utf-8")
     with atomic_path(output.html) as path:
-        html = text.to_html(index=False, border=0)
+        html = text.map(in_cell).to_html(index=False, border=0, escape=False)
         path.write_text(
             _PAGE.format(title=in_html(title), note=in_html(note), table=html), encoding="utf-8"
         )

@@ -7,8 +7,10 @@ import os
 from dataclasses import dataclass
 
 # Jobs draw to files alone. What the environment says (a Jupyter kernel names a backend that only
-# its own process has) would end the import, and a matplotlibrc of the user would change the looks.
+# its own process has) would end the import, and a matplotlibrc of the user would change the looks,
+# or be no text.
 os.environ["MPLBACKEND"] = "Agg"
+os.environ["MATPLOTLIBRC"] = os.devnull
 
 import matplotlib
 
