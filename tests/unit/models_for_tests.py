@@ -113,6 +113,19 @@ def need(attack, model, x) -> int:
         return attack._need(bytes_per_image(model, x[:1]), x[:1], CLASSES)
 
 
+class Function(torch.nn.Module):
+    """A network that some function comes before or after."""
+
+    def __init__(self, network=None, before=None, after=None):
+        super().__init__()
+        self.network, self.before, self.after = network, before, after
+
+    def forward(self, x):
+        x = self.before(x) if self.before else x
+        x = self.network(x) if self.network is not None else x
+        return self.after(x) if self.after else x
+
+
 def affine(weights: torch.Tensor, bias: torch.Tensor) -> torch.nn.Module:
     """f(x) = W x + b, of the dtype of ``weights`` (K x P)."""
     layer = torch.nn.Linear(weights.shape[1], weights.shape[0], dtype=weights.dtype)
@@ -232,6 +245,13 @@ def fitted(kind, norm, dtype, device="cpu"):
     attack = build(kind, norm)
     model, x, y = setting(dtype, device)
     return learn(attack, model, x, y) if hasattr(attack, "fit") else None
+
+
+def learned(kind, norm):
+    """What a universal attack learns from a well-behaved model."""
+    model, x, y = setting(torch.float32)
+    attack = build(kind, norm)
+    return learn(attack, model, x, y) if isinstance(attack, UniversalAttack) else None
 
 
 def attacked(kind, norm, dtype=torch.float64, device="cpu", *, x=None, y=None, **options):

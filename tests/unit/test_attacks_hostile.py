@@ -11,10 +11,11 @@ from models_for_tests import (
     CASES,
     CLASSES,
     EPS,
+    Function,
     assert_same,
     build,
     is_a,
-    learn,
+    learned,
     measured,
     predictions,
     run,
@@ -34,7 +35,6 @@ from advsparse.attacks.fgsm import FGSM
 from advsparse.attacks.pgd import PGD
 from advsparse.attacks.uap import UAP
 from advsparse.defenses._defended import Defended
-from advsparse.seeding import Random
 
 EXACT = {"rtol": 0, "atol": 0}
 
@@ -43,26 +43,6 @@ BLIND = ("noise", "square")
 
 each_attack = pytest.mark.parametrize(("kind", "norm"), CASES)
 quiet = pytest.mark.filterwarnings("ignore::advsparse.attacks._checks.AttackWarning")
-
-
-class Function(torch.nn.Module):
-    """A network that some function comes before or after."""
-
-    def __init__(self, network=None, before=None, after=None):
-        super().__init__()
-        self.network, self.before, self.after = network, before, after
-
-    def forward(self, x):
-        x = self.before(x) if self.before else x
-        x = self.network(x) if self.network is not None else x
-        return self.after(x) if self.after else x
-
-
-def learned(kind, norm):
-    """What a universal attack learns from a well-behaved model."""
-    model, x, y = setting(torch.float32)
-    attack = build(kind, norm)
-    return learn(attack, model, x, y) if isinstance(attack, UniversalAttack) else None
 
 
 # Models and defences that write to their input.
@@ -280,39 +260,6 @@ def test_gradients_that_are_not_finite_are_warned_of(kind, norm):
     assert ("NaN or infinite for 6 of 6" in "".join(result.warnings)) == differentiates
 
 
-# Models without gradients.
-
-NO_GRADIENT = r"^model: no gradient leads from its logits"
-
-
-@pytest.mark.parametrize("how", ["no_grad", "detached"])
-@each_attack
-def test_models_without_gradients_are_refused(kind, norm, how):
-    network, x, y = setting(torch.float32)
-    if how == "no_grad":
-        model = Function(before=torch.no_grad()(lambda x: network(x)))
-    else:
-        model = Function(network, after=torch.Tensor.detach)
-    fit = learned(kind, norm)
-    if fit is not None and kind != "dict_attack":
-        with pytest.raises(ValueError, match=NO_GRADIENT):
-            build(kind, norm).fit(model, x, y)
-    if kind in BLIND or (fit is not None and kind != "scada"):
-        run(build(kind, norm), model, x, y, fit=fit)
-        return
-    with pytest.raises(ValueError, match=NO_GRADIENT):
-        run(build(kind, norm), model, x, y, fit=fit)
-
-
-def test_random_defences_without_gradients_are_refused():
-    network, x, y = setting(torch.float32)
-    model = Function(network, after=torch.Tensor.detach)
-    noisy = Defended(model, lambda x, rng: x + 0.1 * rng.normal_like(x), stochastic=True)
-    for inner in (PGD(eps=0.1), DeepFool(), build("cw", "l2")):
-        with pytest.raises(ValueError, match=NO_GRADIENT):
-            Adaptive(attack=inner, samples=2)(noisy, x, y)
-
-
 # Precision.
 
 
@@ -455,93 +402,3 @@ def test_attacks_that_weigh_logits_against_lengths_say_so(kind, factor):
     if fit is not None:
         with pytest.warns(AttackWarning, match="logits of 1 of 1 images .* scale"):
             build(kind, "l2").fit(model, x, y)
-
-
-# What is asked for and what is given.
-
-X, Y = torch.full((2, 3, 8, 8), 0.5), torch.tensor([0, 1])
-
-
-class Returns(torch.nn.Module):
-    def __init__(self, change):
-        super().__init__()
-        self.change = change
-
-    def forward(self, x):
-        return self.change(torch.zeros(len(x), CLASSES))
-
-
-WRONG = {
-    "function as model": ({"model": lambda x: x}, r"^model: .*torch\.nn\.Module.*function"),
-    "no model": ({"model": None}, r"^model: .*torch\.nn\.Module.*None"),
-    "tuple": ({"model": Returns(lambda z: (z, z))}, "^model: .*N x K.*tuple"),
-    "dictionary": ({"model": Returns(lambda z: {"logits": z})}, "^model: .*N x K.*dict"),
-    "array of logits": ({"model": Returns(lambda z: z.numpy())}, r"^model: .*numpy\.ndarray"),
-    "nothing": ({"model": Returns(lambda z: None)}, "^model: .*N x K.*None"),
-    "predictions": ({"model": Returns(lambda z: z.argmax(1))}, r"^model: .*N x K.*\(1,\)"),
-    "whole numbers": ({"model": Returns(lambda z: z.long())}, "^model: .*floating.*int64"),
-    "batch of another size": ({"model": Returns(lambda z: z.repeat(3, 1))}, r"1 x K.*\(3, 4\)"),
-    "array of images": ({"x": X.numpy()}, r"^x: .*torch\.Tensor.*numpy\.ndarray"),
-    "list of images": ({"x": [*X]}, r"^x: .*torch\.Tensor.*list"),
-    "no images": ({"x": None}, r"^x: .*torch\.Tensor.*None"),
-    "half precision": ({"x": X.half()}, r"^x: .*float32 or float64.*float16"),
-    "array of labels": ({"y": Y.numpy()}, r"^y: .*torch\.Tensor.*numpy\.ndarray"),
-    "list of labels": ({"y": [0, 1]}, r"^y: .*torch\.Tensor.*list"),
-    "no labels": ({"y": None}, r"^y: .*torch\.Tensor.*None"),
-    "list of targets": ({"target": [0, 1]}, r"^target: .*torch\.Tensor.*list"),
-    "number as target": ({"target": 1}, r"^target: .*torch\.Tensor.*int"),
-    "label out of range": ({"y": Y + 5}, r"^y: .*0\.\.3.*5 to 6"),
-    "labels elsewhere": ({"y": Y.to("meta")}, "^y: .*cpu.*meta"),
-    "no seed": ({"rng": None}, "^rng: .*int.*None"),
-    "torch's generator": ({"rng": torch.Generator()}, r"^rng: .*int.*Generator"),
-    "fractional seed": ({"rng": 0.5}, "^rng: .*int.*float"),
-    "text as seed": ({"rng": "0"}, "^rng: .*int.*str"),
-    "memory in words": ({"memory": "2 GB"}, "^memory: .*int.*str"),
-    "no memory": ({"memory": None}, "^memory: .*int.*None"),
-    "a bit above 1": ({"x": torch.nextafter(X + 0.5, X + 1)}, r"^x: .*1\.0000001 to 1\.0000001"),
-}
-
-
-@pytest.mark.parametrize("what", WRONG)
-@pytest.mark.parametrize(("kind", "norm"), [("fgsm", "linf"), ("scada", "l2"), ("adaptive", "l2")])
-def test_what_is_given_is_named_with_what_is_expected(kind, norm, what):
-    changed, message = WRONG[what]
-    given = {"model": small_network(small_images(4)), "x": X, "y": Y} | changed
-    attack, fit = build(kind, norm), learned(kind, norm)
-    options = {} if fit is None else {"fit": fit}
-    with pytest.raises((ValueError, TypeError), match=message):
-        attack(**given, **options)
-    if fit is not None:
-        with pytest.raises((ValueError, TypeError), match=message):
-            attack.fit(**given)
-
-
-@pytest.mark.parametrize("fit", [None, {"atoms": X}, X])
-def test_a_fit_is_asked_for(fit):
-    with pytest.raises(TypeError, match=r"^fit: expected what fit\(\) returns"):
-        build("uap", "l2")(small_network(small_images(4)), X, Y, fit=fit)
-
-
-def test_whole_numbers_of_any_kind_are_seeds():
-    model, x, y = setting(torch.float32)
-    expected = run(build("pgd", "linf"), model, x, y, rng=3)
-    for seed in (np.int64(3), torch.tensor(3), Random(3)):
-        assert_same(run(build("pgd", "linf"), model, x, y, rng=seed), expected, **EXACT)
-
-
-@pytest.mark.parametrize(
-    ("dtype", "above", "below"),
-    [
-        (torch.float32, "1.0000001", "-1e-45"),
-        (torch.float64, "1.0000000000000002", "-5e-324"),
-    ],
-)
-def test_pixels_a_bit_outside_are_told_from_those_within(dtype, above, below):
-    model, x, y = setting(dtype)
-    x = x.clamp(0.25, 0.75)
-    x[1, 0, 0, 0] = torch.nextafter(torch.tensor(1, dtype=dtype), torch.tensor(2, dtype=dtype))
-    with pytest.raises(ValueError, match=f"found 0.25 to {above}$"):
-        run(build("fgsm", "linf"), model, x, y)
-    x[1, 0, 0, 0] = torch.nextafter(torch.tensor(0, dtype=dtype), torch.tensor(-1, dtype=dtype))
-    with pytest.raises(ValueError, match=f"found {below} to 0.75$"):
-        run(build("fgsm", "linf"), model, x, y)

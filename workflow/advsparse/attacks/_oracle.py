@@ -62,7 +62,7 @@ class Oracle:
     def differentiable(self, x: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
         """Logits with the graph that leads back to ``x``; the backward pass is counted too."""
         self._watch(x, self._count(rows, 2))
-        return followed(x, self._ask(x))
+        return self._ask(x)
 
     def gradient(
         self, x: torch.Tensor, objective: Objective, rows: torch.Tensor | None = None
@@ -71,8 +71,7 @@ class Oracle:
         x = x.detach().requires_grad_()
         logits = self.differentiable(x, rows)
         value = objective(logits)
-        (gradient,) = torch.autograd.grad(value.sum(), x)
-        return value.detach(), logits.detach(), gradient
+        return value.detach(), logits.detach(), slope(value, x)
 
     def gradients(
         self,
@@ -82,13 +81,10 @@ class Oracle:
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Logits (N x K), and the gradient in ``x`` of each of several ``objectives(logits)``."""
         x = x.detach().requires_grad_()
-        logits = followed(x, self._ask(x))
+        logits = self._ask(x)
         values = objectives(logits)
         chosen = self._count(rows, 1 + len(values))
-        found = [
-            torch.autograd.grad(value.sum(), x, retain_graph=i < len(values) - 1)[0]
-            for i, value in enumerate(values)
-        ]
+        found = slopes(values, x)
         self._note(chosen, *found)
         return logits.detach(), found
 
@@ -121,7 +117,8 @@ class Oracle:
     def _watch(self, x, chosen) -> None:
         """Note the gradient that a backward pass is going to bring to ``x``."""
         if x.requires_grad and not self.differentiated[chosen].all():
-            x.register_hook(lambda gradient: self._note(chosen, gradient))
+            # A layer may hand back none.
+            x.register_hook(lambda found: None if found is None else self._note(chosen, found))
 
     def _note(self, chosen, *gradients) -> None:
         first = ~self.differentiated[chosen]
@@ -161,15 +158,48 @@ def decided(logits: torch.Tensor) -> torch.Tensor:
     return logits.amax(1).isfinite()
 
 
-def followed(x, logits):
-    """``logits``, once it is sure that a gradient leads from them to ``x``."""
-    if x.requires_grad and not logits.requires_grad:
-        raise ValueError(
-            "model: no gradient leads from its logits to the images, as if it were evaluated under "
-            "no_grad or its output detached; attack it without gradients (square, noise), or "
-            "declare what it does before its network as a defence (adaptive)"
-        )
-    return logits
+_UNFOLLOWED = (
+    "no gradient leads from its {} to the images, as if it were evaluated under no_grad or its "
+    "output detached"
+)
+
+WITHOUT_GRADIENTS = (
+    f"model: {_UNFOLLOWED.format('logits')}; attack it without gradients (square, noise), or "
+    "declare what it does before its network as a defence (adaptive)"
+)
+"""Why a model is refused by an attack that follows gradients."""
+
+CONSTANT = f"objective: {_UNFOLLOWED.format('values')}"
+"""Why an objective cannot be ascended."""
+
+
+def slope(
+    value: torch.Tensor,
+    x: torch.Tensor,
+    *,
+    through: torch.Tensor | None = None,
+    keep: bool = False,
+    refusal: str = WITHOUT_GRADIENTS,
+) -> torch.Tensor:
+    """The gradient in ``x`` of the sum of ``value``, whose graph is freed unless it is to ``keep``.
+
+    through: the images that the model was given, where the value depends on x by itself too. Raises
+    ValueError where no gradient leads to them: whether one does is known by following it alone, as
+    the graph may lead to weights, or end in a layer whose derivative is none.
+    """
+    found = ()
+    if value.requires_grad:
+        wanted = [x] if through is None else [x, through]
+        found = torch.autograd.grad(value.sum(), wanted, retain_graph=keep, allow_unused=True)
+    if not found or found[-1] is None:
+        raise ValueError(refusal)
+    return found[0]
+
+
+def slopes(values: list[torch.Tensor], x: torch.Tensor) -> list[torch.Tensor]:
+    """:func:`slope` of several values, which share a graph."""
+    last = len(values) - 1
+    return [slope(value, x, keep=i < last) for i, value in enumerate(values)]
 
 
 def _autocast() -> list[tuple[str, torch.dtype]]:

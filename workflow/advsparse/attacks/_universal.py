@@ -14,6 +14,7 @@ from advsparse.attacks._base import AdditiveAttack, Candidate
 from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._fitting import Fit, UniversalAttack
 from advsparse.attacks._losses import cross_entropy, direction
+from advsparse.attacks._oracle import slope
 from advsparse.attacks.deepfool import nearest_boundary
 from advsparse.lazy import torch
 from advsparse.settings import PositiveFloat, settings
@@ -121,8 +122,7 @@ def _jacobian(oracle, x, classes):
         # All of them are passes for the one image of the oracle.
         z = oracle.differentiable(copies, torch.zeros(len(part), dtype=torch.int64))
         logits = z[:1].detach()
-        (gradient,) = torch.autograd.grad(z.gather(1, part[:, None]).sum(), copies)
-        gradients.append(gradient)
+        gradients.append(slope(z.gather(1, part[:, None]), copies))
     return logits, torch.cat(gradients)[None]
 
 

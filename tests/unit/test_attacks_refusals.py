@@ -1,0 +1,108 @@
+"""What attacks refuse, and that they say what they expect."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from models_for_tests import (
+    CLASSES,
+    assert_same,
+    build,
+    learned,
+    run,
+    setting,
+    small_images,
+    small_network,
+)
+
+from advsparse.seeding import Random
+
+EXACT = {"rtol": 0, "atol": 0}
+
+X, Y = torch.full((2, 3, 8, 8), 0.5), torch.tensor([0, 1])
+
+
+class Returns(torch.nn.Module):
+    def __init__(self, change):
+        super().__init__()
+        self.change = change
+
+    def forward(self, x):
+        return self.change(torch.zeros(len(x), CLASSES))
+
+
+WRONG = {
+    "function as model": ({"model": lambda x: x}, r"^model: .*torch\.nn\.Module.*function"),
+    "no model": ({"model": None}, r"^model: .*torch\.nn\.Module.*None"),
+    "tuple": ({"model": Returns(lambda z: (z, z))}, "^model: .*N x K.*tuple"),
+    "dictionary": ({"model": Returns(lambda z: {"logits": z})}, "^model: .*N x K.*dict"),
+    "array of logits": ({"model": Returns(lambda z: z.numpy())}, r"^model: .*numpy\.ndarray"),
+    "nothing": ({"model": Returns(lambda z: None)}, "^model: .*N x K.*None"),
+    "predictions": ({"model": Returns(lambda z: z.argmax(1))}, r"^model: .*N x K.*\(1,\)"),
+    "whole numbers": ({"model": Returns(lambda z: z.long())}, "^model: .*floating.*int64"),
+    "batch of another size": ({"model": Returns(lambda z: z.repeat(3, 1))}, r"1 x K.*\(3, 4\)"),
+    "array of images": ({"x": X.numpy()}, r"^x: .*torch\.Tensor.*numpy\.ndarray"),
+    "list of images": ({"x": [*X]}, r"^x: .*torch\.Tensor.*list"),
+    "no images": ({"x": None}, r"^x: .*torch\.Tensor.*None"),
+    "half precision": ({"x": X.half()}, r"^x: .*float32 or float64.*float16"),
+    "array of labels": ({"y": Y.numpy()}, r"^y: .*torch\.Tensor.*numpy\.ndarray"),
+    "list of labels": ({"y": [0, 1]}, r"^y: .*torch\.Tensor.*list"),
+    "no labels": ({"y": None}, r"^y: .*torch\.Tensor.*None"),
+    "list of targets": ({"target": [0, 1]}, r"^target: .*torch\.Tensor.*list"),
+    "number as target": ({"target": 1}, r"^target: .*torch\.Tensor.*int"),
+    "label out of range": ({"y": Y + 5}, r"^y: .*0\.\.3.*5 to 6"),
+    "labels elsewhere": ({"y": Y.to("meta")}, "^y: .*cpu.*meta"),
+    "no seed": ({"rng": None}, "^rng: .*int.*None"),
+    "torch's generator": ({"rng": torch.Generator()}, r"^rng: .*int.*Generator"),
+    "fractional seed": ({"rng": 0.5}, "^rng: .*int.*float"),
+    "text as seed": ({"rng": "0"}, "^rng: .*int.*str"),
+    "memory in words": ({"memory": "2 GB"}, "^memory: .*int.*str"),
+    "no memory": ({"memory": None}, "^memory: .*int.*None"),
+    "a bit above 1": ({"x": torch.nextafter(X + 0.5, X + 1)}, r"^x: .*1\.0000001 to 1\.0000001"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+@pytest.mark.parametrize(("kind", "norm"), [("fgsm", "linf"), ("scada", "l2"), ("adaptive", "l2")])
+def test_what_is_given_is_named_with_what_is_expected(kind, norm, what):
+    changed, message = WRONG[what]
+    given = {"model": small_network(small_images(4)), "x": X, "y": Y} | changed
+    attack, fit = build(kind, norm), learned(kind, norm)
+    options = {} if fit is None else {"fit": fit}
+    with pytest.raises((ValueError, TypeError), match=message):
+        attack(**given, **options)
+    if fit is not None:
+        with pytest.raises((ValueError, TypeError), match=message):
+            attack.fit(**given)
+
+
+@pytest.mark.parametrize("fit", [None, {"atoms": X}, X])
+def test_a_fit_is_asked_for(fit):
+    with pytest.raises(TypeError, match=r"^fit: expected what fit\(\) returns"):
+        build("uap", "l2")(small_network(small_images(4)), X, Y, fit=fit)
+
+
+def test_whole_numbers_of_any_kind_are_seeds():
+    model, x, y = setting(torch.float32)
+    expected = run(build("pgd", "linf"), model, x, y, rng=3)
+    for seed in (np.int64(3), torch.tensor(3), Random(3)):
+        assert_same(run(build("pgd", "linf"), model, x, y, rng=seed), expected, **EXACT)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "above", "below"),
+    [
+        (torch.float32, "1.0000001", "-1e-45"),
+        (torch.float64, "1.0000000000000002", "-5e-324"),
+    ],
+)
+def test_pixels_a_bit_outside_are_told_from_those_within(dtype, above, below):
+    model, x, y = setting(dtype)
+    x = x.clamp(0.25, 0.75)
+    x[1, 0, 0, 0] = torch.nextafter(torch.tensor(1, dtype=dtype), torch.tensor(2, dtype=dtype))
+    with pytest.raises(ValueError, match=f"found 0.25 to {above}$"):
+        run(build("fgsm", "linf"), model, x, y)
+    x[1, 0, 0, 0] = torch.nextafter(torch.tensor(0, dtype=dtype), torch.tensor(-1, dtype=dtype))
+    with pytest.raises(ValueError, match=f"found {below} to 0.75$"):
+        run(build("fgsm", "linf"), model, x, y)
