@@ -107,10 +107,11 @@ class SparseCodeClassifier(torch.nn.Module):
         return self.synthesis.adjoint(x).flatten(1) @ self.weights.flatten(1).T
 
 
-def need(attack, model, x) -> int:
+def need(attack, model, x, *, learning: bool = False) -> int:
     """Bytes that an attack on ``model`` takes for each image of ``x``, for CLASSES classes."""
+    gradients = learning or attack.follows_gradients
     with undisturbed(model, x.device):
-        return attack._need(bytes_per_image(model, x[:1]), x[:1], CLASSES)
+        return attack._need(bytes_per_image(model, x[:1], gradients), x[:1], CLASSES)
 
 
 class Function(torch.nn.Module):

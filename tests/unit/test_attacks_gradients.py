@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
-from models_for_tests import CASES, Function, build, learned, run, setting
+from models_for_tests import CASES, Function, assert_same, build, learned, run, setting
 
+from advsparse.attacks._oracle import bytes_per_image
 from advsparse.attacks.adaptive import Adaptive
 from advsparse.attacks.deepfool import DeepFool
 from advsparse.attacks.fgsm import FGSM
 from advsparse.attacks.pgd import PGD
 from advsparse.defenses._defended import Defended
-
-BLIND = ("noise", "square")
-"""Attacks that take no gradient."""
 
 each_attack = pytest.mark.parametrize(("kind", "norm"), CASES)
 
@@ -71,12 +70,56 @@ def test_models_without_gradients_are_refused(kind, norm, how):
         for options in SCADAS if kind == "scada" else [{}]:
             with pytest.raises(ValueError, match=NO_GRADIENT):
                 build(kind, norm, **options).fit(model, x, y)
-    if kind in BLIND or (fit is not None and kind != "scada"):
+    if not build(kind, norm).follows_gradients:
         run(build(kind, norm), model, x, y, fit=fit)
     else:
         with pytest.raises(ValueError, match=NO_GRADIENT):
             run(build(kind, norm), model, x, y, fit=fit)
     assert torch.is_grad_enabled()
+
+
+def leaves_torch(network):
+    """A model that knows images as arrays, and refuses those that require a gradient."""
+    return Function(before=lambda x: network(torch.from_numpy(x.numpy() * np.float32(1))))
+
+
+ALL = [
+    *((kind, norm, {}) for kind, norm in CASES),
+    ("scada", "l2", {"coding": "unsupervised", "draws": 6}),
+]
+
+
+@pytest.mark.parametrize(("kind", "norm", "options"), ALL)
+def test_what_follows_no_gradient_asks_for_none(kind, norm, options):
+    network, x, y = setting(torch.float32)
+    fit, attack = learned(kind, norm), build(kind, norm, **options)
+    assert attack.follows_gradients == (
+        kind not in ("noise", "square", "uap", "targeted_uap", "dict_attack") and not options
+    )
+    if attack.follows_gradients:
+        with pytest.raises(RuntimeError, match="requires grad"):
+            run(attack, leaves_torch(network), x, y, fit=fit)
+        return
+    expected = run(attack, network, x, y, fit=fit)
+    assert_same(run(attack, leaves_torch(network), x, y, fit=fit), expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("attack", ["noise", "square"])
+def test_adaptive_asks_for_no_more_than_what_it_wraps(attack):
+    network, x, y = setting(torch.float32)
+    wrapped = Adaptive(attack=build(attack, "linf"))
+    assert not wrapped.follows_gradients
+    result = wrapped(leaves_torch(network), x, y)
+    assert_same(result, build(attack, "linf")(network, x, y), rtol=0, atol=0)
+
+
+def test_memory_is_counted_without_gradients_too():
+    x = torch.rand(1, 3, 8, 8)
+    layer = torch.nn.Conv2d(3, 5, 3, padding=1)
+    flat = torch.nn.Sequential(layer, torch.nn.ReLU(inplace=True), torch.nn.Flatten())
+    # The copy that the model is given, and the convolution; a view writes nothing.
+    written = x.nbytes + 5 * 8 * 8 * 4
+    assert bytes_per_image(flat, x, gradients=False) == x.nbytes + written // 2
 
 
 def test_random_defences_without_gradients_are_refused():

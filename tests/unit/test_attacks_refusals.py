@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import torch
 from models_for_tests import (
+    CASES,
     CLASSES,
+    Function,
     assert_same,
     build,
     learned,
@@ -41,6 +43,7 @@ WRONG = {
     "nothing": ({"model": Returns(lambda z: None)}, "^model: .*N x K.*None"),
     "predictions": ({"model": Returns(lambda z: z.argmax(1))}, r"^model: .*N x K.*\(1,\)"),
     "whole numbers": ({"model": Returns(lambda z: z.long())}, "^model: .*floating.*int64"),
+    "a single class": ({"model": Returns(lambda z: z[:, :1])}, r"at least 2 classes.*\(1, 1\)"),
     "batch of another size": ({"model": Returns(lambda z: z.repeat(3, 1))}, r"1 x K.*\(3, 4\)"),
     "array of images": ({"x": X.numpy()}, r"^x: .*torch\.Tensor.*numpy\.ndarray"),
     "list of images": ({"x": [*X]}, r"^x: .*torch\.Tensor.*list"),
@@ -75,6 +78,33 @@ def test_what_is_given_is_named_with_what_is_expected(kind, norm, what):
     if fit is not None:
         with pytest.raises((ValueError, TypeError), match=message):
             attack.fit(**given)
+
+
+LATER = {
+    "tuple": (lambda z: (z, z), TypeError, "logits N x K, a torch.Tensor, got tuple"),
+    "nothing": (lambda z: None, TypeError, "logits N x K, a torch.Tensor, got None"),
+    "mean": (lambda z: z.mean(0, keepdim=True), ValueError, r"7 x K.*\(1, 4\)"),
+    "repeated": (lambda z: z.repeat(2, 1), ValueError, r"x K.*\(\d+, 4\)"),
+    "whole numbers": (lambda z: z.long(), ValueError, "floating.*int64"),
+    "one axis": (lambda z: z.amax(1), ValueError, r"x K.*\(\d,\)"),
+}
+"""What a model may return, if not for the first image."""
+
+
+@pytest.mark.parametrize("how", LATER)
+@pytest.mark.parametrize(("kind", "norm"), CASES)
+def test_every_pass_is_checked(kind, norm, how):
+    network, x, y = setting(torch.float32)
+    network = network.eval()
+    fit = learned(kind, norm)
+    change, error, message = LATER[how]
+    conditions = [lambda x: len(x) == 7]
+    if how != "mean" and build(kind, norm).follows_gradients:
+        conditions.append(lambda x: x.requires_grad)
+    for condition in conditions:
+        model = Function(before=lambda x: (change if condition(x) else lambda z: z)(network(x)))  # noqa: B023
+        with pytest.raises(error, match=f"^model: expected .*{message}"):
+            run(build(kind, norm), model, x, y, fit=fit)
 
 
 @pytest.mark.parametrize("fit", [None, {"atoms": X}, X])

@@ -22,6 +22,7 @@ from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._eot import as_attacked
 from advsparse.attacks._oracle import (
     Oracle,
+    ask,
     bytes_per_image,
     decided,
     exactly,
@@ -108,6 +109,12 @@ class Attack(ABC):
     """Whether it weighs logits against the length of a perturbation: then their scale matters."""
 
     @property
+    def follows_gradients(self) -> bool:
+        """Whether a call asks the model for gradients; if not, no image that the model is given
+        requires one. Whoever learns asks for them all the same, unless it looks at no image."""
+        return True
+
+    @property
     @abstractmethod
     def threat(self) -> Threat:
         """The threat model that the returned images obey."""
@@ -160,7 +167,7 @@ class Attack(ABC):
 
     def _run(self, perturb: Perturb, model, x, y, target, towards, rng, memory) -> Result:
         labels = {"y": y, "target": target, "towards": towards}
-        with self._prepared(model, x, labels, rng, memory) as ready:
+        with self._prepared(model, x, labels, rng, memory, self.follows_gradients) as ready:
             x, rng, size = ready.x, ready.rng, ready.at_once
             y, target, aim = ready.labels.values()
             aim = target if aim is None else aim
@@ -178,16 +185,19 @@ class Attack(ABC):
         return replace(whole.result, warnings=found)
 
     @contextmanager
-    def _prepared(self, model, x, labels, rng, memory) -> Iterator[Prepared]:
+    def _prepared(self, model, x, labels, rng, memory, gradients) -> Iterator[Prepared]:
         """Checked arguments, of which ``labels`` come by name, and a model that is as it was
-        afterwards."""
+        afterwards. ``gradients``: whether any are going to be taken."""
         _checks.check_types(model, x, memory, **labels)
         rng = _checks.seeded(rng)
         with undisturbed(model, x.device):
             x = recordable(x)
             labels = {k: None if v is None else recordable(v) for k, v in labels.items()}
-            logits = _checks.check_arguments(model, x, **labels)
-            kept = bytes_per_image(model, x[:1])
+            _checks.check_images(x)
+            with torch.no_grad():
+                logits = ask(model, x[:1])
+            _checks.check_labels(x, logits.shape[1], **labels)
+            kept = bytes_per_image(model, x[:1], gradients)
             at_once = max(1, memory // self._need(kept, x[:1], logits.shape[1]))
             yield Prepared(x, labels, rng, logits, at_once)
 

@@ -108,11 +108,32 @@ def kind_of(given: object) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def check_arguments(model, x, **labels: torch.Tensor | None) -> torch.Tensor:
-    """Refuse what cannot be attacked; the logits of the first image.
+def check_logits(logits: object, count: int) -> None:
+    """Refuse what a model returns for ``count`` images if it is not a row of logits for each."""
+    if not isinstance(logits, torch.Tensor):
+        raise TypeError(
+            f"model: expected logits N x K, a torch.Tensor, got {kind_of(logits)}; let the "
+            "forward of a module pick them out"
+        )
+    if logits.ndim != 2 or len(logits) != count or not logits.is_floating_point():
+        raise ValueError(
+            f"model: expected floating-point logits N x K, for {number_of(count)} {count} x K, got "
+            f"{logits.dtype} of shape {tuple(logits.shape)}"
+        )
+    if logits.shape[1] < 2:
+        raise ValueError(
+            "model: expected logits of at least 2 classes, got shape "
+            f"{tuple(logits.shape)}: of a score s make the logits 0 and s"
+        )
 
-    labels: by the names of the arguments, none where they were not given.
-    """
+
+def number_of(count: int) -> str:
+    """So many images, in words."""
+    return "one image" if count == 1 else f"{count} images"
+
+
+def check_images(x: torch.Tensor) -> None:
+    """Refuse what are not images in [0, 1]."""
     if x.ndim != 4 or len(x) == 0 or x.dtype not in (torch.float32, torch.float64):
         raise ValueError(
             f"x: expected float32 or float64 images N x C x H x W, got {x.dtype} {tuple(x.shape)}"
@@ -122,18 +143,13 @@ def check_arguments(model, x, **labels: torch.Tensor | None) -> torch.Tensor:
         # As NumPy writes them: with all the digits that tell them from 0 and 1.
         found = " to ".join(str(value.cpu().numpy()) for value in (low, high))
         raise ValueError(f"x: pixels must lie in [0, 1], found {found}")
-    with torch.no_grad():
-        logits = model(x[:1].clone())
-    if not isinstance(logits, torch.Tensor):
-        raise TypeError(
-            f"model: expected logits N x K, a torch.Tensor, got {kind_of(logits)}; let the "
-            "forward of a module pick them out"
-        )
-    if logits.ndim != 2 or len(logits) != 1 or not logits.is_floating_point():
-        raise ValueError(
-            "model: expected floating-point logits N x K, for one image 1 x K, got "
-            f"{logits.dtype} of shape {tuple(logits.shape)}"
-        )
+
+
+def check_labels(x: torch.Tensor, classes: int, **labels: torch.Tensor | None) -> None:
+    """Refuse labels that don't fit the images ``x`` and the number of classes.
+
+    labels: by the names of the arguments, none where they were not given.
+    """
     for name, given in labels.items():
         if given is None:
             continue
@@ -144,11 +160,10 @@ def check_arguments(model, x, **labels: torch.Tensor | None) -> torch.Tensor:
         if given.device != x.device:
             raise ValueError(f"{name}: expected labels on {x.device}, got them on {given.device}")
         least, most = int(given.min()), int(given.max())
-        if least < 0 or most >= logits.shape[1]:
+        if least < 0 or most >= classes:
             raise ValueError(
-                f"{name}: labels must lie in 0..{logits.shape[1] - 1}, found {least} to {most}"
+                f"{name}: labels must lie in 0..{classes - 1}, found {least} to {most}"
             )
-    return logits
 
 
 def looks_like_softmax(logits: torch.Tensor) -> torch.Tensor:

@@ -30,6 +30,8 @@ class UniversalAttack(ABC):
     family = "universal"
     only_applied: ClassVar[frozenset[str]] = frozenset()
     """Names of the settings that learning does not read, each of which has a default."""
+    looks_at_images: ClassVar[bool] = True
+    """Whether what it learns depends on the images: then it follows gradients there."""
 
     def learner(self) -> Self:
         """The attack that learns for this one, with the defaults of what is only applied.
@@ -62,7 +64,8 @@ class UniversalAttack(ABC):
         memory: int = MEMORY,
     ) -> Fit:
         """Learn from the images ``x``; arguments and errors as for a call."""
-        with self._prepared(model, x, {"y": y, "target": target}, rng, memory) as ready:
+        labels = {"y": y, "target": target}
+        with self._prepared(model, x, labels, rng, memory, self.looks_at_images) as ready:
             oracle = Oracle(model, len(x), at_once=ready.at_once)
             with exactly():
                 fit = self.learner().learn(oracle, ready.x, *ready.labels.values(), ready.rng)

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
+from advsparse.attacks._checks import check_logits
 from advsparse.attacks._progress import Progress
 from advsparse.lazy import torch
 
@@ -134,9 +135,12 @@ class Oracle:
 def ask(model: torch.nn.Module, x: torch.Tensor, *more) -> torch.Tensor:
     """The logits of ``model`` for a copy of ``x``, in the precision of ``x``.
 
-    Rounding to fewer digits makes ties. None of them changes the class that wins.
+    What is no row of logits for each image is refused, in every pass: it may depend on the number
+    of images, or on whether a gradient is wanted. Rounding to fewer digits makes ties. None of them
+    changes the class that wins.
     """
     logits = model(x.clone(), *more)
+    check_logits(logits, len(x))
     if logits.dtype == x.dtype:
         return logits
     rounded = logits.to(x.dtype)
@@ -254,8 +258,17 @@ def recordable(given: torch.Tensor) -> torch.Tensor:
     return given.clone() if given.is_inference() else given
 
 
-def bytes_per_image(model: torch.nn.Module, x: torch.Tensor) -> int:
-    """Bytes that one forward pass of the single image ``x`` keeps for its backward pass."""
+def bytes_per_image(model: torch.nn.Module, x: torch.Tensor, gradients: bool = True) -> int:
+    """Bytes that one forward pass of the single image ``x`` keeps for its backward pass.
+
+    Without ``gradients`` the model never meets an image that requires one, which some can't stand;
+    half of all the bytes that the pass writes stand in then: what an operation has written is freed
+    once the next has read it.
+    """
+    return _kept(model, x) if gradients else x.nbytes + _written(model, x) // 2
+
+
+def _kept(model, x):
     kept = x.nbytes
     # Weights are kept too, but once for all images.
     weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
@@ -269,3 +282,29 @@ def bytes_per_image(model: torch.nn.Module, x: torch.Tensor) -> int:
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         ask(model, x.detach().requires_grad_())
     return kept
+
+
+def _written(model, x):
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    written = 0
+
+    class Count(TorchDispatchMode):
+        """Sees each operation, and counts what it returns unless that lies in what it was given."""
+
+        def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+            nonlocal written
+            found = operation(*args, **(kwargs or {}))
+            given = {one.untyped_storage().data_ptr() for one in args if _is_tensor(one)}
+            for one in found if isinstance(found, tuple | list) else [found]:
+                if _is_tensor(one) and one.untyped_storage().data_ptr() not in given:
+                    written += one.nbytes
+            return found
+
+    with torch.no_grad(), Count():
+        ask(model, x)
+    return written
+
+
+def _is_tensor(given):
+    return isinstance(given, torch.Tensor)

@@ -142,6 +142,10 @@ class UniversalPerturbation(UniversalAttack, AdditiveAttack):
             return learner
         return replace(learner, eps=self.learning_eps, learning_eps=None)
 
+    @property
+    def follows_gradients(self) -> bool:
+        return False
+
     def perturb(self, oracle, x, y, target, rng, fit: Fit) -> Candidate:
         v = fit.arrays["perturbation"].to(x)
         if self.learning_eps is not None:

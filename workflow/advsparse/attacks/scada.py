@@ -115,6 +115,10 @@ class SCADA(UniversalAttack, PenaltyAttack):
     """Whether each perturbation that fools is shortened along its ray to the decision boundary.
     Not part of the paper's method: figures show it as a series of its own."""
 
+    @property
+    def follows_gradients(self) -> bool:
+        return self.coding == "supervised"
+
     def learn(self, oracle, x, y, target, rng) -> Fit:
         at_once = self.batch_size if self.scheme == "stochastic" else len(x)
         batches = torch.arange(len(x), device=x.device).split(min(at_once, oracle.at_once))
