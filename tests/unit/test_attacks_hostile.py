@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import numpy as np
@@ -12,8 +13,10 @@ from models_for_tests import (
     CLASSES,
     EPS,
     Function,
+    SparseCodeClassifier,
     assert_same,
     build,
+    filters,
     is_a,
     learned,
     measured,
@@ -154,14 +157,32 @@ def test_images_without_logits_are_counted_and_not_fooled(kind, norm):
     assert result.x.isfinite().all()
 
 
+LEARNERS = [
+    ("scada", "l2", {}),
+    ("scada", "l2", {"scheme": "stochastic", "batch_size": 3}),
+    ("scada", "l2", {"project_start": False}),
+    ("targeted_uap", "l2", {}),
+    ("targeted_uap", "linf", {"target_class": "all"}),
+    ("uap", "l2", {}),
+    ("uap", "linf", {"inner": "fgsm"}),
+    ("uap", "linf", {"inner": "pgd"}),
+]
+"""All that learn by looking at images."""
+
+each_learner = pytest.mark.parametrize(("kind", "norm", "options"), LEARNERS)
+
+
+def assert_finite(fit):
+    for name in ("perturbation", "atoms", "codes"):
+        assert fit.arrays.get(name, torch.zeros(1)).isfinite().all()
+    # Where the first dictionary is infeasible its loss is infinite.
+    assert fit.arrays.get("loss", torch.zeros(2))[1:].isfinite().all()
+
+
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
-@pytest.mark.parametrize(
-    ("kind", "norm"), [case for case in CASES if is_a(case[0], UniversalAttack)]
-)
-@pytest.mark.filterwarnings("ignore:.*exactly 0")
-def test_learning_from_images_without_logits_is_warned_of(kind, norm, value):
-    if kind == "dict_attack":
-        pytest.skip("it looks at no image")
+@each_learner
+@pytest.mark.filterwarnings("ignore:.*exactly 0", "ignore:.*learning led")
+def test_learning_from_images_without_logits_is_warned_of(kind, norm, options, value):
     network, x, y = setting(torch.float32)
     x = x.clone()
     x[4] = 0
@@ -170,12 +191,70 @@ def test_learning_from_images_without_logits_is_warned_of(kind, norm, value):
         dark = x.flatten(1).amax(1) < 0.2
         return torch.where(dark[:, None], value, network(x))
 
-    attack = build(kind, norm)
+    attack = build(kind, norm, **options)
     with pytest.warns(AttackWarning, match=r"NaN or \+infinity for 1 of 7 images"):
         fit = attack.fit(Function(before=model_of), x, y)
     assert "1 of 7" in "".join(fit.warnings)
-    for name in ("perturbation", "atoms", "codes"):
-        assert fit.arrays.get(name, torch.zeros(1)).isfinite().all()
+    assert_finite(fit)
+    if kind == "scada":
+        codes = fit.arrays["codes"]
+        assert codes.any() and not codes[4].any() and fit.arrays["loss"].diff().lt(0).any()
+
+
+@pytest.mark.parametrize("options", [{}, {"scheme": "stochastic"}])
+def test_scada_learns_from_images_with_logits_alone(options):
+    network, x, y = setting(torch.float32)
+    attack = build("scada", "l2", **options)
+    with pytest.raises(ValueError, match=r"NaN or \+infinity for all of 7 images"):
+        attack.fit(Function(network, after=lambda z: z * torch.nan), x, y)
+
+
+@quiet
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@each_learner
+def test_what_is_led_astray_while_learning_is_warned_of(kind, norm, options, value):
+    network, x, y = setting(torch.float32)
+    clean = {image.numpy().tobytes() for image in x}
+
+    def broken(x):
+        """What is not a clean image has no logits."""
+        new = torch.tensor([image.numpy().tobytes() not in clean for image in x.detach()])
+        return torch.where(new[:, None] & (torch.arange(CLASSES) > 0), value, network(x))
+
+    fit = build(kind, norm, **options).fit(Function(before=broken).eval(), x, y)
+    assert re.search(r"learning led [1-7] of 7 images", "".join(fit.warnings))
+    assert_finite(fit)
+
+
+def test_learning_that_diverges_holds_nothing_infinite():
+    model, x, y = setting(torch.float32)
+    diverging = {"scheme": "stochastic", "initial_step": 1e30, "lambda1": 0.0}
+    for attack in (build("scada", "l2", **diverging), build("scada", "l2", **diverging, atoms=1)):
+        assert_finite(attack.fit(model, x, y))
+
+
+@pytest.mark.filterwarnings("error::advsparse.attacks._checks.AttackWarning")
+@each_learner
+def test_learning_judges_all_images(kind, norm, options):
+    """The first one's logits alone say little of the others'."""
+    network, x, y = setting(torch.float32)
+    image = x[0]
+
+    def odd(x):
+        logits = network(x)
+        hit = (x.detach() == image).flatten(1).all(1)[:, None]
+        return torch.where(hit, logits.softmax(1), logits)
+
+    build(kind, norm, **options).fit(Function(before=odd).eval(), x, y)
+
+
+def test_directions_of_infinite_weights_are_refused():
+    model = SparseCodeClassifier(filters(), (8, 8))
+    with torch.no_grad():
+        model.weights[0, 0, 0, 0] = torch.nan
+    _, x, y = setting(torch.float32)
+    with pytest.raises(ValueError, match=r"^model: its weights are NaN or infinite"):
+        build("dict_attack", "l2").fit(model, x, y)
 
 
 @quiet
@@ -400,5 +479,5 @@ def test_attacks_that_weigh_logits_against_lengths_say_so(kind, factor):
     with pytest.warns(AttackWarning, match="logits of 7 of 7 images .* scale"):
         run(build(kind, "l2"), model, x, y, fit=fit)
     if fit is not None:
-        with pytest.warns(AttackWarning, match="logits of 1 of 1 images .* scale"):
+        with pytest.warns(AttackWarning, match="logits of 7 of 7 images .* scale"):
             build(kind, "l2").fit(model, x, y)

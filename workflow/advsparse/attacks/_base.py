@@ -83,8 +83,6 @@ class Prepared(NamedTuple):
     labels: dict[str, Any]
     """Those of the images and their targets, by name; none where there are none."""
     rng: Random
-    logits: torch.Tensor
-    """Of the first image, 1 x K."""
     at_once: int
     """How many images fit into memory at once."""
 
@@ -195,11 +193,11 @@ class Attack(ABC):
             labels = {k: None if v is None else recordable(v) for k, v in labels.items()}
             _checks.check_images(x)
             with torch.no_grad():
-                logits = ask(model, x[:1])
-            _checks.check_labels(x, logits.shape[1], **labels)
+                classes = ask(model, x[:1]).shape[1]
+            _checks.check_labels(x, classes, **labels)
             kept = bytes_per_image(model, x[:1], gradients)
-            at_once = max(1, memory // self._need(kept, x[:1], logits.shape[1]))
-            yield Prepared(x, labels, rng, logits, at_once)
+            at_once = max(1, memory // self._need(kept, x[:1], classes))
+            yield Prepared(x, labels, rng, at_once)
 
     def _need(self, kept: int, x: torch.Tensor, classes: int) -> int:
         """Bytes that the attack takes for each image like the single one of ``x``.
@@ -254,16 +252,20 @@ class Attack(ABC):
         astray |= ~decided(final) & ~undecided
         distance = self.threat.distance(x_adv, x)
         x_adv, distance = self._conclude(x, x_adv, success, distance)
-        signs = _checks.Signs(
-            _checks.looks_like_softmax(clean),
+        result = Result(x_adv, success, distance, oracle.queries, steps, trace)
+        return result, self._signs(oracle, astray)
+
+    def _signs(self, oracle: Oracle, astray: torch.Tensor) -> _checks.Signs:
+        """What the images say, and what became of them, that a call or a fit is to warn of."""
+        return _checks.Signs(
+            oracle.softmax,
             oracle.differentiated,
             oracle.zero,
             oracle.broken,
             oracle.undecided,
             astray,
-            _checks.misscaled(clean) & self.weighs,
+            _checks.misscaled(oracle.spread) & self.weighs,
         )
-        return Result(x_adv, success, distance, oracle.queries, steps, trace), signs
 
     @property
     def _idle(self) -> bool:

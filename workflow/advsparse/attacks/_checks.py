@@ -172,16 +172,20 @@ def looks_like_softmax(logits: torch.Tensor) -> torch.Tensor:
     return inside & ((logits.double().sum(1) - 1).abs() <= _SUM) & (logits.shape[1] > 1)
 
 
-def misscaled(logits: torch.Tensor) -> torch.Tensor:
-    """Which rows of ``logits`` (N x K) differ by next to nothing or by very much; bool, N."""
+def spread_of(logits: torch.Tensor) -> torch.Tensor:
+    """By how much those entries of each row of ``logits`` (N x K) differ that are finite; N."""
     finite = logits.isfinite()
-    lowest = torch.where(finite, logits, torch.inf).amin(1)
-    spread = torch.where(finite, logits, -torch.inf).amax(1) - lowest
+    lowest = torch.where(finite, logits, torch.inf).amin(1).double()
+    return torch.where(finite, logits, -torch.inf).amax(1).double() - lowest
+
+
+def misscaled(spread: torch.Tensor) -> torch.Tensor:
+    """Which images' logits differ by next to nothing or by very much; bool, N."""
     return ((spread > 0) & (spread < _SCALES[0])) | (spread > _SCALES[1])
 
 
-def warnings_of(signs: Signs) -> tuple[str, ...]:
-    """The sentences for a call."""
+def warnings_of(signs: Signs, *, learning: bool = False) -> tuple[str, ...]:
+    """The sentences for a call, or for a fit, which learns."""
     found = []
     if len(signs.softmax) and bool(signs.softmax.all()):
         found.append(
@@ -210,7 +214,12 @@ def warnings_of(signs: Signs) -> tuple[str, ...]:
             f"than {_SCALES[1]:g}: an attack that weighs them against the length of a perturbation "
             "finds little there, which says nothing of robustness; scale them"
         )
-    if signs.astray.any():
+    if signs.astray.any() and learning:
+        found.append(
+            f"learning led {_share(signs.astray)} to where their logits are NaN or +infinity: they "
+            "name no class there, and that little was learned from these says nothing of the model"
+        )
+    elif signs.astray.any():
         found.append(
             f"the attack led {_share(signs.astray)} to where the image or its logits are NaN or "
             "infinite: these count as not fooled, which says nothing of their robustness"

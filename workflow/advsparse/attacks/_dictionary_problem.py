@@ -72,7 +72,8 @@ class Smooth:
     """F at D (P x M) and V (N x M), image by image (``value``), and its gradients when asked.
 
     ``rows`` names the images that V is for; none means all. Of more images than fit into memory,
-    one chunk after the other is in the network: the gradients then cost another forward pass.
+    one chunk after the other is in the network: the gradients then cost another forward pass. An
+    image whose gradient is not finite adds nothing to them.
     """
 
     def __init__(self, problem: Problem, d, v, rows: torch.Tensor | None = None) -> None:
@@ -92,6 +93,9 @@ class Smooth:
         in_d, in_v = torch.zeros_like(self._d), []
         for at, own in self._chunks:
             in_e = self._problem.slope(self._graph or self._problem.smooth(self._d, own, at))
+            finite = in_e.isfinite().all(1)
+            if not finite.all():
+                in_e = torch.where(finite[:, None], in_e, 0.0)
             in_d += in_e.T @ own
             in_v.append(in_e @ self._d)
         return in_d, torch.cat(in_v)

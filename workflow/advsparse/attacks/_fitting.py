@@ -24,6 +24,16 @@ class Fit:
     """Signs that what was learned cannot be trusted, a sentence each."""
 
 
+def clean_logits(oracle: Oracle, x: torch.Tensor, at_once: int | None = None) -> torch.Tensor:
+    """The logits of all the images that an attack learns from, N x K, ``at_once`` at a time.
+
+    An attack begins with them: what a fit warns of goes by the first logits of each image.
+    """
+    at_once = min(at_once or len(x), oracle.at_once)
+    parts = torch.arange(len(x), device=x.device).split(at_once)
+    return torch.cat([oracle.logits(x[rows], rows) for rows in parts])
+
+
 class UniversalAttack(ABC):
     """Mixin of an :class:`~advsparse.attacks._base.Attack` that has to learn first."""
 
@@ -69,16 +79,8 @@ class UniversalAttack(ABC):
             oracle = Oracle(model, len(x), at_once=ready.at_once)
             with exactly():
                 fit = self.learner().learn(oracle, ready.x, *ready.labels.values(), ready.rng)
-        signs = _checks.Signs(
-            _checks.looks_like_softmax(ready.logits),
-            oracle.differentiated,
-            oracle.zero,
-            oracle.broken,
-            oracle.undecided,
-            astray=torch.zeros_like(oracle.undecided),
-            misscaled=_checks.misscaled(ready.logits) & self.weighs,
-        )
-        found = _checks.warnings_of(signs)
+        signs = self._signs(oracle, oracle.astray & ~oracle.undecided)
+        found = _checks.warnings_of(signs, learning=True)
         _checks.report(type(self).__name__, found)
         return replace(fit, warnings=(*fit.warnings, *found))
 

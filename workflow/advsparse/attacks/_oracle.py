@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
-from advsparse.attacks._checks import check_logits
+from advsparse.attacks._checks import check_logits, looks_like_softmax, spread_of
 from advsparse.attacks._progress import Progress
 from advsparse.lazy import torch
 
@@ -22,8 +22,10 @@ class Oracle:
     ``rows`` names the images of the chunk that a batch holds; none means all, in order. Of each
     image's first gradient it is noted whether it is exactly 0 (``zero``) or not finite
     (``broken``), once there is one (``differentiated``), and of its first logits without a gradient
-    whether they name no class (``undecided``); all are bool of shape N. Of more images than a chunk
-    has, when an attack learns, ``at_once`` fit into memory.
+    whether they name no class (``undecided``), whether they look like probabilities (``softmax``)
+    and by how much they differ (``spread``); all are of shape N, and bool but for the last. Of more
+    images than a chunk has, when an attack learns, ``at_once`` fit into memory; there it is noted,
+    too, which images any later logits named no class for (``astray``).
 
     The model is given copies, so that whatever it does to its input harms nobody. Its logits come
     in the precision of the images, whatever the model's own, and with the autocast that was on
@@ -32,12 +34,16 @@ class Oracle:
 
     def __init__(self, model: torch.nn.Module, count: int, at_once: int | None = None) -> None:
         self.model = model
+        self._learning = at_once is not None
         self.at_once = at_once or max(count, 1)
         self.queries = torch.zeros(count, dtype=torch.int64)
         self.differentiated = torch.zeros(count, dtype=torch.bool)
         self.zero = torch.zeros(count, dtype=torch.bool)
         self.broken = torch.zeros(count, dtype=torch.bool)
         self.undecided = torch.zeros(count, dtype=torch.bool)
+        self.softmax = torch.zeros(count, dtype=torch.bool)
+        self.spread = torch.zeros(count, dtype=torch.float64)
+        self.astray = torch.zeros(count, dtype=torch.bool)
         self._seen = torch.zeros(count, dtype=torch.bool)
         self._autocast = _autocast()
         self._rows = torch.arange(count)
@@ -55,15 +61,14 @@ class Oracle:
         with torch.no_grad():
             logits = self._ask(x)
         if not self._seen[chosen].all():
-            first = ~self._seen[chosen]
-            self.undecided[chosen[first]] = ~decided(logits).cpu()[first]
-            self._seen[chosen] = True
-        return logits
+            self._judge(chosen, logits)
+        return self._followed(chosen, logits)
 
     def differentiable(self, x: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
         """Logits with the graph that leads back to ``x``; the backward pass is counted too."""
-        self._watch(x, self._count(rows, 2))
-        return self._ask(x)
+        chosen = self._count(rows, 2)
+        self._watch(x, chosen)
+        return self._followed(chosen, self._ask(x))
 
     def gradient(
         self, x: torch.Tensor, objective: Objective, rows: torch.Tensor | None = None
@@ -85,6 +90,7 @@ class Oracle:
         logits = self._ask(x)
         values = objectives(logits)
         chosen = self._count(rows, 1 + len(values))
+        self._followed(chosen, logits)
         found = slopes(values, x)
         self._note(chosen, *found)
         return logits.detach(), found
@@ -108,6 +114,23 @@ class Oracle:
             for device, dtype in self._autocast:
                 stack.enter_context(torch.autocast(device, dtype))
             return ask(self.model, x, *more)
+
+    def _judge(self, chosen, logits) -> None:
+        """Note what the first logits of images say."""
+        first = ~self._seen[chosen]
+        at = chosen[first]
+        self.undecided[at] = ~decided(logits).cpu()[first]
+        self.softmax[at] = looks_like_softmax(logits).cpu()[first]
+        self.spread[at] = spread_of(logits).cpu()[first]
+        self._seen[chosen] = True
+
+    def _followed(self, chosen, logits):
+        """The logits; while learning, those that name no class any more are noted."""
+        if self._learning:
+            lost = ~decided(logits.detach())
+            if lost.any():
+                self.astray[chosen[lost.cpu()]] = True
+        return logits
 
     def _count(self, rows, passes) -> torch.Tensor:
         chosen = self._rows if rows is None else self._rows[rows.cpu()]

@@ -29,7 +29,7 @@ makes the answers for the rest obsolete: more would be wasted on most networks."
 _COPIES = 32
 """Copies of one image that go through the network at once, one for each gradient wanted."""
 
-_BATCH = 64
+BATCH = 64
 """Images whose predictions are asked for at once."""
 
 Step = Callable[..., "torch.Tensor | None"]
@@ -53,7 +53,7 @@ def learn(oracle, x, y, target, step: Step, *, norm, eps, passes, rate, generato
         v = _one_pass(oracle, x, y, target, step, ball, v, order)
         found = [
             fooled(oracle.logits((x[rows] + v).clamp(0, 1), rows), y[rows], at_rows(target, rows))
-            for rows in torch.arange(len(x)).split(min(_BATCH, oracle.at_once))
+            for rows in torch.arange(len(x)).split(min(BATCH, oracle.at_once))
         ]
         rates.append(torch.cat(found).float().mean().item())
         logger.info("pass %d of %d: rate %.3f", number, passes, rates[-1])

@@ -107,4 +107,6 @@ def _dictionary(model, shape):
         raise ValueError(f"model: its dictionary makes images {made}, given are {tuple(shape)}")
     if weights.shape[1:] != coded:
         raise ValueError(f"model: expected weights K x {coded}, got {tuple(weights.shape)}")
+    if not weights.isfinite().all():
+        raise ValueError("model: its weights are NaN or infinite, and so would be the directions")
     return synthesis, weights.detach()

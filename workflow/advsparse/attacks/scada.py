@@ -10,8 +10,9 @@ from advsparse.attacks._adversarial_dictionary import StepRule, encode, learn
 from advsparse.attacks._base import Candidate, PenaltyAttack
 from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._dictionary_problem import Problem, project_atoms
-from advsparse.attacks._fitting import Fit, UniversalAttack
+from advsparse.attacks._fitting import Fit, UniversalAttack, clean_logits
 from advsparse.attacks._losses import margin
+from advsparse.attacks._oracle import decided
 from advsparse.attacks._targets import runner_up
 from advsparse.lazy import torch
 from advsparse.settings import (
@@ -121,18 +122,29 @@ class SCADA(UniversalAttack, PenaltyAttack):
 
     def learn(self, oracle, x, y, target, rng) -> Fit:
         at_once = self.batch_size if self.scheme == "stochastic" else len(x)
-        batches = torch.arange(len(x), device=x.device).split(min(at_once, oracle.at_once))
-        logits = torch.cat([oracle.logits(x[rows], rows) for rows in batches])
+        logits = clean_logits(oracle, x, at_once)
         goal = runner_up(logits) if target is None else target
+        # An image without logits teaches nothing: its code stays 0.
+        able = decided(logits)
+        if not able.any():
+            raise ValueError(
+                f"model: its logits are NaN or +infinity for all of {len(x)} images: there is "
+                "nothing to learn from"
+            )
         start = torch.randn(
             (x[0].numel(), self.atoms), generator=rng.generator("dictionary"), dtype=torch.float32
         ).to(x)
+        taught = oracle, x, goal
+        if not able.all():
+            taught = oracle.restrict(able.nonzero().flatten()), x[able], goal[able]
         problem = Problem(
-            oracle.differentiable, x, goal, self.lambda1, self.lambda2, oracle.at_once
+            taught[0].differentiable, *taught[1:], self.lambda1, self.lambda2, oracle.at_once
         )
-        d, v, history, dead = self._solve(
+        d, own, history, dead = self._solve(
             problem, project_atoms(start) if self.project_start else start, rng
         )
+        v = own.new_zeros(len(x), self.atoms)
+        v[able] = own
         return Fit(
             {
                 "atoms": d.T.reshape(self.atoms, *x.shape[1:]).contiguous(),
