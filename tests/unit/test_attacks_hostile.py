@@ -84,6 +84,38 @@ def test_models_that_work_in_place_harm_nobody(kind, norm, writes):
             assert measured(result.x, x, norm).max() <= EPS[norm] * (1 + 1e-6)
 
 
+class Buffered(torch.nn.Module):
+    """A network that hands out its own memory, and writes the next logits there."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network, self.last = network, None
+        self.out = torch.zeros(64, CLASSES)
+
+    def forward(self, x):
+        logits = self.network(x)
+        if self.last is not None:
+            self.last.data.zero_()
+        self.last = logits
+        if torch.is_grad_enabled():
+            return logits
+        return self.out[: len(x)].copy_(logits)
+
+
+@each_attack
+def test_models_that_reuse_what_they_return_harm_nobody(kind, norm):
+    network, x, y = setting(torch.float32)
+    network, attack = network.eval(), build(kind, norm)
+    fit = learned(kind, norm)
+    if fit is not None and kind != "dict_attack":
+        one, other = (attack.fit(m, x, y, memory=1) for m in (network, Buffered(network)))
+        for name, values in one.arrays.items():
+            torch.testing.assert_close(other.arrays[name], values, **EXACT, equal_nan=True)
+    for target in (None, (y + 1) % CLASSES):
+        expected = run(attack, network, x, y, target, fit=fit)
+        assert_same(run(attack, Buffered(network), x, y, target, fit=fit), expected, **EXACT)
+
+
 def rounded(x):
     return (x * 7).round() / 7
 
@@ -311,6 +343,26 @@ def test_masked_classes_are_no_obstacle(kind, norm):
     # As many as of classes that are only out of reach.
     finite = run(build(kind, norm), after(-1e4), x, y, fit=fit)
     assert result.success.sum() >= finite.success.sum()
+
+
+@quiet
+@pytest.mark.parametrize("loss", ["dlr", "targeted_dlr"])
+@pytest.mark.parametrize("left", [1, 2, 3, 4])
+def test_dlr_is_of_the_classes_in_question(loss, left):
+    network, x, _ = setting(torch.float32)
+    masked = torch.arange(CLASSES) >= left
+
+    def with_mask(value):
+        return Function(network, after=lambda logits: logits.masked_fill(masked, value))
+
+    y = predictions(with_mask(-torch.inf), x)
+    attack = build("apgd", "linf", loss=loss, steps=20)
+    goal = None if loss == "dlr" else torch.where(y == 0, min(1, left - 1), 0)
+    for target in (None, goal):
+        found = run(attack, with_mask(-torch.inf), x, y, target)
+        finite = run(attack, with_mask(-1e4), x, y, target)
+        assert found.success.sum() >= finite.success.sum()
+        assert left == 1 or found.success.all()
 
 
 @pytest.mark.parametrize("settings", [{"shorten": True}, {"coding": "unsupervised"}])

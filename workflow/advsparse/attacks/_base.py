@@ -24,11 +24,11 @@ from advsparse.attacks._oracle import (
     Oracle,
     ask,
     bytes_per_image,
-    decided,
     exactly,
     recordable,
     undisturbed,
 )
+from advsparse.decisions import decided
 from advsparse.lazy import torch
 from advsparse.seeding import Random
 from advsparse.settings import NonNegativeFloat, settings

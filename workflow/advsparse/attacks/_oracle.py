@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 
 from advsparse.attacks._checks import check_logits, looks_like_softmax, spread_of
 from advsparse.attacks._progress import Progress
+from advsparse.decisions import decided
 from advsparse.lazy import torch
 
 Objective = Callable[["torch.Tensor"], "torch.Tensor"]
@@ -165,7 +166,8 @@ def ask(model: torch.nn.Module, x: torch.Tensor, *more) -> torch.Tensor:
     logits = model(x.clone(), *more)
     check_logits(logits, len(x))
     if logits.dtype == x.dtype:
-        return logits
+        # A model may keep what it returned, and write the next logits there.
+        return logits.clone()
     rounded = logits.to(x.dtype)
     if torch.promote_types(logits.dtype, x.dtype) == x.dtype:
         return rounded
@@ -174,15 +176,6 @@ def ask(model: torch.nn.Module, x: torch.Tensor, *more) -> torch.Tensor:
         tied.scatter_(1, logits.argmax(1, keepdim=True), False)
         down = torch.nextafter(rounded, torch.full_like(rounded, -torch.inf)) - rounded
     return rounded + torch.where(tied, down, 0.0)
-
-
-def decided(logits: torch.Tensor) -> torch.Tensor:
-    """Which rows of ``logits`` (N x K) name a class; bool of shape N.
-
-    Those with NaN or +infinity do not; -infinity is the logit of a class that is out of the
-    question.
-    """
-    return logits.amax(1).isfinite()
 
 
 _UNFOLLOWED = (

@@ -12,8 +12,8 @@ from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._dictionary_problem import Problem, project_atoms
 from advsparse.attacks._fitting import Fit, UniversalAttack, clean_logits
 from advsparse.attacks._losses import margin
-from advsparse.attacks._oracle import decided
 from advsparse.attacks._targets import runner_up
+from advsparse.decisions import decided
 from advsparse.lazy import torch
 from advsparse.settings import (
     Fraction,
