@@ -152,6 +152,25 @@ def test_defences_that_work_in_place_harm_nobody(backward, writes):
         assert_same(result, attack(pure, x, y), **EXACT)
 
 
+@pytest.mark.parametrize("backward", ["exact", "identity"])
+def test_what_a_defence_keeps_is_not_overwritten(backward):
+    network, x, y = setting(torch.float32)
+    network, kept = network.eval(), {}
+
+    def remembered(x):
+        key = x.detach().numpy().tobytes()
+        if key not in kept:
+            kept[key] = rounded(x.detach())
+        return kept[key]
+
+    attack = Adaptive(attack=PGD(eps=0.1, steps=4))
+    defended = Defended(Function(network, by_operator), remembered, backward=backward)
+    pure = Defended(Function(network, lambda x: x * 0.9 + 0.05), rounded, backward=backward)
+    assert torch.equal(defended(x), pure(x)) and torch.equal(defended(x), pure(x))
+    if backward == "identity":
+        assert_same(attack(defended, x, y), attack(pure, x, y), **EXACT)
+
+
 def test_objectives_that_work_in_place_harm_nobody():
     network, x, _ = setting(torch.float32)
     given = x.clone()
@@ -501,6 +520,18 @@ def test_models_made_in_inference_mode_are_refused():
         y = predictions(model, x)
     with pytest.raises(ValueError, match=r"^model: its weights were made in torch.inference_mode"):
         run(build("fgsm", "linf"), model, x, y)
+
+
+def test_what_is_kept_from_inference_mode_is_told():
+    network, x, y = setting(torch.float32)
+    with torch.inference_mode():
+        scale = torch.full((1, 3, 1, 1), 0.9)
+    said = r"^model: it, or its defence, holds a tensor made in torch.inference_mode"
+    for model in (Function(network, lambda x: x * scale), Defended(network, lambda x: x * scale)):
+        for kind, norm in (("fgsm", "linf"), ("scada", "l2"), ("adaptive", "l2")):
+            with pytest.raises(ValueError, match=said):
+                run(build(kind, norm), model, x, y, fit=learned(kind, norm))
+        run(build("noise", "linf"), model, x, y)
 
 
 # Scales.

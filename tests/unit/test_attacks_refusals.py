@@ -18,6 +18,7 @@ from models_for_tests import (
     small_network,
 )
 
+from advsparse.defenses._defended import Defended
 from advsparse.seeding import Random
 
 EXACT = {"rtol": 0, "atol": 0}
@@ -111,6 +112,36 @@ def test_every_pass_is_checked(kind, norm, how):
 def test_a_fit_is_asked_for(fit):
     with pytest.raises(TypeError, match=r"^fit: expected what fit\(\) returns"):
         build("uap", "l2")(small_network(small_images(4)), X, Y, fit=fit)
+
+
+TRANSFORMED = {
+    "array": (lambda x: x.numpy(), TypeError, "torch.Tensor, got ndarray"),
+    "nothing": (lambda x: None, TypeError, "torch.Tensor, got NoneType"),
+    "one image": (lambda x: x[:1], ValueError, r"\(2, 3, 8, 8\) 2 x .*\(1, 3, 8, 8\)"),
+    "a number": (lambda x: x.sum(), ValueError, r"got \(\)"),
+}
+
+
+@pytest.mark.parametrize("what", TRANSFORMED)
+def test_what_a_transformation_is_to_give_is_said(what):
+    transformation, error, message = TRANSFORMED[what]
+    network = small_network(small_images(4)).eval()
+    with pytest.raises(error, match=f"^transformation: expected .*{message}"):
+        Defended(network, transformation)(X)
+    with pytest.raises(TypeError, match=r"^transformation: expected a module or .*NoneType"):
+        Defended(network, None)
+
+
+def test_what_a_defence_is_given_is_checked():
+    network = small_network(small_images(4)).eval()
+    noisy = Defended(network, lambda x, rng: x + rng.normal_like(x), stochastic=True)
+    for defended in (noisy, Defended(network, torch.clone)):
+        with pytest.raises(TypeError, match=r"^x: expected a torch\.Tensor, got ndarray"):
+            defended(X.numpy())
+        for rng in (0, 3, torch.Generator()):
+            with pytest.raises(TypeError, match=r"^rng: expected an advsparse\.seeding\.Random"):
+                defended(X, rng)
+    assert torch.equal(noisy(X), noisy(X)) and not torch.equal(noisy(X), noisy(X, Random(1)))
 
 
 def test_whole_numbers_of_any_kind_are_seeds():

@@ -163,7 +163,15 @@ def ask(model: torch.nn.Module, x: torch.Tensor, *more) -> torch.Tensor:
     of images, or on whether a gradient is wanted. Rounding to fewer digits makes ties. None of them
     changes the class that wins.
     """
-    logits = model(x.clone(), *more)
+    try:
+        logits = model(x.clone(), *more)
+    except RuntimeError as error:
+        if "Inference tensors cannot be saved" not in str(error):
+            raise
+        raise ValueError(
+            "model: it, or its defence, holds a tensor made in torch.inference_mode(), where no "
+            "gradient can be taken; make or load it outside of that"
+        ) from error
     check_logits(logits, len(x))
     if logits.dtype == x.dtype:
         # A model may keep what it returned, and write the next logits there.
