@@ -27,6 +27,7 @@ from models_for_tests import (
     small_network,
 )
 
+from advsparse import registry
 from advsparse.attacks._base import BudgetAttack
 from advsparse.attacks._checks import AttackWarning
 from advsparse.attacks._confirm import fooled
@@ -537,6 +538,29 @@ def test_what_is_kept_from_inference_mode_is_told():
 # Scales.
 
 
+@pytest.mark.filterwarnings("error::advsparse.attacks._checks.AttackWarning")
+@pytest.mark.parametrize(
+    ("kind", "factor"),
+    [("cw", 1e-4), ("cw", 1e4), ("lbfgs", 0.05), ("lbfgs", 1e6), ("scada", 1.0), ("scada", 30.0)],
+)
+def test_attacks_that_weigh_logits_work_where_they_are_silent(kind, factor):
+    network, x, y = setting(torch.float32)
+    settings = {"cw": {"iterations": 100}, "lbfgs": {}, "scada": {"iterations": 100}}[kind]
+    attack = registry.load("attacks", kind)(**settings)
+    model = Function(network, after=lambda logits: factor * logits)
+    assert run(attack, model, x, y).success.all()
+
+
+@pytest.mark.parametrize("scheme", ["joint", "stochastic"])
+def test_a_dead_start_is_told_in_one_sentence(scheme):
+    model, x, y = setting(torch.float32)
+    attack = build("scada", "l2", lambda1=1e3, scheme=scheme)
+    with pytest.warns(AttackWarning, match=r"no code left 0 .* lambda1 = 1000 ") as seen:
+        fit = attack.fit(model, x, y)
+    assert len(seen) == len(fit.warnings) == 1 and fit.arrays["dead_start"]
+    assert not attack(model, x, y, fit=fit).warnings
+
+
 @pytest.mark.parametrize("norm", ["l2", "linf"])
 @pytest.mark.parametrize("factor", [1e-28, 1e-22, 1e-18, 1e18, 1e20, 1e30])
 def test_deepfool_feels_no_scale_of_the_logits(factor, norm, lenet):
@@ -553,8 +577,16 @@ def test_deepfool_feels_no_scale_of_the_logits(factor, norm, lenet):
     torch.testing.assert_close(other, one, rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("factor", [1e-22, 1e20])
-@pytest.mark.parametrize("kind", ["cw", "lbfgs", "scada"])
+SILENT = {
+    "cw": [1e-22, 1e-7, 1e20],
+    "lbfgs": [1e-22, 1e-5, 1e20],
+    "scada": [1e-22, 1e-3, 1e5, 1e20],
+}
+"""Factors of the logits at which an attack that weighs them against lengths finds little."""
+
+
+@pytest.mark.filterwarnings("ignore:.*no code left 0")
+@pytest.mark.parametrize(("kind", "factor"), [(k, f) for k, fs in SILENT.items() for f in fs])
 def test_attacks_that_weigh_logits_against_lengths_say_so(kind, factor):
     network, x, y = setting(torch.float32)
     fit = learned(kind, "l2")

@@ -103,8 +103,9 @@ class Attack(ABC):
     aims: ClassVar[bool] = True
     """Whether it heads for the targets that it is given, not just counts them."""
 
-    weighs: ClassVar[bool] = False
-    """Whether it weighs logits against the length of a perturbation: then their scale matters."""
+    scales: ClassVar[tuple[float, float]] = (0.0, math.inf)
+    """By how little and by how much the logits of an image may differ for it to work as it is set
+    by default: measured where it weighs them against lengths, so that their scale matters."""
 
     @property
     def follows_gradients(self) -> bool:
@@ -178,7 +179,7 @@ class Attack(ABC):
                 done = min(start + size, len(x))
                 count = int(whole.result.success[:done].sum())
                 logger.info("%d of %d images attacked, %d fooled", done, len(x), count)
-        found = _checks.warnings_of(whole.signs) + self._suspicions(whole.result)
+        found = _checks.warnings_of(whole.signs, self.scales) + self._suspicions(whole.result)
         _checks.report(type(self).__name__, found)
         return replace(whole.result, warnings=found)
 
@@ -264,7 +265,7 @@ class Attack(ABC):
             oracle.broken,
             oracle.undecided,
             astray,
-            _checks.misscaled(oracle.spread) & self.weighs,
+            _checks.misscaled(oracle.spread, self.scales),
         )
 
     @property

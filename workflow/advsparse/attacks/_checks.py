@@ -24,9 +24,6 @@ logger = logging.getLogger(__name__)
 _SUM = 1e-3
 """How far the sum of K probabilities may be from 1; float16 networks round that much."""
 
-_SCALES = 1e-8, 1e8
-"""Between which the logits of an image differ that an attack may weigh against lengths."""
-
 
 class AttackWarning(UserWarning):
     """What an attack reports may say more of the attack than of the model."""
@@ -179,13 +176,15 @@ def spread_of(logits: torch.Tensor) -> torch.Tensor:
     return torch.where(finite, logits, -torch.inf).amax(1).double() - lowest
 
 
-def misscaled(spread: torch.Tensor) -> torch.Tensor:
-    """Which images' logits differ by next to nothing or by very much; bool, N."""
-    return ((spread > 0) & (spread < _SCALES[0])) | (spread > _SCALES[1])
+def misscaled(spread: torch.Tensor, scales: tuple[float, float]) -> torch.Tensor:
+    """Which images' logits differ by less or more than an attack works with, if at all; bool, N."""
+    return ((spread > 0) & (spread < scales[0])) | (spread > scales[1])
 
 
-def warnings_of(signs: Signs, *, learning: bool = False) -> tuple[str, ...]:
-    """The sentences for a call, or for a fit, which learns."""
+def warnings_of(
+    signs: Signs, scales: tuple[float, float], *, learning: bool = False
+) -> tuple[str, ...]:
+    """The sentences for a call, or for a fit, which learns, of an attack made for ``scales``."""
     found = []
     if len(signs.softmax) and bool(signs.softmax.all()):
         found.append(
@@ -210,9 +209,9 @@ def warnings_of(signs: Signs, *, learning: bool = False) -> tuple[str, ...]:
         )
     if signs.misscaled.any():
         found.append(
-            f"the logits of {_share(signs.misscaled)} differ by less than {_SCALES[0]:g} or more "
-            f"than {_SCALES[1]:g}: an attack that weighs them against the length of a perturbation "
-            "finds little there, which says nothing of robustness; scale them"
+            f"the logits of {_share(signs.misscaled)} differ by less than {scales[0]:g} or more "
+            f"than {scales[1]:g}: this attack, which weighs them against the length of a "
+            "perturbation, finds little there, which says nothing of robustness; scale them"
         )
     if signs.astray.any() and learning:
         found.append(

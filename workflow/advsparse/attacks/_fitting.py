@@ -80,9 +80,9 @@ class UniversalAttack(ABC):
             with exactly():
                 fit = self.learner().learn(oracle, ready.x, *ready.labels.values(), ready.rng)
         signs = self._signs(oracle, oracle.astray & ~oracle.undecided)
-        found = _checks.warnings_of(signs, learning=True)
+        found = (*fit.warnings, *_checks.warnings_of(signs, self.scales, learning=True))
         _checks.report(type(self).__name__, found)
-        return replace(fit, warnings=(*fit.warnings, *found))
+        return replace(fit, warnings=found)
 
     def __call__(
         self, model, x, y, target=None, *, fit: Fit, towards=None, rng=0, memory=MEMORY

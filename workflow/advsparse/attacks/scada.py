@@ -11,7 +11,7 @@ from advsparse.attacks._base import Candidate, PenaltyAttack
 from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._dictionary_problem import Problem, project_atoms
 from advsparse.attacks._fitting import Fit, UniversalAttack, clean_logits
-from advsparse.attacks._losses import margin
+from advsparse.attacks._losses import largest, margin
 from advsparse.attacks._targets import runner_up
 from advsparse.decisions import decided
 from advsparse.lazy import torch
@@ -29,6 +29,12 @@ _SHRINKINGS = 20
 _CLEARANCE = 1e-5
 """How far beyond the boundary an image that fools lies, as a share of the largest logit: more than
 the rounding by which the logits of an image differ from batch to batch."""
+
+_DEAD = (
+    "no code left 0 while learning, as lambda1 = {:g} outweighs every gradient: no atom was "
+    "learned, and that nothing is fooled says nothing of the model"
+)
+"""The warning of a dead start."""
 
 
 @settings
@@ -60,7 +66,7 @@ class SCADA(UniversalAttack, PenaltyAttack):
     projection.
     """
 
-    weighs = True
+    scales = 0.5, 100.0
     randomness = "the first dictionary, mini-batches, and the codes of unsupervised coding"
 
     only_applied = frozenset(
@@ -155,7 +161,8 @@ class SCADA(UniversalAttack, PenaltyAttack):
                 "step": torch.tensor(history.step, dtype=torch.float64),
                 "backtracks": torch.tensor(history.backtracks, dtype=torch.int64),
                 "dead_start": torch.tensor(dead),
-            }
+            },
+            (_DEAD.format(self.lambda1),) if dead else (),
         )
 
     def _solve(self, problem, start, rng):
@@ -229,8 +236,7 @@ class SCADA(UniversalAttack, PenaltyAttack):
     def _fools(self, oracle, x, e, y, target):
         """Whether clip(x + e) is adversarial beyond the doubt that rounding leaves."""
         logits = oracle.logits((x + e).clamp(*self.threat.bounds))
-        # Classes that are out of the question, at -infinity, are no measure.
-        size = torch.where(logits.isfinite(), logits, 0.0).abs().amax(1)
+        size = largest(logits)
         return fooled(logits, y, target) & (margin(logits, y, target) < -_CLEARANCE * size)
 
     def _shortest(self, oracle, x, e, y, target):
