@@ -18,6 +18,7 @@ from models_for_tests import (
     small_network,
 )
 
+from advsparse.attacks._fitting import Fit
 from advsparse.defenses._defended import Defended
 from advsparse.seeding import Random
 
@@ -50,6 +51,10 @@ WRONG = {
     "list of images": ({"x": [*X]}, r"^x: .*torch\.Tensor.*list"),
     "no images": ({"x": None}, r"^x: .*torch\.Tensor.*None"),
     "half precision": ({"x": X.half()}, r"^x: .*float32 or float64.*float16"),
+    "no pixels": ({"x": X[:, :, :0]}, r"^x: .*N x C x H x W.*\(2, 3, 0, 8\)"),
+    "empty batch": ({"x": X[:0]}, r"^x: .*N x C x H x W.*\(0, 3, 8, 8\)"),
+    "sparse images": ({"x": X.to_sparse()}, "^x: .*dense.*sparse_coo"),
+    "meta images": ({"x": X.to("meta")}, "^x: .*dense.*meta"),
     "array of labels": ({"y": Y.numpy()}, r"^y: .*torch\.Tensor.*numpy\.ndarray"),
     "list of labels": ({"y": [0, 1]}, r"^y: .*torch\.Tensor.*list"),
     "no labels": ({"y": None}, r"^y: .*torch\.Tensor.*None"),
@@ -142,6 +147,42 @@ def test_what_a_defence_is_given_is_checked():
             with pytest.raises(TypeError, match=r"^rng: expected an advsparse\.seeding\.Random"):
                 defended(X, rng)
     assert torch.equal(noisy(X), noisy(X)) and not torch.equal(noisy(X), noisy(X, Random(1)))
+
+
+UNIVERSAL = ("scada", "uap", "targeted_uap", "dict_attack")
+
+
+@pytest.mark.parametrize("kind", UNIVERSAL)
+def test_what_was_learned_is_checked(kind):
+    network, x, y = setting(torch.float32)
+    attack, fit = build(kind, "l2"), learned(kind, "l2")
+    for other in UNIVERSAL:
+        found = learned(other, "l2")
+        if not found.arrays.keys() >= set(attack.applied):
+            with pytest.raises(ValueError, match=f"^fit: expected .*{attack.applied[0]}, got "):
+                attack(network, x, y, fit=found)
+    arrays = Fit({name: values.numpy() for name, values in fit.arrays.items()})
+    with pytest.raises(TypeError, match=r"^fit: expected .*torch\.Tensor, got numpy\.ndarray"):
+        attack(network, x, y, fit=arrays)
+    wider = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(8), network)
+    with pytest.raises(ValueError, match=r"^fit: expected .*\(3, 10, 10\), got .*\(3, 8, 8\)"):
+        attack(wider, torch.rand(7, 3, 10, 10), y, fit=fit)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x: x[0], r"N x C x H x W.*\(3, 8, 8\)"),
+        (lambda x: (x * 255).long(), "float32 or float64.*int64"),
+        (lambda x: x.half(), "float32 or float64.*float16"),
+        (lambda x: x + 0.6, r"\[0, 1\], found 1.1 to 1.1"),
+        (lambda x: x * torch.nan, r"\[0, 1\], found nan"),
+    ],
+)
+def test_maximise_says_what_images_it_expects(change, message):
+    network = small_network(small_images(4))
+    with pytest.raises(ValueError, match=f"^x: .*{message}"):
+        build("fgsm", "linf").maximise(network, lambda x: network(x).sum(1), change(X))
 
 
 def test_whole_numbers_of_any_kind_are_seeds():

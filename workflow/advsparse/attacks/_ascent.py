@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from advsparse.attacks._base import BudgetAttack, Candidate
-from advsparse.attacks._checks import check_model, check_tensor, seeded
+from advsparse.attacks._checks import check_images, check_model, check_tensor, seeded
 from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._losses import cross_entropy, direction, margin
 from advsparse.attacks._oracle import CONSTANT, recordable, slope, undisturbed
@@ -162,6 +162,7 @@ class AscentAttack(BudgetAttack):
         rng = seeded(rng)
         with undisturbed(module, x.device):
             x = recordable(x)
+            check_images(x)
             best, largest = x, x.new_full((len(x),), -torch.inf)
             for run in range(self._runs):
                 x_adv = self._ascend(_slope_of(objective), x, rng, run)

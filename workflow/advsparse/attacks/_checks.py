@@ -10,6 +10,7 @@ import logging
 import operator
 import sys
 import warnings
+from collections.abc import Iterable, Mapping
 from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
@@ -131,15 +132,42 @@ def number_of(count: int) -> str:
 
 def check_images(x: torch.Tensor) -> None:
     """Refuse what are not images in [0, 1]."""
-    if x.ndim != 4 or len(x) == 0 or x.dtype not in (torch.float32, torch.float64):
+    if x.ndim != 4 or x.numel() == 0 or x.dtype not in (torch.float32, torch.float64):
         raise ValueError(
-            f"x: expected float32 or float64 images N x C x H x W, got {x.dtype} {tuple(x.shape)}"
+            "x: expected float32 or float64 images N x C x H x W, none of them 0, got "
+            f"{x.dtype} {tuple(x.shape)}"
         )
+    if x.layout != torch.strided or x.is_meta:
+        found = "a meta tensor" if x.is_meta else str(x.layout)
+        raise ValueError(f"x: expected images with all their pixels, a dense tensor, got {found}")
     low, high = x.amin(), x.amax()
     if not (low >= 0 and high <= 1):
         # As NumPy writes them: with all the digits that tell them from 0 and 1.
         found = " to ".join(str(value.cpu().numpy()) for value in (low, high))
         raise ValueError(f"x: pixels must lie in [0, 1], found {found}")
+
+
+def check_fit(arrays: Mapping[str, object], names: Iterable[str], x: torch.Tensor) -> None:
+    """Refuse what was learned by another attack, or from images of another size than ``x``.
+
+    names: those of the arrays that are applied, each of them so many images.
+    """
+    for name in names:
+        if name not in arrays:
+            raise ValueError(
+                f"fit: expected what this attack has learned, {name}, got {', '.join(arrays)}"
+            )
+        learned = arrays[name]
+        if not isinstance(learned, torch.Tensor):
+            raise TypeError(
+                f"fit: expected {name}, a torch.Tensor, got {kind_of(learned)}; torch.as_tensor "
+                "makes one of arrays and lists"
+            )
+        if learned.shape[1:] != x.shape[1:]:
+            raise ValueError(
+                f"fit: expected {name} for images {tuple(x.shape[1:])}, got those learned from "
+                f"images {tuple(learned.shape[1:])}"
+            )
 
 
 def check_labels(x: torch.Tensor, classes: int, **labels: torch.Tensor | None) -> None:

@@ -40,6 +40,8 @@ class UniversalAttack(ABC):
     family = "universal"
     only_applied: ClassVar[frozenset[str]] = frozenset()
     """Names of the settings that learning does not read, each of which has a default."""
+    applied: ClassVar[tuple[str, ...]] = ()
+    """Names of the arrays that it applies to images, each being images itself."""
     looks_at_images: ClassVar[bool] = True
     """Whether what it learns depends on the images: then it follows gradients there."""
 
@@ -90,5 +92,8 @@ class UniversalAttack(ABC):
         """Attack with what :meth:`fit` has learned; see :meth:`Attack.__call__`."""
         if not isinstance(fit, Fit):
             raise TypeError(f"fit: expected what fit() returns, a Fit, got {_checks.kind_of(fit)}")
+        _checks.check_tensor("x", x)
+        _checks.check_images(x)
+        _checks.check_fit(fit.arrays, self.applied, x)
         perturb = partial(self.perturb, fit=fit)
         return self._run(perturb, model, x, y, target, towards, rng, memory)

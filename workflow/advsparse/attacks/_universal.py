@@ -131,6 +131,7 @@ class UniversalPerturbation(UniversalAttack, AdditiveAttack):
     """An attack that adds what it has learned: one perturbation for all images, or one a class."""
 
     only_applied = frozenset({"clamp"})
+    applied = ("perturbation",)
 
     learning_eps: PositiveFloat | None = None
     """The radius that it learns at, if it is not eps: what it has learned is then scaled to a norm

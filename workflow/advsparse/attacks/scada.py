@@ -67,6 +67,7 @@ class SCADA(UniversalAttack, PenaltyAttack):
     """
 
     scales = 0.5, 100.0
+    applied = ("atoms",)
     randomness = "the first dictionary, mini-batches, and the codes of unsupervised coding"
 
     only_applied = frozenset(
