@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from contextlib import contextmanager
 from functools import cache
 from typing import get_args
@@ -107,10 +108,24 @@ class SparseCodeClassifier(torch.nn.Module):
         return self.synthesis.adjoint(x).flatten(1) @ self.weights.flatten(1).T
 
 
-def need(attack, model, x) -> int:
+def need(attack, model, x, *, learning: bool = False) -> int:
     """Bytes that an attack on ``model`` takes for each image of ``x``, for CLASSES classes."""
+    gradients = learning or attack.follows_gradients
     with undisturbed(model, x.device):
-        return attack._need(bytes_per_image(model, x[:1]), x[:1], CLASSES)
+        return attack._need(bytes_per_image(model, x[:1], gradients), x[:1], CLASSES)
+
+
+class Function(torch.nn.Module):
+    """A network that some function comes before or after."""
+
+    def __init__(self, network=None, before=None, after=None):
+        super().__init__()
+        self.network, self.before, self.after = network, before, after
+
+    def forward(self, x):
+        x = self.before(x) if self.before else x
+        x = self.network(x) if self.network is not None else x
+        return self.after(x) if self.after else x
 
 
 def affine(weights: torch.Tensor, bias: torch.Tensor) -> torch.nn.Module:
@@ -217,6 +232,12 @@ def setting(dtype, device="cpu"):
     return _setting(dtype, device)  # the same objects, however it is called
 
 
+def evaluated():
+    """That setting with a copy of the network that is in evaluation mode, to be called directly."""
+    network, x, y = setting(torch.float32)
+    return copy.deepcopy(network).eval(), x, y
+
+
 @cache
 def _setting(dtype, device):
     x = small_images(7, dtype)
@@ -232,6 +253,13 @@ def fitted(kind, norm, dtype, device="cpu"):
     attack = build(kind, norm)
     model, x, y = setting(dtype, device)
     return learn(attack, model, x, y) if hasattr(attack, "fit") else None
+
+
+def learned(kind, norm):
+    """What a universal attack learns from a well-behaved model."""
+    model, x, y = setting(torch.float32)
+    attack = build(kind, norm)
+    return learn(attack, model, x, y) if isinstance(attack, UniversalAttack) else None
 
 
 def attacked(kind, norm, dtype=torch.float64, device="cpu", *, x=None, y=None, **options):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from models_for_tests import affine
+from models_for_tests import Function, affine
 
 from advsparse.evaluate.attacked import attack_metrics, clean_metrics, transfer_metrics
 
@@ -42,6 +42,25 @@ def test_what_rounding_to_8_bits_undoes_is_told():
     found = metrics([100.45, 100.6], label=[0, 0], clean=[0, 0])
     assert found["fooling_rate"] == 1 and found["accuracy"] == 0
     assert found["fooling_rate_8bit"] == 0.5 and found["accuracy_8bit"] == 0.5
+
+
+def test_what_is_led_astray_is_not_fooled():
+    # Bright images have no logits; the second is misclassified from the start.
+    arrays = {
+        "label": np.array([0, 1, 0]),
+        "clean_prediction": np.zeros(3, np.int64),
+        "x_adv": np.array([150, 150, 80], np.float32).reshape(-1, 1, 1, 1) * LEVEL,
+        "success": np.zeros(3, bool),
+        "queries": np.ones(3, np.int64),
+    }
+    bright = affine(torch.tensor([[0.0], [255.0]]), torch.tensor([0.0, -100.4]))
+    lost = Function(bright, after=lambda z: torch.where(z[:, 1:] > 0, torch.nan, z))
+    lost.weight = torch.nn.Parameter(torch.zeros(()))
+    found = dict(attack_metrics(lost, np.full((3, 1, 1, 1), 50 * LEVEL, np.float32), arrays, 0))
+    assert found["fooling_rate"].value == found["fooling_rate_8bit"].value == 0
+    assert found["accuracy"].value == found["accuracy_8bit"].value == 2 / 3
+    with pytest.raises(ValueError, match="logits of 2 of 3 images are NaN"):
+        dict(clean_metrics(lost, arrays["x_adv"], arrays["label"]))
 
 
 def test_8_bits_hold_nothing_outside_of_0_and_255():

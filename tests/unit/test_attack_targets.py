@@ -11,6 +11,7 @@ import torch
 from models_for_tests import (
     ALREADY,
     CLASSES,
+    Function,
     affine_setting,
     build,
     predictions,
@@ -107,6 +108,27 @@ def test_stage_leads_to_the_runner_up_of_the_surrogate(networks, surrogate):
 def test_stage_without_targets_stores_none(networks):
     arrays, _ = networks.stage(build("pgd", "l2"), "other").attack(None)
     assert "target" not in arrays
+
+
+@pytest.mark.filterwarnings("ignore::advsparse.attacks._checks.AttackWarning")
+def test_stage_counts_an_image_led_astray_as_not_fooled(networks):
+    network, clean = networks.attacked, {image.numpy().tobytes() for image in networks.x}
+    bright = networks.x.flatten(1).sum(1)[2] - 20
+
+    def astray(x):
+        new = torch.tensor([image.numpy().tobytes() not in clean for image in x])
+        return torch.where((new & (x.flatten(1).sum(1) > bright))[:, None], torch.nan, network(x))
+
+    networks.attacked = Function(before=astray)
+    arrays, noted = networks.stage(build("noise", "linf")).attack(None)
+    lost = arrays["prediction"] == -1
+    assert 0 < lost.sum() < len(lost) and not arrays["success"][lost].any()
+    assert f"led {lost.sum()} of 7 images" in "".join(noted["warnings"])
+    others = arrays["prediction"][~lost] != arrays["label"][~lost]
+    assert np.array_equal(arrays["success"][~lost], others)
+    networks.attacked = Function(network, after=lambda logits: logits * torch.nan)
+    with pytest.raises(ValueError, match="logits of 7 of 7 images are NaN"):
+        networks.stage(build("noise", "linf")).attack(None)
 
 
 @pytest.mark.parametrize("against", ["label", "prediction"])

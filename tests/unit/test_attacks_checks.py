@@ -12,7 +12,7 @@ from models_for_tests import (
     affine,
     build,
     is_a,
-    learn,
+    learned,
     predictions,
     run,
     setting,
@@ -26,13 +26,6 @@ BLIND = ("noise", "square")
 """Attacks that take no gradient."""
 
 each_attack = pytest.mark.parametrize(("kind", "norm"), CASES)
-
-
-def learned(kind, norm):
-    """What a universal attack learns from a well-behaved model, before anything is warned of."""
-    model, x, y = setting(torch.float32)
-    attack = build(kind, norm)
-    return learn(attack, model, x, y) if isinstance(attack, UniversalAttack) else None
 
 
 @each_attack

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import re
 import warnings
 
 import numpy as np
@@ -12,10 +12,14 @@ from models_for_tests import (
     CASES,
     CLASSES,
     EPS,
+    Function,
+    SparseCodeClassifier,
     assert_same,
     build,
+    evaluated,
+    filters,
     is_a,
-    learn,
+    learned,
     measured,
     predictions,
     run,
@@ -24,6 +28,7 @@ from models_for_tests import (
     small_network,
 )
 
+from advsparse import registry
 from advsparse.attacks._base import BudgetAttack
 from advsparse.attacks._checks import AttackWarning
 from advsparse.attacks._confirm import fooled
@@ -35,7 +40,6 @@ from advsparse.attacks.fgsm import FGSM
 from advsparse.attacks.pgd import PGD
 from advsparse.attacks.uap import UAP
 from advsparse.defenses._defended import Defended
-from advsparse.seeding import Random
 
 EXACT = {"rtol": 0, "atol": 0}
 
@@ -44,32 +48,6 @@ BLIND = ("noise", "square")
 
 each_attack = pytest.mark.parametrize(("kind", "norm"), CASES)
 quiet = pytest.mark.filterwarnings("ignore::advsparse.attacks._checks.AttackWarning")
-
-
-def evaluated():
-    """The tests' setting with an evaluated network, to be called behind an attack's back."""
-    network, x, y = setting(torch.float32)
-    return copy.deepcopy(network).eval(), x, y
-
-
-class Function(torch.nn.Module):
-    """A network that some function comes before or after."""
-
-    def __init__(self, network=None, before=None, after=None):
-        super().__init__()
-        self.network, self.before, self.after = network, before, after
-
-    def forward(self, x):
-        x = self.before(x) if self.before else x
-        x = self.network(x) if self.network is not None else x
-        return self.after(x) if self.after else x
-
-
-def learned(kind, norm):
-    """What a universal attack learns from a well-behaved model."""
-    model, x, y = setting(torch.float32)
-    attack = build(kind, norm)
-    return learn(attack, model, x, y) if isinstance(attack, UniversalAttack) else None
 
 
 # Models and defences that write to their input.
@@ -108,6 +86,38 @@ def test_models_that_work_in_place_harm_nobody(kind, norm, writes):
             assert measured(result.x, x, norm).max() <= EPS[norm] * (1 + 1e-6)
 
 
+class Buffered(torch.nn.Module):
+    """A network that hands out its own memory, and writes the next logits there."""
+
+    def __init__(self, network):
+        super().__init__()
+        self.network, self.last = network, None
+        self.out = torch.zeros(64, CLASSES)
+
+    def forward(self, x):
+        logits = self.network(x)
+        if self.last is not None:
+            self.last.data.zero_()
+        self.last = logits
+        if torch.is_grad_enabled():
+            return logits
+        return self.out[: len(x)].copy_(logits)
+
+
+@each_attack
+def test_models_that_reuse_what_they_return_harm_nobody(kind, norm):
+    network, x, y = evaluated()
+    network, attack = network, build(kind, norm)
+    fit = learned(kind, norm)
+    if fit is not None and kind != "dict_attack":
+        one, other = (attack.fit(m, x, y, memory=1) for m in (network, Buffered(network)))
+        for name, values in one.arrays.items():
+            torch.testing.assert_close(other.arrays[name], values, **EXACT, equal_nan=True)
+    for target in (None, (y + 1) % CLASSES):
+        expected = run(attack, network, x, y, target, fit=fit)
+        assert_same(run(attack, Buffered(network), x, y, target, fit=fit), expected, **EXACT)
+
+
 def rounded(x):
     return (x * 7).round() / 7
 
@@ -142,6 +152,25 @@ def test_defences_that_work_in_place_harm_nobody(backward, writes):
     assert measured(result.x, x, "linf").max() <= 0.1 * (1 + 1e-6)
     if writes is rounds:
         assert_same(result, attack(pure, x, y), **EXACT)
+
+
+@pytest.mark.parametrize("backward", ["exact", "identity"])
+def test_what_a_defence_keeps_is_not_overwritten(backward):
+    network, x, y = evaluated()
+    network, kept = network, {}
+
+    def remembered(x):
+        key = x.detach().numpy().tobytes()
+        if key not in kept:
+            kept[key] = rounded(x.detach())
+        return kept[key]
+
+    attack = Adaptive(attack=PGD(eps=0.1, steps=4))
+    defended = Defended(Function(network, by_operator), remembered, backward=backward)
+    pure = Defended(Function(network, lambda x: x * 0.9 + 0.05), rounded, backward=backward)
+    assert torch.equal(defended(x), pure(x)) and torch.equal(defended(x), pure(x))
+    if backward == "identity":
+        assert_same(attack(defended, x, y), attack(pure, x, y), **EXACT)
 
 
 def test_objectives_that_work_in_place_harm_nobody():
@@ -181,14 +210,32 @@ def test_images_without_logits_are_counted_and_not_fooled(kind, norm):
     assert result.x.isfinite().all()
 
 
+LEARNERS = [
+    ("scada", "l2", {}),
+    ("scada", "l2", {"scheme": "stochastic", "batch_size": 3}),
+    ("scada", "l2", {"project_start": False}),
+    ("targeted_uap", "l2", {}),
+    ("targeted_uap", "linf", {"target_class": "all"}),
+    ("uap", "l2", {}),
+    ("uap", "linf", {"inner": "fgsm"}),
+    ("uap", "linf", {"inner": "pgd"}),
+]
+"""All that learn by looking at images."""
+
+each_learner = pytest.mark.parametrize(("kind", "norm", "options"), LEARNERS)
+
+
+def assert_finite(fit):
+    for name in ("perturbation", "atoms", "codes"):
+        assert fit.arrays.get(name, torch.zeros(1)).isfinite().all()
+    # Where the first dictionary is infeasible its loss is infinite.
+    assert fit.arrays.get("loss", torch.zeros(2))[1:].isfinite().all()
+
+
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
-@pytest.mark.parametrize(
-    ("kind", "norm"), [case for case in CASES if is_a(case[0], UniversalAttack)]
-)
-@pytest.mark.filterwarnings("ignore:.*exactly 0")
-def test_learning_from_images_without_logits_is_warned_of(kind, norm, value):
-    if kind == "dict_attack":
-        pytest.skip("it looks at no image")
+@each_learner
+@pytest.mark.filterwarnings("ignore:.*exactly 0", "ignore:.*learning led")
+def test_learning_from_images_without_logits_is_warned_of(kind, norm, options, value):
     network, x, y = evaluated()
     x = x.clone()
     x[4] = 0
@@ -197,12 +244,70 @@ def test_learning_from_images_without_logits_is_warned_of(kind, norm, value):
         dark = x.flatten(1).amax(1) < 0.2
         return torch.where(dark[:, None], value, network(x))
 
-    attack = build(kind, norm)
+    attack = build(kind, norm, **options)
     with pytest.warns(AttackWarning, match=r"NaN or \+infinity for 1 of 7 images"):
         fit = attack.fit(Function(before=model_of), x, y)
     assert "1 of 7" in "".join(fit.warnings)
-    for name in ("perturbation", "atoms", "codes"):
-        assert fit.arrays.get(name, torch.zeros(1)).isfinite().all()
+    assert_finite(fit)
+    if kind == "scada":
+        codes = fit.arrays["codes"]
+        assert codes.any() and not codes[4].any() and fit.arrays["loss"].diff().lt(0).any()
+
+
+@pytest.mark.parametrize("options", [{}, {"scheme": "stochastic"}])
+def test_scada_learns_from_images_with_logits_alone(options):
+    network, x, y = setting(torch.float32)
+    attack = build("scada", "l2", **options)
+    with pytest.raises(ValueError, match=r"NaN or \+infinity for all of 7 images"):
+        attack.fit(Function(network, after=lambda z: z * torch.nan), x, y)
+
+
+@quiet
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+@each_learner
+def test_what_is_led_astray_while_learning_is_warned_of(kind, norm, options, value):
+    network, x, y = setting(torch.float32)
+    clean = {image.numpy().tobytes() for image in x}
+
+    def broken(x):
+        """What is not a clean image has no logits."""
+        new = torch.tensor([image.numpy().tobytes() not in clean for image in x.detach()])
+        return torch.where(new[:, None] & (torch.arange(CLASSES) > 0), value, network(x))
+
+    fit = build(kind, norm, **options).fit(Function(before=broken).eval(), x, y)
+    assert re.search(r"learning led [1-7] of 7 images", "".join(fit.warnings))
+    assert_finite(fit)
+
+
+def test_learning_that_diverges_holds_nothing_infinite():
+    model, x, y = setting(torch.float32)
+    diverging = {"scheme": "stochastic", "initial_step": 1e30, "lambda1": 0.0}
+    for attack in (build("scada", "l2", **diverging), build("scada", "l2", **diverging, atoms=1)):
+        assert_finite(attack.fit(model, x, y))
+
+
+@pytest.mark.filterwarnings("error::advsparse.attacks._checks.AttackWarning")
+@each_learner
+def test_learning_judges_all_images(kind, norm, options):
+    """The first one's logits alone say little of the others'."""
+    network, x, y = setting(torch.float32)
+    image = x[0]
+
+    def odd(x):
+        logits = network(x)
+        hit = (x.detach() == image).flatten(1).all(1)[:, None]
+        return torch.where(hit, logits.softmax(1), logits)
+
+    build(kind, norm, **options).fit(Function(before=odd).eval(), x, y)
+
+
+def test_directions_of_infinite_weights_are_refused():
+    model = SparseCodeClassifier(filters(), (8, 8))
+    with torch.no_grad():
+        model.weights[0, 0, 0, 0] = torch.nan
+    _, x, y = setting(torch.float32)
+    with pytest.raises(ValueError, match=r"^model: its weights are NaN or infinite"):
+        build("dict_attack", "l2").fit(model, x, y)
 
 
 @quiet
@@ -261,6 +366,26 @@ def test_masked_classes_are_no_obstacle(kind, norm):
     assert result.success.sum() >= finite.success.sum()
 
 
+@quiet
+@pytest.mark.parametrize("loss", ["dlr", "targeted_dlr"])
+@pytest.mark.parametrize("left", [1, 2, 3, 4])
+def test_dlr_is_of_the_classes_in_question(loss, left):
+    network, x, _ = setting(torch.float32)
+    masked = torch.arange(CLASSES) >= left
+
+    def with_mask(value):
+        return Function(network, after=lambda logits: logits.masked_fill(masked, value))
+
+    y = predictions(with_mask(-torch.inf), x)
+    attack = build("apgd", "linf", loss=loss, steps=20)
+    goal = None if loss == "dlr" else torch.where(y == 0, min(1, left - 1), 0)
+    for target in (None, goal):
+        found = run(attack, with_mask(-torch.inf), x, y, target)
+        finite = run(attack, with_mask(-1e4), x, y, target)
+        assert found.success.sum() >= finite.success.sum()
+        assert left == 1 or found.success.all()
+
+
 @pytest.mark.parametrize("settings", [{"shorten": True}, {"coding": "unsupervised"}])
 def test_scada_shortens_and_draws_beside_masked_classes(settings):
     network, x, y = setting(torch.float32)
@@ -285,39 +410,6 @@ def test_gradients_that_are_not_finite_are_warned_of(kind, norm):
     assert result.x.isfinite().all()
     differentiates = kind not in BLIND and (kind == "scada" or not is_a(kind, UniversalAttack))
     assert ("NaN or infinite for 6 of 6" in "".join(result.warnings)) == differentiates
-
-
-# Models without gradients.
-
-NO_GRADIENT = r"^model: no gradient leads from its logits"
-
-
-@pytest.mark.parametrize("how", ["no_grad", "detached"])
-@each_attack
-def test_models_without_gradients_are_refused(kind, norm, how):
-    network, x, y = evaluated()
-    if how == "no_grad":
-        model = Function(before=torch.no_grad()(lambda x: network(x)))
-    else:
-        model = Function(network, after=torch.Tensor.detach)
-    fit = learned(kind, norm)
-    if fit is not None and kind != "dict_attack":
-        with pytest.raises(ValueError, match=NO_GRADIENT):
-            build(kind, norm).fit(model, x, y)
-    if kind in BLIND or (fit is not None and kind != "scada"):
-        run(build(kind, norm), model, x, y, fit=fit)
-        return
-    with pytest.raises(ValueError, match=NO_GRADIENT):
-        run(build(kind, norm), model, x, y, fit=fit)
-
-
-def test_random_defences_without_gradients_are_refused():
-    network, x, y = setting(torch.float32)
-    model = Function(network, after=torch.Tensor.detach)
-    noisy = Defended(model, lambda x, rng: x + 0.1 * rng.normal_like(x), stochastic=True)
-    for inner in (PGD(eps=0.1), DeepFool(), build("cw", "l2")):
-        with pytest.raises(ValueError, match=NO_GRADIENT):
-            Adaptive(attack=inner, samples=2)(noisy, x, y)
 
 
 # Precision.
@@ -432,7 +524,42 @@ def test_models_made_in_inference_mode_are_refused():
         run(build("fgsm", "linf"), model, x, y)
 
 
+def test_what_is_kept_from_inference_mode_is_told():
+    network, x, y = setting(torch.float32)
+    with torch.inference_mode():
+        scale = torch.full((1, 3, 1, 1), 0.9)
+    said = r"^model: it, or its defence, holds a tensor made in torch.inference_mode"
+    for model in (Function(network, lambda x: x * scale), Defended(network, lambda x: x * scale)):
+        for kind, norm in (("fgsm", "linf"), ("scada", "l2"), ("adaptive", "l2")):
+            with pytest.raises(ValueError, match=said):
+                run(build(kind, norm), model, x, y, fit=learned(kind, norm))
+        run(build("noise", "linf"), model, x, y)
+
+
 # Scales.
+
+
+@pytest.mark.filterwarnings("error::advsparse.attacks._checks.AttackWarning")
+@pytest.mark.parametrize(
+    ("kind", "factor"),
+    [("cw", 1e-4), ("cw", 1e4), ("lbfgs", 0.05), ("lbfgs", 1e6), ("scada", 1.0), ("scada", 30.0)],
+)
+def test_attacks_that_weigh_logits_work_where_they_are_silent(kind, factor):
+    network, x, y = setting(torch.float32)
+    settings = {"cw": {"iterations": 100}, "lbfgs": {}, "scada": {"iterations": 100}}[kind]
+    attack = registry.load("attacks", kind)(**settings)
+    model = Function(network, after=lambda logits: factor * logits)
+    assert run(attack, model, x, y).success.all()
+
+
+@pytest.mark.parametrize("scheme", ["joint", "stochastic"])
+def test_a_dead_start_is_told_in_one_sentence(scheme):
+    model, x, y = setting(torch.float32)
+    attack = build("scada", "l2", lambda1=1e3, scheme=scheme)
+    with pytest.warns(AttackWarning, match=r"no code left 0 .* lambda1 = 1000 ") as seen:
+        fit = attack.fit(model, x, y)
+    assert len(seen) == len(fit.warnings) == 1 and fit.arrays["dead_start"]
+    assert not attack(model, x, y, fit=fit).warnings
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
@@ -451,8 +578,16 @@ def test_deepfool_feels_no_scale_of_the_logits(factor, norm, lenet):
     torch.testing.assert_close(other, one, rtol=0, atol=1e-3)
 
 
-@pytest.mark.parametrize("factor", [1e-22, 1e20])
-@pytest.mark.parametrize("kind", ["cw", "lbfgs", "scada"])
+SILENT = {
+    "cw": [1e-22, 1e-7, 1e20],
+    "lbfgs": [1e-22, 1e-5, 1e20],
+    "scada": [1e-22, 1e-3, 1e5, 1e20],
+}
+"""Factors of the logits at which an attack that weighs them against lengths finds little."""
+
+
+@pytest.mark.filterwarnings("ignore:.*no code left 0")
+@pytest.mark.parametrize(("kind", "factor"), [(k, f) for k, fs in SILENT.items() for f in fs])
 def test_attacks_that_weigh_logits_against_lengths_say_so(kind, factor):
     network, x, y = setting(torch.float32)
     fit = learned(kind, "l2")
@@ -460,95 +595,5 @@ def test_attacks_that_weigh_logits_against_lengths_say_so(kind, factor):
     with pytest.warns(AttackWarning, match="logits of 7 of 7 images .* scale"):
         run(build(kind, "l2"), model, x, y, fit=fit)
     if fit is not None:
-        with pytest.warns(AttackWarning, match="logits of 1 of 1 images .* scale"):
+        with pytest.warns(AttackWarning, match="logits of 7 of 7 images .* scale"):
             build(kind, "l2").fit(model, x, y)
-
-
-# What is asked for and what is given.
-
-X, Y = torch.full((2, 3, 8, 8), 0.5), torch.tensor([0, 1])
-
-
-class Returns(torch.nn.Module):
-    def __init__(self, change):
-        super().__init__()
-        self.change = change
-
-    def forward(self, x):
-        return self.change(torch.zeros(len(x), CLASSES))
-
-
-WRONG = {
-    "function as model": ({"model": lambda x: x}, r"^model: .*torch\.nn\.Module.*function"),
-    "no model": ({"model": None}, r"^model: .*torch\.nn\.Module.*None"),
-    "tuple": ({"model": Returns(lambda z: (z, z))}, "^model: .*N x K.*tuple"),
-    "dictionary": ({"model": Returns(lambda z: {"logits": z})}, "^model: .*N x K.*dict"),
-    "array of logits": ({"model": Returns(lambda z: z.numpy())}, r"^model: .*numpy\.ndarray"),
-    "nothing": ({"model": Returns(lambda z: None)}, "^model: .*N x K.*None"),
-    "predictions": ({"model": Returns(lambda z: z.argmax(1))}, r"^model: .*N x K.*\(1,\)"),
-    "whole numbers": ({"model": Returns(lambda z: z.long())}, "^model: .*floating.*int64"),
-    "batch of another size": ({"model": Returns(lambda z: z.repeat(3, 1))}, r"1 x K.*\(3, 4\)"),
-    "array of images": ({"x": X.numpy()}, r"^x: .*torch\.Tensor.*numpy\.ndarray"),
-    "list of images": ({"x": [*X]}, r"^x: .*torch\.Tensor.*list"),
-    "no images": ({"x": None}, r"^x: .*torch\.Tensor.*None"),
-    "half precision": ({"x": X.half()}, r"^x: .*float32 or float64.*float16"),
-    "array of labels": ({"y": Y.numpy()}, r"^y: .*torch\.Tensor.*numpy\.ndarray"),
-    "list of labels": ({"y": [0, 1]}, r"^y: .*torch\.Tensor.*list"),
-    "no labels": ({"y": None}, r"^y: .*torch\.Tensor.*None"),
-    "list of targets": ({"target": [0, 1]}, r"^target: .*torch\.Tensor.*list"),
-    "number as target": ({"target": 1}, r"^target: .*torch\.Tensor.*int"),
-    "label out of range": ({"y": Y + 5}, r"^y: .*0\.\.3.*5 to 6"),
-    "labels elsewhere": ({"y": Y.to("meta")}, "^y: .*cpu.*meta"),
-    "no seed": ({"rng": None}, "^rng: .*int.*None"),
-    "torch's generator": ({"rng": torch.Generator()}, r"^rng: .*int.*Generator"),
-    "fractional seed": ({"rng": 0.5}, "^rng: .*int.*float"),
-    "text as seed": ({"rng": "0"}, "^rng: .*int.*str"),
-    "memory in words": ({"memory": "2 GB"}, "^memory: .*int.*str"),
-    "no memory": ({"memory": None}, "^memory: .*int.*None"),
-    "a bit above 1": ({"x": torch.nextafter(X + 0.5, X + 1)}, r"^x: .*1\.0000001 to 1\.0000001"),
-}
-
-
-@pytest.mark.parametrize("what", WRONG)
-@pytest.mark.parametrize(("kind", "norm"), [("fgsm", "linf"), ("scada", "l2"), ("adaptive", "l2")])
-def test_what_is_given_is_named_with_what_is_expected(kind, norm, what):
-    changed, message = WRONG[what]
-    given = {"model": small_network(small_images(4)), "x": X, "y": Y} | changed
-    attack, fit = build(kind, norm), learned(kind, norm)
-    options = {} if fit is None else {"fit": fit}
-    with pytest.raises((ValueError, TypeError), match=message):
-        attack(**given, **options)
-    if fit is not None:
-        with pytest.raises((ValueError, TypeError), match=message):
-            attack.fit(**given)
-
-
-@pytest.mark.parametrize("fit", [None, {"atoms": X}, X])
-def test_a_fit_is_asked_for(fit):
-    with pytest.raises(TypeError, match=r"^fit: expected what fit\(\) returns"):
-        build("uap", "l2")(small_network(small_images(4)), X, Y, fit=fit)
-
-
-def test_whole_numbers_of_any_kind_are_seeds():
-    model, x, y = setting(torch.float32)
-    expected = run(build("pgd", "linf"), model, x, y, rng=3)
-    for seed in (np.int64(3), torch.tensor(3), Random(3)):
-        assert_same(run(build("pgd", "linf"), model, x, y, rng=seed), expected, **EXACT)
-
-
-@pytest.mark.parametrize(
-    ("dtype", "above", "below"),
-    [
-        (torch.float32, "1.0000001", "-1e-45"),
-        (torch.float64, "1.0000000000000002", "-5e-324"),
-    ],
-)
-def test_pixels_a_bit_outside_are_told_from_those_within(dtype, above, below):
-    model, x, y = setting(dtype)
-    x = x.clamp(0.25, 0.75)
-    x[1, 0, 0, 0] = torch.nextafter(torch.tensor(1, dtype=dtype), torch.tensor(2, dtype=dtype))
-    with pytest.raises(ValueError, match=f"found 0.25 to {above}$"):
-        run(build("fgsm", "linf"), model, x, y)
-    x[1, 0, 0, 0] = torch.nextafter(torch.tensor(0, dtype=dtype), torch.tensor(-1, dtype=dtype))
-    with pytest.raises(ValueError, match=f"found {below} to 0.75$"):
-        run(build("fgsm", "linf"), model, x, y)

@@ -112,7 +112,7 @@ def test_memory_makes_no_difference_to_what_is_learned(name):
     model = small_network(x)
     y = predictions(model, x)
     attack = build(name if name != "sadil" else "scada", "l2", **LEARNERS[name])
-    one = need(attack, model, x)
+    one = need(attack, model, x, learning=True)
     whole = attack.fit(model, x, y)
     assert whole.arrays.keys()
     for memory in (1, 3 * one):

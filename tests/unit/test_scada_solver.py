@@ -260,7 +260,7 @@ def test_coding_never_raises_the_loss_and_ends_at_its_tolerance():
     d = project_atoms(normal(192, 3))
     losses = torch.stack([coded(problem, d, iterations=k)[1] for k in range(1, 12)])
     assert (losses.diff(dim=0) <= 0).all()
-    value, _ = problem.smooth(d, torch.zeros(5, 3, dtype=torch.float64))
+    value, *_ = problem.smooth(d, torch.zeros(5, 3, dtype=torch.float64))
     assert (losses[0] < value.detach()).all()
     # The first decrease below the tolerance is the last iteration.
     falls = -torch.cat([value.detach()[None], losses]).diff(dim=0)

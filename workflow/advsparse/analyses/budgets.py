@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from advsparse.analyses._base import BATCH, Analysis, Given
-from advsparse.models._io import predict
+from advsparse.models._io import choices, predict
 from advsparse.settings import PositiveFloat, settings
 
 
@@ -31,8 +31,8 @@ class Budgets(Analysis):
         first, classifier = next(iter(given.attacks.values())), given.classifier
         assert classifier is not None, "there are attacks, and so what they attack"
 
-        def right(x):
-            return (predict(classifier, x, BATCH) == first.label).cpu().numpy()
+        def right(x, asked=choices):
+            return (asked(classifier, x, BATCH) == first.label).cpu().numpy()
 
         correct = np.empty((len(given.attacks), 2, len(self.budgets), len(first.x)), dtype=bool)
         for row, attacked in enumerate(given.attacks.values()):
@@ -46,5 +46,5 @@ class Budgets(Analysis):
             "attacks": np.array(list(given.attacks)),
             "budgets": np.array(self.budgets),
             "correct": correct,
-            "clean": right(first.x),
+            "clean": right(first.x, predict),
         }

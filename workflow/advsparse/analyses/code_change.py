@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 
 from advsparse.analyses._base import BATCH, Analysis, Given, in_batches, noise_like
+from advsparse.decisions import UNDECIDED
 from advsparse.lazy import torch
-from advsparse.models._io import predict
+from advsparse.models._io import choices
 from advsparse.settings import settings
 
 
@@ -52,9 +53,10 @@ class CodeChange(Analysis):
 
 def _example(classifier, attacks) -> int:
     """The first image that all attacks fool; the first of all where there is none."""
+    found = [choices(classifier, attacked.x_adv, BATCH) for attacked in attacks.values()]
     fooled = [
-        predict(classifier, attacked.x_adv, BATCH) != attacked.label
-        for attacked in attacks.values()
+        (own != attacked.label) & (own != UNDECIDED)
+        for own, attacked in zip(found, attacks.values(), strict=True)
     ]
     return int(torch.stack(fooled).all(0).int().argmax())
 

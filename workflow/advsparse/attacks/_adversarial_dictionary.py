@@ -190,6 +190,6 @@ def encode(
 
 def _value_and_gradient(problem, d, v, rows):
     """L_i at ``v`` (float64) and the gradient of its smooth part, for some images."""
-    value, e = problem.smooth(d, v, rows)
-    (slope,) = torch.autograd.grad(value.sum(), e)
-    return value.detach() + problem.penalty(v), slope @ d
+    graph = problem.smooth(d, v, rows)
+    in_e = problem.slope(graph)
+    return graph[0].detach() + problem.penalty(v), in_e @ d

@@ -16,10 +16,10 @@ from typing import Literal
 
 from advsparse.arguments import check_tensor
 from advsparse.attacks._base import BudgetAttack, Candidate
-from advsparse.attacks._checks import check_model, seeded
+from advsparse.attacks._checks import check_images, check_model, seeded
 from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._losses import cross_entropy, direction, margin
-from advsparse.attacks._oracle import undisturbed
+from advsparse.attacks._oracle import CONSTANT, slope, undisturbed
 from advsparse.lazy import torch
 from advsparse.modes import recordable
 from advsparse.seeding import Random
@@ -51,22 +51,22 @@ def ascend(
 def _slope_of(objective: Objective) -> Objective:
     """From images to the gradient of ``objective``, N x C x H x W."""
 
-    def slope(x):
+    def uphill(x):
         point = x.detach().requires_grad_()
         with torch.enable_grad():
-            total = objective(point.clone()).sum()
-        return torch.autograd.grad(total, point)[0]
+            value = objective(point.clone())
+        return slope(value, point, refusal=CONSTANT)
 
-    return slope
+    return uphill
 
 
-def _follow(slope, x, threat, steps, step, start):
+def _follow(uphill, x, threat, steps, step, start):
     """:func:`ascend`, given the gradient itself: that of the oracle may be a mean over draws."""
     x_adv, project = (x if start is None else start).detach().clone(), None
     if isinstance(step, torch.Tensor) and step.min() == step.max():
         step = float(step.max())  # with one number for all images no array is read for it
     for _ in range(steps):
-        gradient = slope(x_adv)
+        gradient = uphill(x_adv)
         if project is None:
             # Memory is laid out as the gradient is, in which the network has a say.
             x_adv = torch.empty_like(gradient).copy_(x_adv)
@@ -130,8 +130,8 @@ class AscentAttack(BudgetAttack):
         steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         stand = torch.arange(len(x), device=x.device)
         for run in range(self._runs):
-            slope = self._slope(oracle.restrict(stand), y[stand], at_rows(target, stand))
-            best[stand] = self._ascend(slope, x[stand], rng, run)
+            uphill = self._slope(oracle.restrict(stand), y[stand], at_rows(target, stand))
+            best[stand] = self._ascend(uphill, x[stand], rng, run)
             steps[stand] += self._count
             if run + 1 < self._runs:
                 settled = self.threat.settle(best[stand], x[stand])
@@ -164,6 +164,7 @@ class AscentAttack(BudgetAttack):
         rng = seeded(rng)
         with undisturbed(module, x.device):
             x = recordable(x)
+            check_images(x)
             best, largest = x, x.new_full((len(x),), -torch.inf)
             for run in range(self._runs):
                 x_adv = self._ascend(_slope_of(objective), x, rng, run)
@@ -175,9 +176,9 @@ class AscentAttack(BudgetAttack):
                 largest = torch.where(better, value, largest)
         return best
 
-    def _ascend(self, slope, x, rng, run):
+    def _ascend(self, uphill, x, rng, run):
         start = self._start(x, rng, run)
-        return _follow(slope, x, self.threat, self._count, self._size(x), start)
+        return _follow(uphill, x, self.threat, self._count, self._size(x), start)
 
     def _loss(self, logits, y, target):
         if self.loss == "margin":

@@ -22,10 +22,11 @@ from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._eot import as_attacked
 from advsparse.attacks._oracle import (
     Oracle,
+    ask,
     bytes_per_image,
-    decided,
     undisturbed,
 )
+from advsparse.decisions import decided
 from advsparse.lazy import torch
 from advsparse.modes import exactly, recordable
 from advsparse.seeding import Random
@@ -81,8 +82,6 @@ class Prepared(NamedTuple):
     labels: dict[str, Any]
     """Those of the images and their targets, by name; none where there are none."""
     rng: Random
-    logits: torch.Tensor
-    """Of the first image, 1 x K."""
     at_once: int
     """How many images fit into memory at once."""
 
@@ -103,8 +102,15 @@ class Attack(ABC):
     aims: ClassVar[bool] = True
     """Whether it heads for the targets that it is given, not just counts them."""
 
-    weighs: ClassVar[bool] = False
-    """Whether it weighs logits against the length of a perturbation: then their scale matters."""
+    scales: ClassVar[tuple[float, float]] = (0.0, math.inf)
+    """By how little and by how much the logits of an image may differ for it to work as it is set
+    by default: measured where it weighs them against lengths, so that their scale matters."""
+
+    @property
+    def follows_gradients(self) -> bool:
+        """Whether a call asks the model for gradients; if not, no image that the model is given
+        requires one. Whoever learns asks for them all the same, unless it looks at no image."""
+        return True
 
     @property
     @abstractmethod
@@ -159,7 +165,7 @@ class Attack(ABC):
 
     def _run(self, perturb: Perturb, model, x, y, target, towards, rng, memory) -> Result:
         labels = {"y": y, "target": target, "towards": towards}
-        with self._prepared(model, x, labels, rng, memory) as ready:
+        with self._prepared(model, x, labels, rng, memory, self.follows_gradients) as ready:
             x, rng, size = ready.x, ready.rng, ready.at_once
             y, target, aim = ready.labels.values()
             aim = target if aim is None else aim
@@ -172,23 +178,26 @@ class Attack(ABC):
                 done = min(start + size, len(x))
                 count = int(whole.result.success[:done].sum())
                 logger.info("%d of %d images attacked, %d fooled", done, len(x), count)
-        found = _checks.warnings_of(whole.signs) + self._suspicions(whole.result)
+        found = _checks.warnings_of(whole.signs, self.scales) + self._suspicions(whole.result)
         _checks.report(type(self).__name__, found)
         return replace(whole.result, warnings=found)
 
     @contextmanager
-    def _prepared(self, model, x, labels, rng, memory) -> Iterator[Prepared]:
+    def _prepared(self, model, x, labels, rng, memory, gradients) -> Iterator[Prepared]:
         """Checked arguments, of which ``labels`` come by name, and a model that is as it was
-        afterwards."""
+        afterwards. ``gradients``: whether any are going to be taken."""
         _checks.check_types(model, x, memory, **labels)
         rng = _checks.seeded(rng)
         with undisturbed(model, x.device):
             x = recordable(x)
             labels = {k: None if v is None else recordable(v) for k, v in labels.items()}
-            logits = _checks.check_arguments(model, x, **labels)
-            kept = bytes_per_image(model, x[:1])
-            at_once = max(1, memory // self._need(kept, x[:1], logits.shape[1]))
-            yield Prepared(x, labels, rng, logits, at_once)
+            _checks.check_images(x)
+            with torch.no_grad():
+                classes = ask(model, x[:1]).shape[1]
+            _checks.check_labels(x, classes, **labels)
+            kept = bytes_per_image(model, x[:1], gradients)
+            at_once = max(1, memory // self._need(kept, x[:1], classes))
+            yield Prepared(x, labels, rng, at_once)
 
     def _need(self, kept: int, x: torch.Tensor, classes: int) -> int:
         """Bytes that the attack takes for each image like the single one of ``x``.
@@ -243,16 +252,20 @@ class Attack(ABC):
         astray |= ~decided(final) & ~undecided
         distance = self.threat.distance(x_adv, x)
         x_adv, distance = self._conclude(x, x_adv, success, distance)
-        signs = _checks.Signs(
-            _checks.looks_like_softmax(clean),
+        result = Result(x_adv, success, distance, oracle.queries, steps, trace)
+        return result, self._signs(oracle, astray)
+
+    def _signs(self, oracle: Oracle, astray: torch.Tensor) -> _checks.Signs:
+        """What the images say, and what became of them, that a call or a fit is to warn of."""
+        return _checks.Signs(
+            oracle.softmax,
             oracle.differentiated,
             oracle.zero,
             oracle.broken,
             oracle.undecided,
             astray,
-            _checks.misscaled(clean) & self.weighs,
+            _checks.misscaled(oracle.spread, self.scales),
         )
-        return Result(x_adv, success, distance, oracle.queries, steps, trace), signs
 
     @property
     def _idle(self) -> bool:

@@ -10,6 +10,7 @@ import logging
 import operator
 import sys
 import warnings
+from collections.abc import Iterable, Mapping
 from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
@@ -24,9 +25,6 @@ logger = logging.getLogger(__name__)
 
 _SUM = 1e-3
 """How far the sum of K probabilities may be from 1; float16 networks round that much."""
-
-_SCALES = 1e-8, 1e8
-"""Between which the logits of an image differ that an attack may weigh against lengths."""
 
 
 class AttackWarning(UserWarning):
@@ -92,32 +90,75 @@ def seeded(rng: Random | int) -> Random:
         ) from None
 
 
-def check_arguments(model, x, **labels: torch.Tensor | None) -> torch.Tensor:
-    """Refuse what cannot be attacked; the logits of the first image.
-
-    labels: by the names of the arguments, none where they were not given.
-    """
-    if x.ndim != 4 or len(x) == 0 or x.dtype not in (torch.float32, torch.float64):
-        raise ValueError(
-            f"x: expected float32 or float64 images N x C x H x W, got {x.dtype} {tuple(x.shape)}"
-        )
-    low, high = x.amin(), x.amax()
-    if not (low >= 0 and high <= 1):
-        # As NumPy writes them: with all the digits that tell them from 0 and 1.
-        found = " to ".join(str(value.cpu().numpy()) for value in (low, high))
-        raise ValueError(f"x: pixels must lie in [0, 1], found {found}")
-    with torch.no_grad():
-        logits = model(x[:1].clone())
+def check_logits(logits: object, count: int) -> None:
+    """Refuse what a model returns for ``count`` images if it is not a row of logits for each."""
     if not isinstance(logits, torch.Tensor):
         raise TypeError(
             f"model: expected logits N x K, a torch.Tensor, got {kind_of(logits)}; let the "
             "forward of a module pick them out"
         )
-    if logits.ndim != 2 or len(logits) != 1 or not logits.is_floating_point():
+    if logits.ndim != 2 or len(logits) != count or not logits.is_floating_point():
         raise ValueError(
-            "model: expected floating-point logits N x K, for one image 1 x K, got "
+            f"model: expected floating-point logits N x K, for {number_of(count)} {count} x K, got "
             f"{logits.dtype} of shape {tuple(logits.shape)}"
         )
+    if logits.shape[1] < 2:
+        raise ValueError(
+            "model: expected logits of at least 2 classes, got shape "
+            f"{tuple(logits.shape)}: of a score s make the logits 0 and s"
+        )
+
+
+def number_of(count: int) -> str:
+    """So many images, in words."""
+    return "one image" if count == 1 else f"{count} images"
+
+
+def check_images(x: torch.Tensor) -> None:
+    """Refuse what are not images in [0, 1]."""
+    if x.ndim != 4 or x.numel() == 0 or x.dtype not in (torch.float32, torch.float64):
+        raise ValueError(
+            "x: expected float32 or float64 images N x C x H x W, none of them 0, got "
+            f"{x.dtype} {tuple(x.shape)}"
+        )
+    if x.layout != torch.strided or x.is_meta:
+        found = "a meta tensor" if x.is_meta else str(x.layout)
+        raise ValueError(f"x: expected images with all their pixels, a dense tensor, got {found}")
+    low, high = x.amin(), x.amax()
+    if not (low >= 0 and high <= 1):
+        # As NumPy writes them: with all the digits that tell them from 0 and 1.
+        found = " to ".join(str(value.cpu().numpy()) for value in (low, high))
+        raise ValueError(f"x: pixels must lie in [0, 1], found {found}")
+
+
+def check_fit(arrays: Mapping[str, object], names: Iterable[str], x: torch.Tensor) -> None:
+    """Refuse what was learned by another attack, or from images of another size than ``x``.
+
+    names: those of the arrays that are applied, each of them so many images.
+    """
+    for name in names:
+        if name not in arrays:
+            raise ValueError(
+                f"fit: expected what this attack has learned, {name}, got {', '.join(arrays)}"
+            )
+        learned = arrays[name]
+        if not isinstance(learned, torch.Tensor):
+            raise TypeError(
+                f"fit: expected {name}, a torch.Tensor, got {kind_of(learned)}; torch.as_tensor "
+                "makes one of arrays and lists"
+            )
+        if learned.shape[1:] != x.shape[1:]:
+            raise ValueError(
+                f"fit: expected {name} for images {tuple(x.shape[1:])}, got those learned from "
+                f"images {tuple(learned.shape[1:])}"
+            )
+
+
+def check_labels(x: torch.Tensor, classes: int, **labels: torch.Tensor | None) -> None:
+    """Refuse labels that don't fit the images ``x`` and the number of classes.
+
+    labels: by the names of the arguments, none where they were not given.
+    """
     for name, given in labels.items():
         if given is None:
             continue
@@ -128,11 +169,10 @@ def check_arguments(model, x, **labels: torch.Tensor | None) -> torch.Tensor:
         if given.device != x.device:
             raise ValueError(f"{name}: expected labels on {x.device}, got them on {given.device}")
         least, most = int(given.min()), int(given.max())
-        if least < 0 or most >= logits.shape[1]:
+        if least < 0 or most >= classes:
             raise ValueError(
-                f"{name}: labels must lie in 0..{logits.shape[1] - 1}, found {least} to {most}"
+                f"{name}: labels must lie in 0..{classes - 1}, found {least} to {most}"
             )
-    return logits
 
 
 def looks_like_softmax(logits: torch.Tensor) -> torch.Tensor:
@@ -141,16 +181,22 @@ def looks_like_softmax(logits: torch.Tensor) -> torch.Tensor:
     return inside & ((logits.double().sum(1) - 1).abs() <= _SUM) & (logits.shape[1] > 1)
 
 
-def misscaled(logits: torch.Tensor) -> torch.Tensor:
-    """Which rows of ``logits`` (N x K) differ by next to nothing or by very much; bool, N."""
+def spread_of(logits: torch.Tensor) -> torch.Tensor:
+    """By how much those entries of each row of ``logits`` (N x K) differ that are finite; N."""
     finite = logits.isfinite()
-    lowest = torch.where(finite, logits, torch.inf).amin(1)
-    spread = torch.where(finite, logits, -torch.inf).amax(1) - lowest
-    return ((spread > 0) & (spread < _SCALES[0])) | (spread > _SCALES[1])
+    lowest = torch.where(finite, logits, torch.inf).amin(1).double()
+    return torch.where(finite, logits, -torch.inf).amax(1).double() - lowest
 
 
-def warnings_of(signs: Signs) -> tuple[str, ...]:
-    """The sentences for a call."""
+def misscaled(spread: torch.Tensor, scales: tuple[float, float]) -> torch.Tensor:
+    """Which images' logits differ by less or more than an attack works with, if at all; bool, N."""
+    return ((spread > 0) & (spread < scales[0])) | (spread > scales[1])
+
+
+def warnings_of(
+    signs: Signs, scales: tuple[float, float], *, learning: bool = False
+) -> tuple[str, ...]:
+    """The sentences for a call, or for a fit, which learns, of an attack made for ``scales``."""
     found = []
     if len(signs.softmax) and bool(signs.softmax.all()):
         found.append(
@@ -175,11 +221,16 @@ def warnings_of(signs: Signs) -> tuple[str, ...]:
         )
     if signs.misscaled.any():
         found.append(
-            f"the logits of {_share(signs.misscaled)} differ by less than {_SCALES[0]:g} or more "
-            f"than {_SCALES[1]:g}: an attack that weighs them against the length of a perturbation "
-            "finds little there, which says nothing of robustness; scale them"
+            f"the logits of {_share(signs.misscaled)} differ by less than {scales[0]:g} or more "
+            f"than {scales[1]:g}: this attack, which weighs them against the length of a "
+            "perturbation, finds little there, which says nothing of robustness; scale them"
         )
-    if signs.astray.any():
+    if signs.astray.any() and learning:
+        found.append(
+            f"learning led {_share(signs.astray)} to where their logits are NaN or +infinity: they "
+            "name no class there, and that little was learned from these says nothing of the model"
+        )
+    elif signs.astray.any():
         found.append(
             f"the attack led {_share(signs.astray)} to where the image or its logits are NaN or "
             "infinite: these count as not fooled, which says nothing of their robustness"

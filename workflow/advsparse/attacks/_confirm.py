@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from advsparse.attacks._oracle import decided
+from advsparse.decisions import decided
 from advsparse.lazy import torch
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from advsparse.attacks._oracle import slope
 from advsparse.lazy import torch
 
 Logits = Callable[..., "torch.Tensor"]
@@ -36,12 +37,23 @@ class Problem:
     """How many images, with their perturbations, fit into memory at once; none means all."""
 
     def smooth(self, d: torch.Tensor, v: torch.Tensor, rows: torch.Tensor | None = None):
-        """F image by image (float64, N), with the perturbations it hangs from, to differentiate."""
+        """F image by image (float64, N), with the perturbations it hangs from, and the images that
+        it hangs from too, to differentiate."""
         x, target = (self.x, self.target) if rows is None else (self.x[rows], self.target[rows])
         e = (v @ d.T).requires_grad_()
-        logits = self.logits(x + e.reshape(x.shape), rows)
+        moved = x + e.reshape(x.shape)
+        logits = self.logits(moved, rows)
         entropy = torch.nn.functional.cross_entropy(logits, target, reduction="none")
-        return self.lambda2 * e.square().sum(1).double() + entropy.double(), e
+        return self.lambda2 * e.square().sum(1).double() + entropy.double(), e, moved
+
+    @staticmethod
+    def slope(graph) -> torch.Tensor:
+        """The gradient of :meth:`smooth`, given what that returns, in the perturbations, N x P.
+
+        Its term in lambda2 has one whatever the model is like: that is asked for by itself.
+        """
+        value, e, moved = graph
+        return slope(value, e, through=moved)
 
     def penalty(self, v: torch.Tensor) -> torch.Tensor:
         """lambda1 ||v_i||_1 of each image, float64."""
@@ -60,7 +72,8 @@ class Smooth:
     """F at D (P x M) and V (N x M), image by image (``value``), and its gradients when asked.
 
     ``rows`` names the images that V is for; none means all. Of more images than fit into memory,
-    one chunk after the other is in the network: the gradients then cost another forward pass.
+    one chunk after the other is in the network: the gradients then cost another forward pass. An
+    image whose gradient is not finite adds nothing to them.
     """
 
     def __init__(self, problem: Problem, d, v, rows: torch.Tensor | None = None) -> None:
@@ -79,8 +92,10 @@ class Smooth:
         """The gradients of the sum of F in D (P x M) and in V (N x M)."""
         in_d, in_v = torch.zeros_like(self._d), []
         for at, own in self._chunks:
-            value, e = self._graph or self._problem.smooth(self._d, own, at)
-            (slope,) = torch.autograd.grad(value.sum(), e)
-            in_d += slope.T @ own
-            in_v.append(slope @ self._d)
+            in_e = self._problem.slope(self._graph or self._problem.smooth(self._d, own, at))
+            finite = in_e.isfinite().all(1)
+            if not finite.all():
+                in_e = torch.where(finite[:, None], in_e, 0.0)
+            in_d += in_e.T @ own
+            in_v.append(in_e @ self._d)
         return in_d, torch.cat(in_v)

@@ -19,7 +19,9 @@ def dlr(logits: torch.Tensor, y: torch.Tensor, target: torch.Tensor | None) -> t
 
     untargeted and with a target t (Croce and Hein 2020a). Neither a shift nor a positive scale of
     the logits changes them. They write z_y for the maximum of the targeted form: the same as long
-    as the image is classified as y, and defined where there is a target and no label.
+    as the image is classified as y, and defined where there is a target and no label. Where
+    so many classes are out of the question, at -infinity, that fewer are left than the formula
+    names, the unit is 1: measured by those few alone the ratio may be the same everywhere.
 
     logits: N x K; y, target: N. Raises ValueError for fewer than 3 classes, or 4 with a target.
     """
@@ -31,5 +33,10 @@ def dlr(logits: torch.Tensor, y: torch.Tensor, target: torch.Tensor | None) -> t
             "use the cross-entropy (loss ce)"
         )
     leading = logits.topk(needed, dim=1).values
+    few = leading[:, -1].isneginf()
+    if few.any():
+        # Not by the result alone: the gradient of what is put aside would be NaN.
+        unit = leading.new_tensor([1.0] + [0.0] * (needed - 1))
+        leading = torch.where(few[:, None], unit, leading)
     spread = leading[:, 0] - leading[:, 2:].mean(1)
     return -margin(logits, y, target) / (spread + _FLOOR)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from advsparse.attacks._oracle import Objective, Oracle, followed
+from advsparse.attacks._oracle import Objective, Oracle, slopes
 from advsparse.lazy import torch
 from advsparse.seeding import Draws, Random, stable_seed
 
@@ -56,11 +56,10 @@ class Expectation(Oracle):
 
         chosen = self._count(rows, 2 * self.model.samples)
         self._watch(x, chosen)
-        logits = self._mean(
+        return self._mean(
             checkpoint(self._ask, x, rng, use_reentrant=False, preserve_rng_state=False)
             for rng in self._randoms(chosen)
         )
-        return followed(x, logits)
 
     def gradient(self, x, objective: Objective, rows=None):
         values, logits, gradients = self._means(x, lambda z: [objective(z)], rows)
@@ -75,13 +74,9 @@ class Expectation(Oracle):
         x, chosen = x.detach().requires_grad_(), self._count(rows, 0)
         sums: list[torch.Tensor] = []
         for rng in self._randoms(chosen):
-            logits = followed(x, self._ask(x, rng))
+            logits = self._ask(x, rng)
             values = objectives(logits)
-            count = len(values)
-            found = [
-                torch.autograd.grad(value.sum(), x, retain_graph=i < count - 1)[0]
-                for i, value in enumerate(values)
-            ]
+            count, found = len(values), slopes(values, x)
             terms = [logits.detach(), *(value.detach() for value in values), *found]
             sums = [a + b for a, b in zip(sums, terms, strict=True)] if sums else terms
         self._count(rows, self.model.samples * (1 + count))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from functools import partial
 from typing import ClassVar, Self
 
-from advsparse.arguments import kind_of
+from advsparse.arguments import check_tensor, kind_of
 from advsparse.attacks import _checks
 from advsparse.attacks._base import MEMORY, Result
 from advsparse.attacks._oracle import Oracle
@@ -26,12 +26,26 @@ class Fit:
     """Signs that what was learned cannot be trusted, a sentence each."""
 
 
+def clean_logits(oracle: Oracle, x: torch.Tensor, at_once: int | None = None) -> torch.Tensor:
+    """The logits of all the images that an attack learns from, N x K, ``at_once`` at a time.
+
+    An attack begins with them: what a fit warns of goes by the first logits of each image.
+    """
+    at_once = min(at_once or len(x), oracle.at_once)
+    parts = torch.arange(len(x), device=x.device).split(at_once)
+    return torch.cat([oracle.logits(x[rows], rows) for rows in parts])
+
+
 class UniversalAttack(ABC):
     """Mixin of an :class:`~advsparse.attacks._base.Attack` that has to learn first."""
 
     family = "universal"
     only_applied: ClassVar[frozenset[str]] = frozenset()
     """Names of the settings that learning does not read, each of which has a default."""
+    applied: ClassVar[tuple[str, ...]] = ()
+    """Names of the arrays that it applies to images, each being images itself."""
+    looks_at_images: ClassVar[bool] = True
+    """Whether what it learns depends on the images: then it follows gradients there."""
 
     def learner(self) -> Self:
         """The attack that learns for this one, with the defaults of what is only applied.
@@ -64,22 +78,15 @@ class UniversalAttack(ABC):
         memory: int = MEMORY,
     ) -> Fit:
         """Learn from the images ``x``; arguments and errors as for a call."""
-        with self._prepared(model, x, {"y": y, "target": target}, rng, memory) as ready:
+        labels = {"y": y, "target": target}
+        with self._prepared(model, x, labels, rng, memory, self.looks_at_images) as ready:
             oracle = Oracle(model, len(x), at_once=ready.at_once)
             with exactly():
                 fit = self.learner().learn(oracle, ready.x, *ready.labels.values(), ready.rng)
-        signs = _checks.Signs(
-            _checks.looks_like_softmax(ready.logits),
-            oracle.differentiated,
-            oracle.zero,
-            oracle.broken,
-            oracle.undecided,
-            astray=torch.zeros_like(oracle.undecided),
-            misscaled=_checks.misscaled(ready.logits) & self.weighs,
-        )
-        found = _checks.warnings_of(signs)
+        signs = self._signs(oracle, oracle.astray & ~oracle.undecided)
+        found = (*fit.warnings, *_checks.warnings_of(signs, self.scales, learning=True))
         _checks.report(type(self).__name__, found)
-        return replace(fit, warnings=(*fit.warnings, *found))
+        return replace(fit, warnings=found)
 
     def __call__(
         self, model, x, y, target=None, *, fit: Fit, towards=None, rng=0, memory=MEMORY
@@ -87,5 +94,8 @@ class UniversalAttack(ABC):
         """Attack with what :meth:`fit` has learned; see :meth:`Attack.__call__`."""
         if not isinstance(fit, Fit):
             raise TypeError(f"fit: expected what fit() returns, a Fit, got {kind_of(fit)}")
+        check_tensor("x", x)
+        _checks.check_images(x)
+        _checks.check_fit(fit.arrays, self.applied, x)
         perturb = partial(self.perturb, fit=fit)
         return self._run(perturb, model, x, y, target, towards, rng, memory)

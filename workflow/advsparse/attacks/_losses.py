@@ -23,6 +23,14 @@ def margin(logits: torch.Tensor, y: torch.Tensor, target: torch.Tensor | None):
     return own - others if target is None else others - own
 
 
+def largest(logits: torch.Tensor) -> torch.Tensor:
+    """The largest logit in absolute value, of the classes that are in question; shape N.
+
+    Those at -infinity are out of it, and no measure of what differs by rounding.
+    """
+    return torch.where(logits.isfinite(), logits, 0.0).abs().amax(1)
+
+
 def direction(gradient: torch.Tensor, norm: str) -> torch.Tensor:
     """The step of unit size in ``norm`` along which a linear function rises fastest.
 

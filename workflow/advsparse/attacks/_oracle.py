@@ -6,7 +6,9 @@ import copy
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
+from advsparse.attacks._checks import check_logits, looks_like_softmax, spread_of
 from advsparse.attacks._progress import Progress
+from advsparse.decisions import decided
 from advsparse.lazy import torch
 from advsparse.modes import autocasts
 
@@ -19,8 +21,10 @@ class Oracle:
     ``rows`` names the images of the chunk that a batch holds; none means all, in order. Of each
     image's first gradient it is noted whether it is exactly 0 (``zero``) or not finite
     (``broken``), once there is one (``differentiated``), and of its first logits without a gradient
-    whether they name no class (``undecided``); all are bool of shape N. Of more images than a chunk
-    has, when an attack learns, ``at_once`` fit into memory.
+    whether they name no class (``undecided``), whether they look like probabilities (``softmax``)
+    and by how much they differ (``spread``); all are of shape N, and bool but for the last. Of more
+    images than a chunk has, when an attack learns, ``at_once`` fit into memory; there it is noted,
+    too, which images any later logits named no class for (``astray``).
 
     The model is given copies, so that whatever it does to its input harms nobody. Its logits come
     in the precision of the images, whatever the model's own, and with the autocast that was on
@@ -29,12 +33,16 @@ class Oracle:
 
     def __init__(self, model: torch.nn.Module, count: int, at_once: int | None = None) -> None:
         self.model = model
+        self._learning = at_once is not None
         self.at_once = at_once or max(count, 1)
         self.queries = torch.zeros(count, dtype=torch.int64)
         self.differentiated = torch.zeros(count, dtype=torch.bool)
         self.zero = torch.zeros(count, dtype=torch.bool)
         self.broken = torch.zeros(count, dtype=torch.bool)
         self.undecided = torch.zeros(count, dtype=torch.bool)
+        self.softmax = torch.zeros(count, dtype=torch.bool)
+        self.spread = torch.zeros(count, dtype=torch.float64)
+        self.astray = torch.zeros(count, dtype=torch.bool)
         self._seen = torch.zeros(count, dtype=torch.bool)
         self._autocast = autocasts()
         self._rows = torch.arange(count)
@@ -52,15 +60,14 @@ class Oracle:
         with torch.no_grad():
             logits = self._ask(x)
         if not self._seen[chosen].all():
-            first = ~self._seen[chosen]
-            self.undecided[chosen[first]] = ~decided(logits).cpu()[first]
-            self._seen[chosen] = True
-        return logits
+            self._judge(chosen, logits)
+        return self._followed(chosen, logits)
 
     def differentiable(self, x: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
         """Logits with the graph that leads back to ``x``; the backward pass is counted too."""
-        self._watch(x, self._count(rows, 2))
-        return followed(x, self._ask(x))
+        chosen = self._count(rows, 2)
+        self._watch(x, chosen)
+        return self._followed(chosen, self._ask(x))
 
     def gradient(
         self, x: torch.Tensor, objective: Objective, rows: torch.Tensor | None = None
@@ -69,8 +76,7 @@ class Oracle:
         x = x.detach().requires_grad_()
         logits = self.differentiable(x, rows)
         value = objective(logits)
-        (gradient,) = torch.autograd.grad(value.sum(), x)
-        return value.detach(), logits.detach(), gradient
+        return value.detach(), logits.detach(), slope(value, x)
 
     def gradients(
         self,
@@ -80,13 +86,11 @@ class Oracle:
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Logits (N x K), and the gradient in ``x`` of each of several ``objectives(logits)``."""
         x = x.detach().requires_grad_()
-        logits = followed(x, self._ask(x))
+        logits = self._ask(x)
         values = objectives(logits)
         chosen = self._count(rows, 1 + len(values))
-        found = [
-            torch.autograd.grad(value.sum(), x, retain_graph=i < len(values) - 1)[0]
-            for i, value in enumerate(values)
-        ]
+        self._followed(chosen, logits)
+        found = slopes(values, x)
         self._note(chosen, *found)
         return logits.detach(), found
 
@@ -110,6 +114,23 @@ class Oracle:
                 stack.enter_context(torch.autocast(device, dtype))
             return ask(self.model, x, *more)
 
+    def _judge(self, chosen, logits) -> None:
+        """Note what the first logits of images say."""
+        first = ~self._seen[chosen]
+        at = chosen[first]
+        self.undecided[at] = ~decided(logits).cpu()[first]
+        self.softmax[at] = looks_like_softmax(logits).cpu()[first]
+        self.spread[at] = spread_of(logits).cpu()[first]
+        self._seen[chosen] = True
+
+    def _followed(self, chosen, logits):
+        """The logits; while learning, those that name no class any more are noted."""
+        if self._learning:
+            lost = ~decided(logits.detach())
+            if lost.any():
+                self.astray[chosen[lost.cpu()]] = True
+        return logits
+
     def _count(self, rows, passes) -> torch.Tensor:
         chosen = self._rows if rows is None else self._rows[rows.cpu()]
         self.queries[chosen] += passes
@@ -119,7 +140,8 @@ class Oracle:
     def _watch(self, x, chosen) -> None:
         """Note the gradient that a backward pass is going to bring to ``x``."""
         if x.requires_grad and not self.differentiated[chosen].all():
-            x.register_hook(lambda gradient: self._note(chosen, gradient))
+            # A layer may hand back none.
+            x.register_hook(lambda found: None if found is None else self._note(chosen, found))
 
     def _note(self, chosen, *gradients) -> None:
         first = ~self.differentiated[chosen]
@@ -135,11 +157,23 @@ class Oracle:
 def ask(model: torch.nn.Module, x: torch.Tensor, *more) -> torch.Tensor:
     """The logits of ``model`` for a copy of ``x``, in the precision of ``x``.
 
-    Rounding to fewer digits makes ties. None of them changes the class that wins.
+    What is no row of logits for each image is refused, in every pass: it may depend on the number
+    of images, or on whether a gradient is wanted. Rounding to fewer digits makes ties. None of them
+    changes the class that wins.
     """
-    logits = model(x.clone(), *more)
+    try:
+        logits = model(x.clone(), *more)
+    except RuntimeError as error:
+        if "Inference tensors cannot be saved" not in str(error):
+            raise
+        raise ValueError(
+            "model: it, or its defence, holds a tensor made in torch.inference_mode(), where no "
+            "gradient can be taken; make or load it outside of that"
+        ) from error
+    check_logits(logits, len(x))
     if logits.dtype == x.dtype:
-        return logits
+        # A model may keep what it returned, and write the next logits there.
+        return logits.clone()
     rounded = logits.to(x.dtype)
     if torch.promote_types(logits.dtype, x.dtype) == x.dtype:
         return rounded
@@ -150,24 +184,48 @@ def ask(model: torch.nn.Module, x: torch.Tensor, *more) -> torch.Tensor:
     return rounded + torch.where(tied, down, 0.0)
 
 
-def decided(logits: torch.Tensor) -> torch.Tensor:
-    """Which rows of ``logits`` (N x K) name a class; bool of shape N.
+_UNFOLLOWED = (
+    "no gradient leads from its {} to the images, as if it were evaluated under no_grad or its "
+    "output detached"
+)
 
-    Those with NaN or +infinity do not; -infinity is the logit of a class that is out of the
-    question.
+WITHOUT_GRADIENTS = (
+    f"model: {_UNFOLLOWED.format('logits')}; attack it without gradients (square, noise), or "
+    "declare what it does before its network as a defence (adaptive)"
+)
+"""Why a model is refused by an attack that follows gradients."""
+
+CONSTANT = f"objective: {_UNFOLLOWED.format('values')}"
+"""Why an objective cannot be ascended."""
+
+
+def slope(
+    value: torch.Tensor,
+    x: torch.Tensor,
+    *,
+    through: torch.Tensor | None = None,
+    keep: bool = False,
+    refusal: str = WITHOUT_GRADIENTS,
+) -> torch.Tensor:
+    """The gradient in ``x`` of the sum of ``value``, whose graph is freed unless it is to ``keep``.
+
+    through: the images that the model was given, where the value depends on x by itself too. Raises
+    ValueError where no gradient leads to them: whether one does is known by following it alone, as
+    the graph may lead to weights, or end in a layer whose derivative is none.
     """
-    return logits.amax(1).isfinite()
+    found = ()
+    if value.requires_grad:
+        wanted = [x] if through is None else [x, through]
+        found = torch.autograd.grad(value.sum(), wanted, retain_graph=keep, allow_unused=True)
+    if not found or found[-1] is None:
+        raise ValueError(refusal)
+    return found[0]
 
 
-def followed(x, logits):
-    """``logits``, once it is sure that a gradient leads from them to ``x``."""
-    if x.requires_grad and not logits.requires_grad:
-        raise ValueError(
-            "model: no gradient leads from its logits to the images, as if it were evaluated under "
-            "no_grad or its output detached; attack it without gradients (square, noise), or "
-            "declare what it does before its network as a defence (adaptive)"
-        )
-    return logits
+def slopes(values: list[torch.Tensor], x: torch.Tensor) -> list[torch.Tensor]:
+    """:func:`slope` of several values, which share a graph."""
+    last = len(values) - 1
+    return [slope(value, x, keep=i < last) for i, value in enumerate(values)]
 
 
 @contextmanager
@@ -195,8 +253,17 @@ def undisturbed(model: torch.nn.Module, device: torch.device) -> Iterator[None]:
                 parameter.requires_grad_(required)
 
 
-def bytes_per_image(model: torch.nn.Module, x: torch.Tensor) -> int:
-    """Bytes that one forward pass of the single image ``x`` keeps for its backward pass."""
+def bytes_per_image(model: torch.nn.Module, x: torch.Tensor, gradients: bool = True) -> int:
+    """Bytes that one forward pass of the single image ``x`` keeps for its backward pass.
+
+    Without ``gradients`` the model never meets an image that requires one, which some can't stand;
+    half of all the bytes that the pass writes stand in then: what an operation has written is freed
+    once the next has read it.
+    """
+    return _kept(model, x) if gradients else x.nbytes + _written(model, x) // 2
+
+
+def _kept(model, x):
     kept = x.nbytes
     # Weights are kept too, but once for all images.
     weights = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
@@ -210,3 +277,29 @@ def bytes_per_image(model: torch.nn.Module, x: torch.Tensor) -> int:
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         ask(model, x.detach().requires_grad_())
     return kept
+
+
+def _written(model, x):
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    written = 0
+
+    class Count(TorchDispatchMode):
+        """Sees each operation, and counts what it returns unless that lies in what it was given."""
+
+        def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+            nonlocal written
+            found = operation(*args, **(kwargs or {}))
+            given = {one.untyped_storage().data_ptr() for one in args if _is_tensor(one)}
+            for one in found if isinstance(found, tuple | list) else [found]:
+                if _is_tensor(one) and one.untyped_storage().data_ptr() not in given:
+                    written += one.nbytes
+            return found
+
+    with torch.no_grad(), Count():
+        ask(model, x)
+    return written
+
+
+def _is_tensor(given):
+    return isinstance(given, torch.Tensor)

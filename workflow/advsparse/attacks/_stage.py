@@ -17,7 +17,7 @@ from advsparse.data._io import load_dataset
 from advsparse.data._selection import choose
 from advsparse.jobs import Job
 from advsparse.lazy import torch
-from advsparse.models._io import load_classifier, logits, predict
+from advsparse.models._io import choices, load_classifier, logits, predict
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +91,8 @@ class AttackStage:
         result = self.method(self.model, self.x, y, rng=self.seed, **options)
         noted = {"seconds": time.monotonic() - started, "warnings": [*warned, *result.warnings]}
         arrays["x_adv"] = result.x.cpu().numpy()
-        arrays["prediction"] = predict(self.model, result.x).cpu().numpy()
+        # An image that the attack has led astray has none, which it has warned of.
+        arrays["prediction"] = choices(self.model, result.x).cpu().numpy()
         for name in ("success", "distance", "queries", "steps"):
             arrays[name] = getattr(result, name).cpu().numpy()
         for name, values in result.trace.items():

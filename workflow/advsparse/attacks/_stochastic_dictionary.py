@@ -39,6 +39,9 @@ def learn(
     for each. In pass k the step on V is gamma_k = initial_step / (1 + k)^decay, that on D
     ``dictionary_step`` times as large. No step is searched for: the loss may rise.
 
+    A step on an atom or a code that is not finite is not taken, and an image whose loss is not
+    finite is left out of the history.
+
     Only a mini-batch of images is ever in the network, or the part of it that fits into memory.
     Returns also the history, whose entries are those of passes, and whether V = 0 at the end.
     """
@@ -51,12 +54,12 @@ def learn(
         for rows in order.split(batch_size):
             scale = count / len(rows)
             in_d, _ = Smooth(problem, d, v[rows], rows).gradients()
-            d = project_atoms(d - gamma * dictionary_step * scale * in_d)
+            d = _taken(project_atoms(d - gamma * dictionary_step * scale * in_d), d, 0)
             _, in_v = Smooth(problem, d, v[rows], rows).gradients()
             moved = v.clone()
             moved[rows] -= gamma * scale * in_v
             # The penalty is on all codes, whether their image is in the mini-batch or not.
-            v = soft_threshold(moved, gamma * problem.lambda1)
+            v = _taken(soft_threshold(moved, gamma * problem.lambda1), v, 1)
         history.loss.append(_loss(problem, d, v, batch_size))
         history.step.append(gamma)
         history.backtracks.append(0)
@@ -70,5 +73,11 @@ def _loss(problem, d, v, batch_size):
     total = float(problem.penalty(v).sum())
     with torch.no_grad():
         for rows in torch.arange(len(v), device=v.device).split(batch_size):
-            total += float(Smooth(problem, d, v[rows], rows).value.sum())
+            total += float(Smooth(problem, d, v[rows], rows).value.nan_to_num(0, 0, 0).sum())
     return total
+
+
+def _taken(after, before, axis):
+    """``after``, with ``before`` in place of the vectors along ``axis`` that are not finite."""
+    finite = after.isfinite().all(axis, keepdim=True)
+    return after if finite.all() else torch.where(finite, after, before)

@@ -14,6 +14,7 @@ from advsparse.attacks._base import AdditiveAttack, Candidate
 from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._fitting import Fit, UniversalAttack
 from advsparse.attacks._losses import cross_entropy, direction
+from advsparse.attacks._oracle import slope
 from advsparse.attacks.deepfool import nearest_boundary
 from advsparse.lazy import torch
 from advsparse.settings import PositiveFloat, settings
@@ -28,7 +29,7 @@ makes the answers for the rest obsolete: more would be wasted on most networks."
 _COPIES = 32
 """Copies of one image that go through the network at once, one for each gradient wanted."""
 
-_BATCH = 64
+BATCH = 64
 """Images whose predictions are asked for at once."""
 
 Step = Callable[..., "torch.Tensor | None"]
@@ -52,7 +53,7 @@ def learn(oracle, x, y, target, step: Step, *, norm, eps, passes, rate, generato
         v = _one_pass(oracle, x, y, target, step, ball, v, order)
         found = [
             fooled(oracle.logits((x[rows] + v).clamp(0, 1), rows), y[rows], at_rows(target, rows))
-            for rows in torch.arange(len(x)).split(min(_BATCH, oracle.at_once))
+            for rows in torch.arange(len(x)).split(min(BATCH, oracle.at_once))
         ]
         rates.append(torch.cat(found).float().mean().item())
         logger.info("pass %d of %d: rate %.3f", number, passes, rates[-1])
@@ -121,8 +122,7 @@ def _jacobian(oracle, x, classes):
         # All of them are passes for the one image of the oracle.
         z = oracle.differentiable(copies, torch.zeros(len(part), dtype=torch.int64))
         logits = z[:1].detach()
-        (gradient,) = torch.autograd.grad(z.gather(1, part[:, None]).sum(), copies)
-        gradients.append(gradient)
+        gradients.append(slope(z.gather(1, part[:, None]), copies))
     return logits, torch.cat(gradients)[None]
 
 
@@ -131,6 +131,7 @@ class UniversalPerturbation(UniversalAttack, AdditiveAttack):
     """An attack that adds what it has learned: one perturbation for all images, or one a class."""
 
     only_applied = frozenset({"clamp"})
+    applied = ("perturbation",)
 
     learning_eps: PositiveFloat | None = None
     """The radius that it learns at, if it is not eps: what it has learned is then scaled to a norm
@@ -141,6 +142,10 @@ class UniversalPerturbation(UniversalAttack, AdditiveAttack):
         if self.learning_eps is None:
             return learner
         return replace(learner, eps=self.learning_eps, learning_eps=None)
+
+    @property
+    def follows_gradients(self) -> bool:
+        return False
 
     def perturb(self, oracle, x, y, target, rng, fit: Fit) -> Candidate:
         v = fit.arrays["perturbation"].to(x)

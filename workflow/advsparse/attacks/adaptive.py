@@ -79,6 +79,10 @@ class Adaptive(Attack):
         """The budget of the other attack, none if it minimises the norm."""
         return self.threat.eps
 
+    @property
+    def follows_gradients(self) -> bool:
+        return self.attack.follows_gradients
+
     def __call__(self, model, x, y, target=None, **options):
         """Attack with what ``model`` declares; see :meth:`Attack.__call__`."""
         return self.attack(self._adapted(model), x, y, target, **options)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from advsparse.attacks import _checks
 from advsparse.attacks._base import BudgetAttack, Candidate
 from advsparse.attacks._confirm import at_rows, fooled
-from advsparse.attacks._losses import cross_entropy
+from advsparse.attacks._losses import cross_entropy, largest
 from advsparse.attacks.apgd import APGD
 from advsparse.attacks.fab import FAB
 from advsparse.attacks.square import Square
@@ -120,10 +120,8 @@ class AutoAttack(BudgetAttack):
             )
         again = oracle.logits(x)
         change = torch.where(again == logits, 0.0, (again - logits).abs()).amax(1)
-        # Classes that are out of the question, at -infinity, are no measure.
-        size = torch.where(logits.isfinite(), logits, 0.0).abs().amax(1)
         return {
-            "randomised": change > _SAME * size,
+            "randomised": change > _SAME * largest(logits),
             "softmax_output": _checks.looks_like_softmax(logits),
             "zero_gradient": oracle.zero_gradient().to(x.device),
         }

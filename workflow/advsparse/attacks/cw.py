@@ -30,7 +30,7 @@ class CW(MinimumNormAttack):
     Cost: at most search_steps x iterations gradients.
     """
 
-    weighs = True
+    scales = 1e-5, 1e6
 
     norm: Literal["l2"] = "l2"
     confidence: NonNegativeFloat = 0.0

@@ -60,6 +60,9 @@ class DictAttack(UniversalAttack, AdditiveAttack):
     of the columns of D alone, sum_i ||d_i||_2^2 a_i^2. That is our closed form of it: a_i is
     proportional to the i-th entry of w_t - w_c over ||d_i||_2^2, and D a is scaled to eps."""
 
+    looks_at_images = False
+    applied = ("universal", "classes")
+
     def learner(self):
         # Directions have no length.
         return replace(super().learner(), eps=1.0)
@@ -72,6 +75,10 @@ class DictAttack(UniversalAttack, AdditiveAttack):
         exact = self.constraint == "exact"
         classes = spectrum.dual(weights) if exact else by_column_norms(synthesis, weights)
         return Fit({"universal": spectrum.smallest()[None], "classes": classes})
+
+    @property
+    def follows_gradients(self) -> bool:
+        return False
 
     def perturb(self, oracle, x, y, target, rng, fit: Fit) -> Candidate:
         from advsparse.attacks._dict_directions import between

@@ -7,6 +7,7 @@ from typing import Literal
 from advsparse.attacks._base import Candidate, MinimumNormAttack
 from advsparse.attacks._box_lbfgs import PAIRS, minimise
 from advsparse.attacks._confirm import at_rows, fooled
+from advsparse.attacks._targets import runner_up
 from advsparse.lazy import torch
 from advsparse.settings import NonNegativeFloat, PositiveFloat, PositiveInt, settings
 
@@ -33,7 +34,7 @@ class LBFGS(MinimumNormAttack):
     Cost: at most search_steps x iterations gradients.
     """
 
-    weighs = True
+    scales = 1e-2, 1e8
 
     norm: Literal["l2"] = "l2"
     search_steps: PositiveInt = 9
@@ -50,9 +51,7 @@ class LBFGS(MinimumNormAttack):
         return 30 + 16 * PAIRS
 
     def perturb(self, oracle, x, y, target, rng) -> Candidate:
-        goal = target
-        if target is None:
-            goal = oracle.logits(x).topk(2, dim=1).indices[:, 1]
+        goal = runner_up(oracle.logits(x)) if target is None else target
         search = _Search(oracle, x, y, target, goal)
         weight = x.new_full((len(x),), self.initial_weight, dtype=torch.float64)
         low, high = torch.zeros_like(weight), torch.full_like(weight, torch.inf)

@@ -31,6 +31,10 @@ class Noise(AdditiveAttack):
     law: Literal["gaussian", "uniform", "sign"] = "gaussian"
     """Law of the entries of n: standard normal, uniform in [-1, 1], or -1 and 1 with equal odds."""
 
+    @property
+    def follows_gradients(self) -> bool:
+        return False
+
     def perturb(self, oracle, x, y, target, rng) -> Candidate:
         if self.law == "gaussian":
             noise = rng.normal_like(x)

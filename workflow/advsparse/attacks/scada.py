@@ -10,9 +10,10 @@ from advsparse.attacks._adversarial_dictionary import StepRule, encode, learn
 from advsparse.attacks._base import Candidate, PenaltyAttack
 from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._dictionary_problem import Problem, project_atoms
-from advsparse.attacks._fitting import Fit, UniversalAttack
-from advsparse.attacks._losses import margin
+from advsparse.attacks._fitting import Fit, UniversalAttack, clean_logits
+from advsparse.attacks._losses import largest, margin
 from advsparse.attacks._targets import runner_up
+from advsparse.decisions import decided
 from advsparse.lazy import torch
 from advsparse.settings import (
     Fraction,
@@ -28,6 +29,12 @@ _SHRINKINGS = 20
 _CLEARANCE = 1e-5
 """How far beyond the boundary an image that fools lies, as a share of the largest logit: more than
 the rounding by which the logits of an image differ from batch to batch."""
+
+_DEAD = (
+    "no code left 0 while learning, as lambda1 = {:g} outweighs every gradient: no atom was "
+    "learned, and that nothing is fooled says nothing of the model"
+)
+"""The warning of a dead start."""
 
 
 @settings
@@ -59,7 +66,8 @@ class SCADA(UniversalAttack, PenaltyAttack):
     projection.
     """
 
-    weighs = True
+    scales = 0.5, 100.0
+    applied = ("atoms",)
     randomness = "the first dictionary, mini-batches, and the codes of unsupervised coding"
 
     only_applied = frozenset(
@@ -115,20 +123,35 @@ class SCADA(UniversalAttack, PenaltyAttack):
     """Whether each perturbation that fools is shortened along its ray to the decision boundary.
     Not part of the paper's method: figures show it as a series of its own."""
 
+    @property
+    def follows_gradients(self) -> bool:
+        return self.coding == "supervised"
+
     def learn(self, oracle, x, y, target, rng) -> Fit:
         at_once = self.batch_size if self.scheme == "stochastic" else len(x)
-        batches = torch.arange(len(x), device=x.device).split(min(at_once, oracle.at_once))
-        logits = torch.cat([oracle.logits(x[rows], rows) for rows in batches])
+        logits = clean_logits(oracle, x, at_once)
         goal = runner_up(logits) if target is None else target
+        # An image without logits teaches nothing: its code stays 0.
+        able = decided(logits)
+        if not able.any():
+            raise ValueError(
+                f"model: its logits are NaN or +infinity for all of {len(x)} images: there is "
+                "nothing to learn from"
+            )
         start = torch.randn(
             (x[0].numel(), self.atoms), generator=rng.generator("dictionary"), dtype=torch.float32
         ).to(x)
+        taught = oracle, x, goal
+        if not able.all():
+            taught = oracle.restrict(able.nonzero().flatten()), x[able], goal[able]
         problem = Problem(
-            oracle.differentiable, x, goal, self.lambda1, self.lambda2, oracle.at_once
+            taught[0].differentiable, *taught[1:], self.lambda1, self.lambda2, oracle.at_once
         )
-        d, v, history, dead = self._solve(
+        d, own, history, dead = self._solve(
             problem, project_atoms(start) if self.project_start else start, rng
         )
+        v = own.new_zeros(len(x), self.atoms)
+        v[able] = own
         return Fit(
             {
                 "atoms": d.T.reshape(self.atoms, *x.shape[1:]).contiguous(),
@@ -139,7 +162,8 @@ class SCADA(UniversalAttack, PenaltyAttack):
                 "step": torch.tensor(history.step, dtype=torch.float64),
                 "backtracks": torch.tensor(history.backtracks, dtype=torch.int64),
                 "dead_start": torch.tensor(dead),
-            }
+            },
+            (_DEAD.format(self.lambda1),) if dead else (),
         )
 
     def _solve(self, problem, start, rng):
@@ -213,8 +237,7 @@ class SCADA(UniversalAttack, PenaltyAttack):
     def _fools(self, oracle, x, e, y, target):
         """Whether clip(x + e) is adversarial beyond the doubt that rounding leaves."""
         logits = oracle.logits((x + e).clamp(*self.threat.bounds))
-        # Classes that are out of the question, at -infinity, are no measure.
-        size = torch.where(logits.isfinite(), logits, 0.0).abs().amax(1)
+        size = largest(logits)
         return fooled(logits, y, target) & (margin(logits, y, target) < -_CLEARANCE * size)
 
     def _shortest(self, oracle, x, e, y, target):

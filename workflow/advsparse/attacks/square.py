@@ -57,6 +57,10 @@ class Square(BudgetAttack):
     first_share: Fraction = 0.8
     """Share of the pixels that the first windows cover."""
 
+    @property
+    def follows_gradients(self) -> bool:
+        return False
+
     def perturb(self, oracle, x, y, target, rng) -> Candidate:
         start = _stripes if self.norm == "linf" else _grid
         propose = self._recolour if self.norm == "linf" else self._move_mass

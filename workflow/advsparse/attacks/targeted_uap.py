@@ -6,7 +6,7 @@ from functools import partial
 from typing import Literal
 
 from advsparse.attacks import _universal as universal
-from advsparse.attacks._fitting import Fit
+from advsparse.attacks._fitting import Fit, clean_logits
 from advsparse.lazy import torch
 from advsparse.seeding import Random
 from advsparse.settings import NonNegativeInt, PositiveFloat, PositiveInt, Share, settings
@@ -59,7 +59,7 @@ class TargetedUAP(universal.UniversalPerturbation):
     a step then leaves v at 0. Otherwise it takes them all."""
 
     def learn(self, oracle, x, y, target, rng: Random) -> Fit:
-        classes = oracle.logits(x[:1], torch.zeros(1, dtype=torch.int64)).shape[1]
+        classes = clean_logits(oracle, x, universal.BATCH).shape[1]
         if self.target_class == "all":
             if target is not None:
                 raise ValueError("target: target_class 'all' learns towards each class as it is")

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Literal
 
 from advsparse.attacks import _universal as universal
-from advsparse.attacks._fitting import Fit
+from advsparse.attacks._fitting import Fit, clean_logits
 from advsparse.seeding import Random
 from advsparse.settings import NonNegativeFloat, PositiveFloat, PositiveInt, Share, settings
 
@@ -57,6 +57,7 @@ class UAP(universal.UniversalPerturbation):
     fooled."""
 
     def learn(self, oracle, x, y, target, rng: Random) -> Fit:
+        clean_logits(oracle, x, universal.BATCH)
         v, rates = universal.learn(
             oracle,
             x,

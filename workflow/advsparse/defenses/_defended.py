@@ -37,6 +37,11 @@ class Defended(torch.nn.Module):
         super().__init__()
         if isinstance(model, Defended):
             raise TypeError("the model is defended already: compose the transformations instead")
+        if not callable(transformation):
+            raise TypeError(
+                "transformation: expected a module or function of images, got "
+                f"{type(transformation).__qualname__}"
+            )
         if not callable(backward) and backward not in ("exact", "identity"):
             raise ValueError(f"backward: expected exact, identity or a function, got {backward!r}")
         self.model, self.transformation = model, transformation
@@ -62,16 +67,22 @@ class Defended(torch.nn.Module):
 
     def transform(self, x: torch.Tensor, rng: Random | None = None) -> torch.Tensor:
         """t(x), with the derivative that the module was adapted to."""
-        numbers = (rng or self._evaluation,) if self.stochastic else ()
-        # Copies are transformed: some transformations work in place.
+        if not isinstance(x, torch.Tensor):
+            raise TypeError(f"x: expected a torch.Tensor, got {type(x).__qualname__}")
+        if not (rng is None or isinstance(rng, Random)):
+            raise TypeError(
+                f"rng: expected an advsparse.seeding.Random, got {type(rng).__qualname__}; none "
+                "stands for the numbers of the evaluation"
+            )
+        numbers = (self._evaluation if rng is None else rng,) if self.stochastic else ()
         if not (torch.is_grad_enabled() and x.requires_grad):
-            return self.transformation(x.clone(), *numbers)
+            return self._transformed(x, numbers)
         if self._derivative == "exact":
-            t = self.transformation(x.clone(), *numbers)
+            t = self._transformed(x, numbers)
             # Where t has left autograd, as a codec does, its derivative is 0.
             return t if t.requires_grad else _with_derivative(t, 0 * x.flatten(1).sum(1))
         with torch.no_grad():
-            t = self.transformation(x.clone(), *numbers)
+            t = self._transformed(x, numbers)
         near = x if self._derivative == "identity" else self._derivative(x.clone(), *numbers)
         if near.shape != t.shape:
             raise ValueError(
@@ -79,6 +90,19 @@ class Defended(torch.nn.Module):
                 f"{tuple(near.shape)}: the derivative of one can't stand for that of the other"
             )
         return _with_derivative(t, near)
+
+    def _transformed(self, x, numbers):
+        """t(x). Some transformations work in place and some keep what they return, as some models
+        work in place: a copy goes in, and a copy goes on."""
+        t = self.transformation(x.clone(), *numbers)
+        if not isinstance(t, torch.Tensor):
+            raise TypeError(f"transformation: expected a torch.Tensor, got {type(t).__qualname__}")
+        if t.shape[:1] != x.shape[:1]:
+            raise ValueError(
+                "transformation: expected each image by itself, for "
+                f"{tuple(x.shape)} {len(x)} x ..., got {tuple(t.shape)}"
+            )
+        return t.clone()
 
 
 def _with_derivative(value: torch.Tensor, near: torch.Tensor) -> torch.Tensor:

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from advsparse.decisions import UNDECIDED
 from advsparse.evaluate.statistics import Estimate, mean, number, proportion
 from advsparse.lazy import torch
-from advsparse.models._io import predict
+from advsparse.models._io import choices, predict
 
 
 def clean_metrics(
@@ -59,7 +60,9 @@ def _judged(model, attacked, clean: np.ndarray) -> Iterator[tuple[str, Estimate]
     x_adv = attacked["x_adv"]
     rounded = np.round(x_adv.clip(0, 1) * 255).astype(np.float32) / np.float32(255)
     for suffix, images in (("", x_adv), ("_8bit", rounded)):
-        predicted = _predictions(model, images)
+        predicted = _predictions(model, images, choices)
+        # As the attack has it, an image that was led to where it has no class is not fooled.
+        predicted = np.where(predicted == UNDECIDED, clean, predicted)
         yield f"fooling_rate{suffix}", proportion(predicted != clean)
         yield f"accuracy{suffix}", proportion(predicted == attacked["label"])
 
@@ -78,6 +81,6 @@ def _distances(x: np.ndarray, attacked, seed: int) -> Iterator[tuple[str, Estima
     yield "rmse_returned", mean(returned[lit] / power[lit], seed)
 
 
-def _predictions(model, x: np.ndarray) -> np.ndarray:
+def _predictions(model, x: np.ndarray, asked=predict) -> np.ndarray:
     device = next(model.parameters()).device
-    return predict(model, torch.from_numpy(x).to(device)).cpu().numpy()
+    return asked(model, torch.from_numpy(x).to(device)).cpu().numpy()

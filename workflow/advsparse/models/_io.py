@@ -7,6 +7,7 @@ from pathlib import Path
 from advsparse import registry
 from advsparse.artifacts import Metadata, read_tensors, reading
 from advsparse.coding._io import rebuilt
+from advsparse.decisions import UNDECIDED, decided
 from advsparse.lazy import torch
 
 
@@ -30,13 +31,19 @@ def logits(model: torch.nn.Module, x: torch.Tensor, batch_size: int = 1000) -> t
         return torch.cat([model(batch.clone()) for batch in x.split(batch_size)])
 
 
-def predict(model: torch.nn.Module, x: torch.Tensor, batch_size: int = 1000) -> torch.Tensor:
+def choices(model: torch.nn.Module, x: torch.Tensor, batch_size: int = 1000) -> torch.Tensor:
     """Predicted classes of the images ``x``, int64 of shape N.
 
-    Raises ValueError for logits that are NaN or +infinity, which name no class.
+    ``UNDECIDED`` stands for logits that are NaN or +infinity, which name no class.
     """
     found = logits(model, x, batch_size)
-    undecided = int((~found.amax(1).isfinite()).sum())
+    return torch.where(decided(found), found.argmax(1), UNDECIDED)
+
+
+def predict(model: torch.nn.Module, x: torch.Tensor, batch_size: int = 1000) -> torch.Tensor:
+    """:func:`choices` that are all there: ValueError for logits that name no class."""
+    found = choices(model, x, batch_size)
+    undecided = int((found == UNDECIDED).sum())
     if undecided:
         raise ValueError(f"the logits of {undecided} of {len(x)} images are NaN or infinite")
-    return found.argmax(1)
+    return found

@@ -7,6 +7,7 @@ import pandas as pd
 
 from advsparse.artifacts import read_arrays
 from advsparse.data._io import load_dataset
+from advsparse.decisions import UNDECIDED
 from advsparse.figures.origin import stamp
 from advsparse.figures.style import WIDTH, look, plt, show_image
 from advsparse.verbatim import in_figure
@@ -66,10 +67,11 @@ def draw_examples(inputs, settings):
         clean = data.images(split, attacked["index"][i : i + 1])[0]
         d = attacked["x_adv"][i] - clean
         size = np.abs(d).max() or 1.0
+        undecided = attacked["prediction"][i] == UNDECIDED
         names = {
             "source": data.classes[attacked["clean_prediction"][i]],
             "target": data.classes[attacked["trace.target"][i]],
-            "prediction": data.classes[attacked["prediction"][i]],
+            "prediction": "no class" if undecided else data.classes[attacked["prediction"][i]],
         }
         relative = np.linalg.norm(d) / np.linalg.norm(clean)
         code = attacked["trace.code"][i]
