@@ -126,8 +126,8 @@ def test_memory_is_counted_without_gradients_too():
     x = torch.rand(1, 3, 8, 8)
     layer = torch.nn.Conv2d(3, 5, 3, padding=1)
     flat = torch.nn.Sequential(layer, torch.nn.ReLU(inplace=True), torch.nn.Flatten())
-    # The copy that the model is given, and the convolution; a view writes nothing.
-    written = x.nbytes + 5 * 8 * 8 * 4
+    # The copies of what the model is given and returns, and the convolution; a view writes nothing.
+    written = x.nbytes + 2 * (5 * 8 * 8 * 4)
     assert bytes_per_image(flat, x, gradients=False) == x.nbytes + written // 2
 
 
