@@ -278,5 +278,5 @@ def test_the_log_says_what_is_judged(files, tmp_path, caplog):
 
 
 def test_networks_judge_on_the_device_that_is_named(files, tmp_path):
-    with pytest.raises(RuntimeError, match="device string: nowhere$"):
+    with pytest.raises(RuntimeError, match=r"device string: nowhere$"):
         rows(files, [UP], [up(tmp_path)], device="nowhere")
