@@ -85,6 +85,27 @@ def test_each_row_of_a_is_compared_with_each_of_b_that_shares_its_place():
     assert finding.comparisons == (1, 0, -1)
 
 
+@pytest.mark.parametrize(
+    ("side", "values"),
+    [
+        ({"budget": 2}, [0.2, 0.4]),
+        ({"budget": [1, 4]}, [0.1]),
+        ({"clamped": True}, [0.3, 0.4]),
+        ({"attack": "d*"}, [0.1, 0.2]),
+        ({"attack": ["da", "noise"]}, [0.1, 0.4]),
+        ({"attack": ["da", "df"], "budget": 2}, [0.2]),
+        ({"budget": "largest", "clamped": False}, [0.2]),
+        ({"attack": "D*"}, []),
+    ],
+)
+def test_rows_are_chosen_by_what_their_columns_have(side, values):
+    rows = [interval("da", 1.0, 0.1), interval("df", 2.0, 0.2)]
+    rows += [interval("pgd", 3.0, 0.3) | {"clamped": True}]
+    rows += [interval("noise", 2.0, 0.4) | {"clamped": True}, interval("uap", np.nan, 0.9)]
+    one = claim(a=side, b={"attack": "uap"}, expects="below", by="intervals")
+    assert [found.found.a for found in comparisons(one, table(*rows))] == values
+
+
 def test_extremes_are_taken_among_the_rows_that_match_the_rest():
     rows = [interval("da", weight, value) for weight, value in ((1, 0.1), (2, 0.2), (3, 0.9))]
     rows += [interval("uap", weight, 0.0) for weight in (0, 4)]
@@ -175,6 +196,18 @@ def test_a_claim_is_not_judged_where_something_that_it_reads_has_failed():
     extremes = {"a": {"budget": "largest"}, "b": {"attack": "da"}, "by": "intervals"}
     finding, _ = judge(claim(expects="below", **extremes), {"t": table(*rows)})
     assert finding.text == "RuntimeError: no luck"
+
+
+def test_of_failures_each_attack_is_named_and_each_reason_once():
+    # Whatever failed counts, not only what has the largest budget of all that failed.
+    reasons = {"uap": "no luck", "pgd": "no time", "noise": "no luck"}
+    rows = [
+        interval(attack, budget, np.nan) | {"failed": why}
+        for budget, (attack, why) in enumerate(reasons.items())
+    ]
+    ends = {"a": {"budget": "largest"}, "b": {"budget": "smallest"}, "by": "intervals"}
+    finding, found = judge(claim(expects="below", **ends), {"t": table(*rows)})
+    assert finding == Finding("no luck; no time", failed=("uap", "pgd", "noise")) and found == []
 
 
 def test_an_absolute_claim_needs_the_papers_data_and_scale():
