@@ -255,6 +255,13 @@ def test_without_its_judge_an_attack_has_failed_too(files, tmp_path):
     assert told(of_dim[of_dim["metric"] == "failed"], "attack", "note") == [("down", "no time")]
 
 
+def test_where_all_failed_values_are_numbers_all_the_same(files):
+    found = rows(files, [UP], [], failures={"attacks": {"up": "diverged"}}, classifiers=())
+    failed = {"model": "dim", "attacked": "dim", "attack": "up"}, [("failed", (1.0, 0, nan, nan))]
+    same(found, frame(failed, note="diverged"))
+    assert found.dtypes["ci_low"] == found.dtypes["ci_high"] == np.float64
+
+
 def test_where_there_is_no_attack_the_frame_has_its_columns(files):
     found = rows(files, [], [])
     assert len(found) == 0 and tuple(found) == ROW_COLUMNS
