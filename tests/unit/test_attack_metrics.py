@@ -8,6 +8,7 @@ import torch
 from models_for_tests import Function, affine
 
 from advsparse.evaluate.attacked import attack_metrics, clean_metrics, transfer_metrics
+from advsparse.evaluate.statistics import mean
 
 LEVEL = np.float32(1 / 255)
 
@@ -73,11 +74,11 @@ def test_8_bits_hold_nothing_outside_of_0_and_255():
 def test_clean_accuracy_is_that_of_the_labels():
     model = affine(torch.tensor([[0.0], [255.0]]), torch.tensor([0.0, -100.4]))
     x = np.array([50, 150, 150], np.float32).reshape(-1, 1, 1, 1) * LEVEL
-    (_, estimate), *_ = clean_metrics(model, x, np.array([0, 1, 0]))
-    assert estimate.value == 2 / 3
+    ((name, estimate),) = clean_metrics(model, x, np.array([0, 1, 0]))
+    assert (name, estimate.value) == ("accuracy", 2 / 3)
 
 
-def sizes(x, x_adv, **more):
+def sizes(x, x_adv, measure=attack_metrics, seed=0, **more):
     """The estimates of an attack on images N x 2 in levels of brightness from 0 to 1."""
     x, x_adv = (np.array(v, np.float32).reshape(len(v), 1, 1, -1) for v in (x, x_adv))
     model = affine(torch.zeros(2, x[0].size), torch.zeros(2))
@@ -88,7 +89,7 @@ def sizes(x, x_adv, **more):
         "success": np.arange(len(x)) < 1,
         "queries": np.arange(len(x)) + 1,
     }
-    return dict(attack_metrics(model, x, arrays | more, 0))
+    return dict(measure(model, x, arrays | more, seed))
 
 
 def test_sizes_are_means_of_squared_ratios():
@@ -124,16 +125,30 @@ def test_successes_queries_codes_and_dead_starts_are_counted():
         [[1, 0], [0, 1], [1, 1], [1, 0]],
         [[1, 0]] * 4,
         **{
-            "trace.code": np.array([[0.5, -1e-9, 0], [0, 0, 0], [-0.0, 0, 2], [1, 1, 1]]),
+            "trace.code": np.array([[0.5, -1e-9, 0], [0, 0, 0], [-0.0, 3, 2], [1, 1, 1]]),
             "dead_start": np.array(True),
         },
     )
     assert found["success_rate"].value == 0.25
     assert found["queries"].value == 2.5
-    assert found["active_atoms"].value == (2 + 0 + 1 + 3) / 4
+    assert found["active_atoms"].value == (2 + 0 + 2 + 3) / 4
     assert found["zero_codes"].value == 0.25
     assert found["dead_start"].value == 1
     assert not {"active_atoms", "zero_codes", "dead_start"} & sizes([[1, 0]], [[1, 0]]).keys()
+
+
+@pytest.mark.parametrize("measure", [attack_metrics, transfer_metrics])
+def test_intervals_of_means_are_drawn_from_the_seed(measure):
+    # Of images whose squared norm is 1, and that gain as much as their place says.
+    gained, added = np.linspace(0.25, 1.5, 11), np.linspace(2, 5, 11)
+    code = np.arange(11)[:, None] > np.arange(10)
+    more = {"trace.code": code, "trace.unclipped_l2": added}
+    found = sizes([[1, 0]] * 11, [[1, gain] for gain in gained], measure=measure, seed=3, **more)
+    expected = {"rmse": added**2, "rmse_returned": gained**2}
+    if measure is attack_metrics:
+        expected |= {"queries": np.arange(11) + 1, "active_atoms": np.arange(11)}
+    for name, values in expected.items():
+        assert found[name] == pytest.approx(mean(values, 3), rel=1e-6)
 
 
 def test_rounding_to_8_bits_is_to_the_nearest_level():
@@ -171,6 +186,21 @@ def test_images_without_logits_are_no_prediction():
     x = np.array([0, 0.5, 1], np.float32).reshape(-1, 1, 1, 1)
     with pytest.raises(ValueError, match="the logits of 1 of 3 images are NaN or infinite"):
         list(clean_metrics(model, x, np.zeros(3, np.int64)))
+
+
+def test_images_are_judged_where_the_network_is():
+    class Elsewhere(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(1, device="meta"))
+
+        def forward(self, x):
+            # "meta" holds no values: the logits are given here.
+            assert x.device == self.weight.device
+            return torch.tensor([[0.0, 1.0]] * len(x))
+
+    x = np.zeros((3, 1, 1, 1), np.float32)
+    assert dict(clean_metrics(Elsewhere(), x, np.array([1, 1, 1])))["accuracy"].value == 1
 
 
 def test_images_that_are_judged_are_left_alone():

@@ -15,15 +15,35 @@ REAL = {"dataset": "cifar10", "role": "cifar10", "preset": "mini", "stand_in": F
 
 
 def test_a_number_stands_beside_the_papers_with_its_interval_and_data():
-    row = beside("accuracy", "figure 1", 0.6, FOUND, REAL)
-    assert row["difference"] == pytest.approx(-0.1)
-    assert (row["ci_low"], row["ci_high"], row["n"]) == (0.43, 0.57, 200)
-    assert row["preset"] == "mini" and "CIFAR-10" in row["data"]
-    assert row["verdict"].startswith("not comparable")
+    assert beside("accuracy", "figure 1", 0.25, FOUND, REAL) == {
+        "quantity": "accuracy",
+        "where": "figure 1",
+        "paper": 0.25,
+        "reproduced": 0.5,
+        "difference": 0.25,
+        "ci_low": 0.43,
+        "ci_high": 0.57,
+        "n": 200,
+        "verdict": "not comparable: other data, or a reduced preset",
+        "data": "cifar10, in the role of CIFAR-10",
+        "preset": "mini",
+    }
+
+
+def test_data_that_is_no_dataset_is_told_in_its_own_words():
+    signals = {"stand_in": False, "data": "random signals", "preset": "paper"}
+    assert beside("energy", "section 3", 0.5, FOUND, signals)["data"] == "random signals"
 
 
 @pytest.mark.parametrize(
-    ("paper", "verdict"), [(0.44, "within the interval"), (0.6, "outside the interval")]
+    ("paper", "verdict"),
+    [
+        (0.42, "outside the interval"),
+        (0.43, "within the interval"),
+        (0.44, "within the interval"),
+        (0.57, "within the interval"),
+        (0.58, "outside the interval"),
+    ],
 )
 def test_at_the_papers_data_and_scale_a_number_is_judged(paper, verdict):
     row = beside("accuracy", "figure 1", paper, FOUND, REAL | {"preset": "paper"})

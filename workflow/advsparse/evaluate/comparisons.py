@@ -51,11 +51,11 @@ def _welch(a: pd.Series, b: pd.Series, level: float) -> Compared:
 
 
 def _levene(a: pd.Series, b: pd.Series, level: float) -> Compared:
-    """Levene's test of two spreads, about the medians."""
+    """Levene's test of two spreads, about the medians, as SciPy has it."""
     from scipy import stats
 
     x, y = a["samples"], b["samples"]
-    found = stats.levene(x, y, center="median")
+    found = stats.levene(x, y)
     p = float(found.pvalue)
     spreads = float(np.std(x)), float(np.std(y))
     return Compared(*spreads, p < level, float(found.statistic), p, len(x))
