@@ -100,7 +100,7 @@ ALL = [
 
 @pytest.mark.parametrize(("kind", "norm", "options"), ALL)
 def test_what_follows_no_gradient_asks_for_none(kind, norm, options):
-    network, x, y = setting(torch.float32)
+    network, x, y = evaluated()
     fit, attack = learned(kind, norm), build(kind, norm, **options)
     assert attack.follows_gradients == (
         kind not in ("noise", "square", "uap", "targeted_uap", "dict_attack") and not options
@@ -115,7 +115,7 @@ def test_what_follows_no_gradient_asks_for_none(kind, norm, options):
 
 @pytest.mark.parametrize("attack", ["noise", "square"])
 def test_adaptive_asks_for_no_more_than_what_it_wraps(attack):
-    network, x, y = setting(torch.float32)
+    network, x, y = evaluated()
     wrapped = Adaptive(attack=build(attack, "linf"))
     assert not wrapped.follows_gradients
     result = wrapped(leaves_torch(network), x, y)
