@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -254,6 +255,21 @@ def test_the_order_and_layout_of_arrays_leave_the_digest_as_it_is(tmp_path):
         for arrays in ({"a": one, "b": two}, {"b": two, "a": np.asfortranarray(one)})
     }
     assert len(digests) == 1
+
+
+def test_the_layout_of_an_array_leaves_its_file_as_it_is(tmp_path):
+    array = np.arange(6).reshape(2, 3)
+    paths = [tmp_path / "rows.npz", tmp_path / "columns.npz"]
+    for path, one in zip(paths, (array, np.asfortranarray(array)), strict=True):
+        write_arrays(path, {"a": one}, metadata())
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_arrays_may_be_larger_than_what_a_plain_zip_archive_holds(tmp_path, monkeypatch):
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 1000)
+    arrays = {"a": np.arange(1000.0)}
+    write_arrays(tmp_path / "a.npz", arrays, metadata())
+    assert same(read_arrays(tmp_path / "a.npz")[0], arrays)
 
 
 def test_importing_artifacts_loads_neither_torch_nor_pandas():

@@ -105,5 +105,5 @@ def test_draws_of_a_true_seed_are_those_of_1():
 
 def test_a_draw_for_other_images_is_an_error():
     x = small_images(3)
-    with pytest.raises(ValueError, match="^a draw for 2 images was used for 3$"):
+    with pytest.raises(ValueError, match=r"^a draw for 2 images was used for 3$"):
         Draws(0, x).next([0, 1]).uniform(x)
