@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -15,7 +16,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import save_file
 
 from advsparse import artifacts
 from advsparse.artifacts import (
@@ -192,17 +192,6 @@ def test_no_rows_round_trip(tmp_path):
     assert found.empty
 
 
-def test_rows_refuse_other_columns_and_mixed_ones(tmp_path):
-    path = tmp_path / "r.csv"
-    with pytest.raises(ValueError, match="lacks seed, has unknown sed"):
-        write_rows(path, frame().rename(columns={"seed": "sed"}), metadata())
-    with pytest.raises(ValueError, match="twice"):
-        write_rows(path, pd.concat([frame(), frame()[["seed"]]], axis=1), metadata())
-    with pytest.raises(ValueError, match="column attack holds neither"):
-        write_rows(path, frame({"attack": "pgd"}, {"attack": 3}), metadata())
-    assert not list(tmp_path.iterdir())
-
-
 def test_rows_are_stored_as_plain_text(tmp_path):
     write_rows(tmp_path / "r.csv", frame({"value": 0.1, "ci_low": None}), metadata())
     assert (tmp_path / "r.csv").read_bytes() == (
@@ -268,6 +257,21 @@ def test_the_order_and_layout_of_arrays_leave_the_digest_as_it_is(tmp_path):
     assert len(digests) == 1
 
 
+def test_the_layout_of_an_array_leaves_its_file_as_it_is(tmp_path):
+    array = np.arange(6).reshape(2, 3)
+    paths = [tmp_path / "rows.npz", tmp_path / "columns.npz"]
+    for path, one in zip(paths, (array, np.asfortranarray(array)), strict=True):
+        write_arrays(path, {"a": one}, metadata())
+    assert paths[0].read_bytes() == paths[1].read_bytes()
+
+
+def test_arrays_may_be_larger_than_what_a_plain_zip_archive_holds(tmp_path, monkeypatch):
+    monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 1000)
+    arrays = {"a": np.arange(1000.0)}
+    write_arrays(tmp_path / "a.npz", arrays, metadata())
+    assert same(read_arrays(tmp_path / "a.npz")[0], arrays)
+
+
 def test_importing_artifacts_loads_neither_torch_nor_pandas():
     code = (
         "import sys, advsparse.artifacts as a; a.make_metadata('s', params={}, code='', seed=0);"
@@ -328,34 +332,6 @@ def test_no_truncation_is_read(tmp_path, kind):
         victim.write_bytes(data)
 
 
-def foreign_files(folder: Path) -> list[tuple]:
-    np.savez(folder / "plain.npz", x=np.ones(2))
-    np.savez_compressed(folder / "packed.npz", x=np.ones(2))
-    np.savez(folder / "other.npz", x=np.ones(2), __metadata__=np.array("[]"))
-    np.savez(folder / "alien.npz", __metadata__=np.array('{"metadata": {}}'))
-    np.savez(folder / "pickle.npz", __metadata__=np.array([{}], dtype=object))
-    with zipfile.ZipFile(folder / "archive.npz", "w") as archive:
-        archive.writestr("__metadata__.npy", b"no npy")
-    save_file({"x": torch.ones(2)}, folder / "plain.safetensors")
-    save_file({"x": torch.ones(2)}, folder / "other.safetensors", metadata={"format": "pt"})
-    frame().to_csv(folder / "plain.csv", index=False)
-    frame().to_csv(folder / "other.csv", index=False)
-    sidecar_path(folder / "other.csv").write_text('{"title": "rows"}')
-    for suffix in ("npz", "safetensors", "csv"):
-        (folder / f"empty.{suffix}").touch()
-        (folder / f"noise.{suffix}").write_bytes(bytes(range(256)))
-        (folder / f"folder.{suffix}").mkdir()
-    readers = {".npz": read_arrays, ".safetensors": read_tensors, ".csv": read_rows}
-    return [(path, readers[path.suffix]) for path in folder.iterdir() if path.suffix in readers]
-
-
-def test_foreign_files_are_refused(tmp_path):
-    for path, read in foreign_files(tmp_path):
-        with pytest.raises(ArtifactError) as caught:
-            read(path)
-        assert str(path) in str(caught.value)
-
-
 @kinds
 def test_a_missing_file_says_how_to_make_it(tmp_path, kind, monkeypatch):
     path, _, read = written(kind, tmp_path)
@@ -389,42 +365,36 @@ def rewritten(path: Path, content: dict) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format_version": 2}, "format version 2, not 1"),
-        ({"format_version": True}, "format version True, not 1"),
-        ({"format_version": "1"}, "format version '1', not 1"),
-        ({"seed": "7"}, "a seed of type str"),
-        ({"params": []}, "a params of type list"),
-        ({"versions": {"numpy": 2}}, "a version that is no text"),
-        ({"mood": "good"}, "has unknown mood"),
-        ({"stage": ...}, "lacks stage"),
+        ({"format_version": 2}, "has format version 2, not 1"),
+        ({"format_version": True}, "has format version True, not 1"),
+        ({"format_version": "1"}, "has format version '1', not 1"),
+        ({"seed": "7"}, "has a seed of type str"),
+        ({"params": []}, "has a params of type list"),
+        ({"versions": {"numpy": 2}}, "has a version that is no text"),
+        ({"versions": {"numpy": "2", "torch": None}}, "has a version that is no text"),
+        ({"mood": "good", "air": "bad"}, "has unknown air, mood"),
+        ({"stage": ..., "code": ...}, "lacks code, stage"),
     ],
 )
 def test_metadata_of_another_shape_is_refused(tmp_path, change, message):
     path, done, _ = written("rows", tmp_path)
     content = dataclasses.asdict(done) | change
     rewritten(path, {name: value for name, value in content.items() if value is not ...})
-    with pytest.raises(ArtifactError, match=message):
+    with pytest.raises(ArtifactError, match=f": its metadata {re.escape(message)}. Rebuild it"):
         read_rows(path)
 
 
 @kinds
 def test_metadata_that_could_not_be_read_back_is_not_written(tmp_path, kind):
-    for change in ({"format_version": 2}, {"seed": 1.5}, {"code": None}):
-        with pytest.raises(ValueError, match="its metadata has"):
+    problems = {
+        "has format version 2, not 1": {"format_version": 2},
+        "has a seed of type float": {"seed": 1.5},
+        "has a code of type NoneType": {"code": None},
+    }
+    for problem, change in problems.items():
+        message = f"^cannot write an artifact: its metadata {problem}$"
+        with pytest.raises(ValueError, match=message):
             written(kind, tmp_path, **change)
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.parametrize("name", ["__metadata__", "", "a\0b", 3])
-def test_arrays_refuse_names_that_cannot_be_stored(tmp_path, name):
-    with pytest.raises(ValueError, match="no array can be named"):
-        write_arrays(tmp_path / "a.npz", {name: np.ones(1)}, metadata())
-
-
-def test_arrays_refuse_python_objects(tmp_path):
-    for array in (np.array([{}]), np.zeros(1, dtype=[("a", object)])):
-        with pytest.raises(TypeError, match="Python objects"):
-            write_arrays(tmp_path / "a.npz", {"a": array}, metadata())
     assert not list(tmp_path.iterdir())
 
 

@@ -10,7 +10,7 @@ from advsparse.config.loading import WORKFLOW
 from advsparse.evaluate.claims import judge, read_claims
 from advsparse.evaluate.findings import Finding
 from advsparse.evaluate.statistics import proportion
-from papers.frecon2021.found import tables
+from papers.frecon2021.found import COMPROMISE, nearest, tables
 from papers.frecon2021.points import experiment_table
 
 CLAIMS = {
@@ -202,3 +202,154 @@ def test_experiment_table_reads_rows_of_several_models():
     (line,) = experiment_table(rows, points).to_dict("records")
     assert line["fooling_rate"] == 0.25 and line["fooling_rate_high"] == 1.0
     assert line["norm"] == "linf" and line["active_atoms"] is None
+
+
+# ------------------------------------------------------------------------------ rows of the tables
+
+NAN, NO_LUCK = float("nan"), "RuntimeError: no luck"
+MEASURED = ("attack", "value", "low", "high", "n", "failed")
+
+
+def failed_point(kind, name=None):
+    return point(kind, NAN, NAN, name=name) | {"failed": NO_LUCK, "dead_start": None}
+
+
+# SCADA's compromise is the first of PLANTED; OFTEN fools as often and is nearer.
+PAPERS = point("scada", 0.5, 0.02, lambda1=0.1, lambda2=0.001)
+BEST = point("scada", 0.6, 0.03, lambda1=0.01, lambda2=0.1)
+OFTEN = point("scada", 0.5, 0.015, lambda1=0.01, lambda2=0.001)
+SELDOM = point("scada", 0.3, 0.001, lambda1=0.01, lambda2=0.01)
+BURIED = point("scada", 0.9, 0.0001, dead=1.0, lambda1=0.1, lambda2=0.001)
+LOST = failed_point("scada")
+PLANTED = [PAPERS, BEST, OFTEN, SELDOM, BURIED, LOST]
+WEAK, STRONG = point("fgsm", 0.2, 0.002), point("fgsm", 0.4, 0.01)
+AS_FAR = point("fgsm", 0.8, 0.02)
+NEAREST = point("deepfool", 0.1, 0.0005)
+LOST_PGD = failed_point("pgd", "pgd_l2")
+UNIVERSAL, LOST_UAP = point("uap", 0.45, 0.02), failed_point("uap", "uap_lost")
+ALL = [*PLANTED, WEAK, STRONG, AS_FAR, NEAREST, LOST_PGD, UNIVERSAL, LOST_UAP]
+
+
+def rows(name, points, *columns, shown=0, sweep=(PAPERS,), accuracies=(PAPER,)):
+    """The rows of a table as tuples, of its columns, which are all named; None is missing."""
+    shown = points[shown]["id"]
+    table = tables(pd.DataFrame(points), pd.DataFrame(sweep), shown, accuracies)[name]
+    assert set(table) == set(columns if len(table) else ())
+    table = table.astype(object).where(table.notna(), None)
+    return list(table.reindex(columns=columns).itertuples(index=False, name=None))
+
+
+def measured(one, metric):
+    """What a table says of a point under MEASURED."""
+    return (one["id"], one[metric], one[f"{metric}_low"], one[f"{metric}_high"], 128, None)
+
+
+def not_measured(one):
+    return (one["id"], None, None, None, None, NO_LUCK)
+
+
+def test_the_accuracies_are_the_rows_that_are_given():
+    assert rows("accuracies", ALL, *PAPER) == [tuple(PAPER.values())]
+
+
+@pytest.mark.parametrize("shown", [0, 4])
+def test_codes_are_those_of_the_shown_point_unless_it_is_dead(shown):
+    columns = ("of", *MEASURED) if shown == 0 else ("of", "value", "low", "high")
+    halves = ("half of the atoms", *[None] * (shown == 0), 4, 4, 4, *[None, None] * (shown == 0))
+    active = ("active atoms", *measured(PAPERS, "active_atoms"))
+    assert rows("codes", ALL, *columns, shown=shown) == [*[active] * (shown == 0), halves]
+
+
+@pytest.mark.parametrize("name", ["grid", "sweep"])
+def test_grid_and_sweep_have_each_metric_of_each_live_point(name):
+    grid, sweep = (ALL, (BEST,)) if name == "grid" else ([BEST], PLANTED)
+    columns = ("lambda1", "lambda2", "atoms", "metric", *MEASURED)
+    assert rows(name, grid, *columns, sweep=sweep) == [
+        (one["lambda1"], one["lambda2"], one["atoms"], metric, *measured(one, metric))
+        for one in (PAPERS, BEST, OFTEN, SELDOM)
+        for metric in ("fooling_rate", "rmse")
+    ] + [
+        (None, None, 8, metric, LOST["id"], None, None, None, 128, NO_LUCK)
+        for metric in ("fooling_rate", "rmse")
+    ]
+
+
+def test_the_compromise_is_beside_the_nearest_of_those_that_fool_as_often():
+    assert rows("as_often", ALL, "of", *MEASURED) == [
+        ("SCADA's compromise", *not_measured(LOST)),
+        ("SCADA's compromise", *measured(PAPERS, "rmse")),
+        ("the least of others that fool as often", *measured(OFTEN, "rmse")),
+    ]
+
+
+def test_where_no_other_fools_as_often_the_least_is_infinite():
+    assert rows("as_often", [PAPERS, SELDOM], "of", *MEASURED) == [
+        ("SCADA's compromise", *measured(PAPERS, "rmse")),
+        ("the least of others that fool as often", "none", *[np.inf] * 3, None, None),
+    ]
+
+
+def test_a_compromise_alone_is_beside_nothing():
+    assert rows("as_often", [PAPERS, BURIED]) == []
+
+
+def test_attacks_are_compared_at_their_strongest_that_is_nearer_than_the_compromise():
+    assert rows("nearer", ALL, "of", "opponent", *MEASURED) == [
+        ("SCADA's compromise", "SCADA", *not_measured(LOST)),
+        ("the attack", "an attack", *not_measured(LOST_PGD)),
+        ("SCADA's compromise", "fgsm", *measured(PAPERS, "fooling_rate")),
+        ("the attack", "fgsm", *measured(STRONG, "fooling_rate")),
+        ("SCADA's compromise", "deepfool", *measured(PAPERS, "fooling_rate")),
+        ("the attack", "deepfool", *measured(NEAREST, "fooling_rate")),
+    ]
+
+
+def test_strongest_has_both_metrics_of_each_attack_where_it_fools_most():
+    assert rows("strongest", ALL, "group", "name", "metric", *MEASURED) == [
+        ("universal", "", "", *not_measured(LOST_UAP)),
+        ("universal", "uap", "fooling_rate", *measured(UNIVERSAL, "fooling_rate")),
+        ("universal", "uap", "rmse", *measured(UNIVERSAL, "rmse")),
+        ("specific", "", "", *not_measured(LOST_PGD)),
+        ("specific", "fgsm", "fooling_rate", *measured(AS_FAR, "fooling_rate")),
+        ("specific", "fgsm", "rmse", *measured(AS_FAR, "rmse")),
+        ("specific", "deepfool", "fooling_rate", *measured(NEAREST, "fooling_rate")),
+        ("specific", "deepfool", "rmse", *measured(NEAREST, "rmse")),
+    ]
+
+
+def test_attacks_are_beside_scadas_best_that_is_no_further():
+    def both(group, attack, best):
+        yield "the attack", group, attack["id"], *measured(attack, "fooling_rate")
+        if best:
+            yield "SCADA's best", group, attack["id"], *measured(best, "fooling_rate")
+
+    def lost(group, attack):
+        yield "SCADA's best", group, "SCADA", *not_measured(LOST)
+        yield "the attack", group, "an attack", *not_measured(attack)
+
+    assert rows("no_further", ALL, "of", "group", "opponent", *MEASURED) == [
+        *lost("universal", LOST_UAP),
+        *both("universal", UNIVERSAL, PAPERS),
+        *lost("specific", LOST_PGD),
+        *both("specific", WEAK, SELDOM),
+        *both("specific", STRONG, SELDOM),
+        *both("specific", AS_FAR, PAPERS),
+        *both("specific", NEAREST, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ([(0.05, 0.001), (0.16, 0.001)], 1),
+        ([(0.1, 0.0005), (0.1, 0.0016)], 1),
+        ([(0.01, 0.01), (0.1, 0.05)], 1),
+        # A weight of 0 is a long way off, but not so far that the other no longer counts.
+        ([(0, 0.001), (0.01, 0.1)], 1),
+        ([(0, 0.1), (0, 0.001)], 1),
+        ([(1e-11, 0.001), (0, 0.001)], 0),
+    ],
+)
+def test_the_nearest_point_is_so_by_ratios(weights, expected):
+    grid = pd.DataFrame([{"lambda1": a, "lambda2": b} for a, b in weights])
+    assert nearest(grid, COMPROMISE).name == expected

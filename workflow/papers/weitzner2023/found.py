@@ -87,9 +87,10 @@ def _conditions(arrays) -> Iterator[dict]:
     tiny = np.finfo(np.float64).tiny
     for dictionary in ("learned", "random"):
         for group, spectra in zip(GROUPS, arrays[f"singular_values.{dictionary}"], strict=True):
-            condition = spectra[:, 0] / np.maximum(spectra[:, -1], tiny)
+            # Not of the quotient, which may be larger than any float.
+            logs = np.log10(np.maximum(spectra.astype(np.float64), tiny))
             row = {"dictionary": dictionary, "group": group}
-            yield row | {"samples": np.log10(condition)}
+            yield row | {"samples": logs[:, 0] - logs[:, -1]}
 
 
 def _accuracies(arrays) -> Iterator[dict]:
