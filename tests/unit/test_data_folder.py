@@ -55,7 +55,13 @@ FILES = {entry: encoded(pixels) for entry, pixels in PIXELS.items()}
 JUNK = dict.fromkeys(
     [
         *("README.txt", ".DS_Store", "train/.DS_Store", "train/cat/Thumbs.db", "preview.png"),
-        *("train/cat/._1.png", "__MACOSX/train/cat/._1.png", "train/.git/a/x.png", "val/cat/1.png"),
+        *(
+            "train/cat/._1.png",
+            "__MACOSX/train/cat/._1.png",
+            "train/.git/a/x.png",
+            "train/cat/@eaDir/1.png/SYNOFILE_THUMB_M.png",
+            "val/cat/1.png",
+        ),
     ],
     b"junk",
 )

@@ -22,12 +22,14 @@ ENDINGS = (
     *(".tif", ".tiff", ".webp"),
 )
 _FORMATS = ("PNG", "JPEG", "BMP", "PPM", "TIFF", "WEBP")
+_LEFT_BEHIND = ("__MACOSX", "@eaDir")
+"""Folders in which systems keep what is no image of the user's: macOS, and Synology's storage."""
 _BITS_PER_SAMPLE = 258  # a tag of TIFF
 
 
 def is_image(entry: str) -> bool:
     """Whether a file is read as an image, by its path: named as one, and not hidden."""
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in entry.split("/"))
+    hidden = any(part.startswith(".") or part in _LEFT_BEHIND for part in entry.split("/"))
     return not hidden and entry.lower().endswith(ENDINGS)
 
 

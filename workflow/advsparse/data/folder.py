@@ -24,8 +24,10 @@ class Folder(LocalFile):
     """Images at train/<class>/<file> and test/<class>/<file> in a folder or an archive.
 
     Both may lie below one common top folder. Read are files named as PNG, JPEG, BMP, PPM, TIFF or
-    WebP images; hidden files, __MACOSX and files of other names are passed over. An archive, .zip
-    or .tar (.gz, .bz2, .xz), is read in place. Classes and files are sorted by name.
+    WebP images; hidden files, __MACOSX, @eaDir and files of other names are passed over. An
+    archive, .zip or .tar (.gz, .bz2, .xz), is read in place. Names in a zip are UTF-8 where it says
+    so or Unix wrote it, and else, as the format has it, in the code page 437. Classes and files are
+    sorted by name.
 
     An image is turned upright as its EXIF orientation says, so that it is what viewers show. One
     with more than eight bits a sample, grey or colour, is refused: which eight of them matter is

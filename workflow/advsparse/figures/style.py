@@ -16,6 +16,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 
+from matplotlib import font_manager
 from matplotlib import pyplot as plt
 
 WIDTH = 7.0
@@ -24,12 +25,19 @@ WIDTH = 7.0
 ON_WHITE = {"frameon": True, "framealpha": 0.85, "edgecolor": "none"}
 """Of a legend that lies over what is drawn."""
 
+# For letters that matplotlib's own font has not, such as Chinese in the name of a class.
+_OTHER_SCRIPTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans", "WenQuanYi Zen Hei")
+
 plt.rcdefaults()
 plt.rcParams.update(
     {
         "figure.constrained_layout.use": True,
         "figure.dpi": 100,
         "savefig.dpi": 200,
+        "font.family": [
+            "DejaVu Sans",
+            *(name for name in _OTHER_SCRIPTS if name in font_manager.get_font_names()),
+        ],
         "font.size": 9,
         "axes.titlesize": 9,
         "axes.labelsize": 9,
