@@ -74,6 +74,17 @@ def changed_sidecar(path: Path) -> None:
     sidecar_path(path).write_text(json.dumps(record))
 
 
+def other_tensors(path: Path) -> None:
+    write_tensors(path, {"x": torch.ones(2)}, MADE)
+    path.write_bytes(path.read_bytes()[:-4] + bytes(4))
+
+
+def other_rows(path: Path) -> None:
+    write_rows(path, TABLE, MADE, tuple(TABLE))
+    path.write_bytes(path.read_bytes() + b"b,2\n")
+
+
+PAYLOAD = "its payload does not match the digest in its metadata"
 ALIEN = "its metadata is not that of an advsparse artifact"
 NO_METADATA = "it is a zip archive without advsparse metadata"
 FOREIGN_FILES = {
@@ -92,6 +103,7 @@ FOREIGN_FILES = {
     ),
     "greedy.npz": (entry(size=10**9), "its entry 'x.npy' was not written by advsparse"),
     "twice.npz": (entry(["x.npy", "x.npy"]), "its entry 'x.npy' was not written by advsparse"),
+    "added.npz": (entry(), PAYLOAD),
     "empty.npz": (Path.touch, "it is damaged (BadZipFile: File is not a zip file)"),
     "plain.safetensors": (
         lambda path: save_file({"x": torch.ones(2)}, path),
@@ -101,6 +113,7 @@ FOREIGN_FILES = {
         lambda path: save_file({"x": torch.ones(2)}, path, metadata={"format": "pt"}),
         "it is a safetensors file without advsparse metadata",
     ),
+    "changed.safetensors": (other_tensors, PAYLOAD),
     "empty.safetensors": (
         Path.touch,
         "it is damaged (SafetensorError: Error while deserializing: header too small)",
@@ -109,6 +122,7 @@ FOREIGN_FILES = {
         lambda path: TABLE.to_csv(path),
         "its metadata, the file .meta.json beside it, is missing",
     ),
+    "longer.csv": (other_rows, PAYLOAD),
     "no_json.csv": (
         sidecar("{"),
         "its metadata is no JSON (Expecting property name enclosed in double quotes:"
@@ -150,7 +164,7 @@ def test_a_payload_of_another_digest_is_refused():
     def read(path):
         check_payload(path, MADE, "another")
 
-    assert said(Path("/a.npz"), read) == "its payload does not match the digest in its metadata"
+    assert said(Path("/a.npz"), read) == PAYLOAD
     check_payload(Path("/a.npz"), MADE, "")
 
 

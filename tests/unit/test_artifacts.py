@@ -199,6 +199,8 @@ def test_rows_are_stored_as_plain_text(tmp_path):
         b"value,n,ci_low,ci_high,seed,note\n"
         b"x,x,x,x,x,x,x,x,0.1,100,,0.2,0,\n"
     )
+    assert sidecar_path(str(tmp_path / "r.csv")) == tmp_path / "r.csv.meta.json"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["r.csv", "r.csv.meta.json"]
 
 
 # ------------------------------------------------------------------------------------- metadata

@@ -120,7 +120,7 @@ def _project_ball(d: torch.Tensor, norm: Norm, radius: torch.Tensor) -> torch.Te
 def _project_l1(d: torch.Tensor, radius: torch.Tensor) -> torch.Tensor:
     """Euclidean projection of each row onto the l1 ball (Duchi et al. 2008, figure 1)."""
     sizes = d.abs().sort(dim=1, descending=True).values
-    rank = torch.arange(1, d.shape[1] + 1, device=d.device, dtype=d.dtype)
+    rank = torch.arange(1, d.shape[1] + 1, device=d.device)
     excess = (sizes.cumsum(1) - radius[:, None]) / rank
     last = (sizes > excess).sum(1, keepdim=True).clamp(min=1) - 1
     threshold = excess.gather(1, last).clamp(min=0)
