@@ -49,6 +49,7 @@ def main() -> int:
     else:
         names = [f"{module(path)}.*" for path in chosen]
     if names:
+        print(f"Trying mutants of {len(chosen)} modules; progress: {COPY.name}/run.log", flush=True)
         mutmut("run", *names)
     return report(chosen)
 
@@ -99,25 +100,20 @@ def update(source: Path, target: Path) -> None:
 
 
 def mutmut(*words: str) -> str:
-    """Run mutmut in the copy; its output if it isn't for a terminal."""
+    """Run mutmut in the copy; its output, which goes to a file of the copy, too."""
     # Threads of OpenMP don't survive the forks in which mutants are tried.
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     environment.setdefault("ADVSPARSE_SHARED_DATA", str(ROOT.parent / "shared/data"))
-    command = [sys.executable, "-m", "mutmut", *words]
-    shows = words[0] == "run" and sys.stdout.isatty()
-    done = subprocess.run(
-        command,
-        cwd=COPY,
-        env=environment,
-        stdout=None if shows else subprocess.PIPE,
-        stderr=None if shows else subprocess.STDOUT,
-        text=True,
-    )
+    log = COPY / f"{words[0]}.log"
+    with log.open("w", encoding="utf-8") as output:
+        command = [sys.executable, "-m", "mutmut", *words]
+        done = subprocess.run(command, cwd=COPY, env=environment, stdout=output, stderr=output)
+    said = log.read_text(encoding="utf-8", errors="replace")
     if done.returncode:
-        lines = (done.stdout or "").replace("\r", "\n").splitlines()
-        print("\n".join(lines[-60:]), file=sys.stderr)
-        sys.exit(f"mutmut {words[0]} failed")
-    return done.stdout or ""
+        lines = [line for line in said.replace("\r", "\n").splitlines() if line.strip()]
+        print("\n".join(lines[-40:]), file=sys.stderr)
+        sys.exit(f"mutmut {words[0]} failed; all that it said: {log.relative_to(ROOT)}")
+    return said
 
 
 def results(path: Path) -> Iterator[tuple[str, int | None]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from models_for_tests import predictions
+from models_for_tests import SHARED, predictions, state_of
 
 from advsparse.data.photos import Photos
 from advsparse.models._training import Training, train
@@ -43,3 +43,12 @@ def lenet() -> Trained:
     correct = mixed[predictions(model, x[mixed]) == y[mixed]]
     assert len(correct) >= 150, "the network has not learned: what follows would say nothing"
     return Trained(model, x[correct], y[correct])
+
+
+@pytest.fixture(autouse=True)
+def nothing_shared_changes():
+    """A test that changes what others use makes them depend on their order."""
+    yield
+    for index, (shared, before) in enumerate(SHARED):
+        SHARED[index] = shared, (now := state_of(shared))
+        assert now == before, "this test has changed the network, images or labels of all tests"

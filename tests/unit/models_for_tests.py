@@ -244,7 +244,21 @@ def _setting(dtype, device):
     model = small_network(x)
     y = predictions(model, x)
     y[ALREADY] = (y[ALREADY] + 1) % CLASSES
-    return model.to(device), x.to(device), y.to(device)
+    found = model.to(device), x.to(device), y.to(device)
+    SHARED.append((found, state_of(found)))
+    return found
+
+
+SHARED = []
+"""What tests have in common, and what it was when it was made."""
+
+
+def state_of(shared):
+    """All that a test could change of what it shares with others."""
+    model, *tensors = shared
+    arrays = [*model.state_dict().values(), *tensors]
+    flags = [module.training for module in model.modules()]
+    return [array.cpu().numpy().tobytes() for array in arrays], flags
 
 
 @cache

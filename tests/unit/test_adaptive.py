@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 import warnings
 
@@ -111,7 +112,7 @@ class Square(torch.nn.Module):
 
 def test_all_ways_to_ask_the_oracle_agree():
     _, x, _ = setting(torch.float64)
-    model = noisy(setting(torch.float64)[0].eval(), 5)
+    model = noisy(copy.deepcopy(setting(torch.float64)[0]).eval(), 5)
     rows = torch.tensor([4, 1, 6])
     with undisturbed(model, x.device):
         ours = [expectation(model, x) for _ in range(4)]

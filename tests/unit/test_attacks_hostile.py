@@ -264,7 +264,7 @@ def test_scada_learns_from_images_with_logits_alone(options):
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 @each_learner
 def test_what_is_led_astray_while_learning_is_warned_of(kind, norm, options, value):
-    network, x, y = setting(torch.float32)
+    network, x, y = evaluated()
     clean = {image.numpy().tobytes() for image in x}
 
     def broken(x):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from models_for_tests import affine_setting, measured, predictions, setting
@@ -105,13 +107,12 @@ def test_an_image_that_ran_out_of_linearisations_is_skipped(lenet):
 
 def test_jacobian_is_the_gradient_of_each_class():
     model, x, _ = setting(torch.float64)
-    model = model.eval()
+    model = copy.deepcopy(model).eval()
     oracle = Oracle(model, len(x)).restrict(torch.tensor([2]))
     logits, jacobian = universal._jacobian(oracle, x[2:3], 4)
     expected = torch.autograd.functional.jacobian(lambda z: model(z), x[2:3])[:, :, 0]
     torch.testing.assert_close(jacobian, expected)
     torch.testing.assert_close(logits, model(x[2:3]).detach())
-    model.train()
     model[2].eval()
 
 
