@@ -232,9 +232,9 @@ def setting(dtype, device="cpu"):
     return _setting(dtype, device)  # the same objects, however it is called
 
 
-def evaluated():
+def evaluated(dtype=torch.float32):
     """That setting with a copy of the network that is in evaluation mode, to be called directly."""
-    network, x, y = setting(torch.float32)
+    network, x, y = setting(dtype)
     return copy.deepcopy(network).eval(), x, y
 
 

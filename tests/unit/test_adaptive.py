@@ -133,7 +133,7 @@ def test_all_ways_to_ask_the_oracle_agree():
 
 def test_passes_at_one_point_draw_anew_and_the_evaluation_draws_others():
     _, x, _ = setting(torch.float64)
-    model = noisy(setting(torch.float64)[0].eval(), 1)
+    model = noisy(copy.deepcopy(setting(torch.float64)[0]).eval(), 1)
     oracle = expectation(model, x)
     one, two = oracle.logits(x), oracle.restrict(torch.arange(7)).logits(x)
     evaluated = model(x)

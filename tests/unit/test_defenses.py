@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 from defenses_for_tests import Masking, Noise, NoisyRounding, Rounding, Sine
-from models_for_tests import setting, small_images, small_network
+from models_for_tests import evaluated, small_images, small_network
 
 from advsparse.attacks._oracle import bytes_per_image
 from advsparse.defenses._base import Defense
@@ -20,7 +20,7 @@ each_defence = pytest.mark.parametrize("defence", ALL, ids=lambda d: type(d).__n
 
 
 def wrapped(defence: Defense, **options) -> Defended:
-    model, x, y = setting(torch.float64)
+    model, x, y = evaluated(torch.float64)
     return defence.wrap(model, defence.fit(x, y), **options).eval()
 
 
@@ -38,7 +38,7 @@ def test_declarations_reach_the_module(defence):
 
 @each_defence
 def test_logits_are_the_models_at_the_transformed_image_whatever_is_differentiated(defence):
-    _, x, _ = setting(torch.float64)
+    _, x, _ = evaluated(torch.float64)
     module = wrapped(defence)
     expected = module.model(module.transform(x))
     assert not torch.equal(module.transform(x), x)
@@ -51,7 +51,7 @@ def test_logits_are_the_models_at_the_transformed_image_whatever_is_differentiat
 
 @pytest.mark.parametrize("defence", [Rounding(), NoisyRounding()], ids=["plain", "stochastic"])
 def test_identity_gives_the_models_gradient_at_the_transformed_image_exactly(defence):
-    _, x, _ = setting(torch.float64)
+    _, x, _ = evaluated(torch.float64)
     module = wrapped(defence)
     weights = torch.randn(module(x).shape, dtype=x.dtype, generator=torch.manual_seed(0))
     at = module.transform(x)
@@ -62,7 +62,7 @@ def test_identity_gives_the_models_gradient_at_the_transformed_image_exactly(def
 
 
 def test_approximation_gives_its_derivative_at_the_image():
-    _, x, y = setting(torch.float64)
+    _, x, y = evaluated(torch.float64)
     defence = Sine()
     strength = defence.fit(x, y)["strength"]
     module = wrapped(defence)
@@ -75,7 +75,7 @@ def test_approximation_gives_its_derivative_at_the_image():
 
 
 def test_transformation_outside_autograd_has_derivative_zero_and_can_be_approximated():
-    model, x, _ = setting(torch.float64)
+    model, x, _ = evaluated(torch.float64)
     module = Defended(model, lambda x: torch.from_numpy(x.detach().numpy() ** 2)).eval()
     assert torch.equal(module(x.clone().requires_grad_()), model(x**2))
     weights = torch.ones(len(x), 4, dtype=x.dtype)
@@ -84,7 +84,7 @@ def test_transformation_outside_autograd_has_derivative_zero_and_can_be_approxim
 
 
 def test_what_can_not_be_defended_is_refused():
-    model, x, _ = setting(torch.float64)
+    model, x, _ = evaluated(torch.float64)
     with pytest.raises(TypeError, match="compose the transformations"):
         Noise().wrap(Noise().wrap(model))
     with pytest.raises(ValueError, match=r"backward: .*got 'straight'"):
@@ -102,7 +102,7 @@ def test_what_can_not_be_defended_is_refused():
 
 @each_defence
 def test_evaluation_is_a_function_of_seed_and_image(defence):
-    _, x, _ = setting(torch.float64)
+    _, x, _ = evaluated(torch.float64)
     module, again, other = wrapped(defence, seed=1), wrapped(defence, seed=1), wrapped(defence)
     state = torch.get_rng_state()
     t = module.transform(x)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from models_for_tests import SHAPE, measured, setting
+from models_for_tests import SHAPE, evaluated, measured
 
 from advsparse.attacks._losses import margin
 from advsparse.attacks._square_windows import (
@@ -102,7 +102,7 @@ def test_l2_proposal_moves_mass_within_the_budget():
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_margin_falls_with_every_query_budget(norm):
     """Best margin so far, seen from outside: what is returned is the best of what was asked."""
-    model, x, y = setting(torch.float64)
+    model, x, y = evaluated(torch.float64)
     attack = Square(norm=norm, eps={"linf": 0.01, "l2": 0.1}[norm], queries=60)
     for i in (0, 1, 2):
         seen = []
@@ -117,7 +117,7 @@ def test_margin_falls_with_every_query_budget(norm):
             attack.eps * (1 + 1e-9)
         )
         with torch.no_grad():
-            margins = margin(model.eval()(asked), y[i : i + 1].expand(60), None)
+            margins = margin(model(asked), y[i : i + 1].expand(60), None)
         torch.testing.assert_close(result.trace["margin"][0], margins.min())
         assert margins.min() < margins[0]
 

@@ -70,7 +70,7 @@ settings:
 """
 ATTACKS = {"fails/eps=0.01", "fails/eps=0.02", "fails_to_learn"}
 DEAD = {"scada_atoms/atoms=1", "scada_atoms/atoms=2"}
-"""Attacks of the preset that learn nothing in the few iterations that it leaves them, and say so."""
+"""Attacks of the preset that learn nothing in the few iterations they are given, and say so."""
 RETRIED = ROWS_AND_WHAT_READS_THEM | {
     "fit_attack fails_to_learn",
     *(f"run_attack {attack}" for attack in ATTACKS),
