@@ -547,7 +547,7 @@ def test_attacks_that_weigh_logits_work_where_they_are_silent(kind, factor):
 def test_a_dead_start_is_told_in_one_sentence(scheme):
     model, x, y = setting(torch.float32)
     attack = build("scada", "l2", lambda1=1e3, scheme=scheme)
-    with pytest.warns(AttackWarning, match=r"no code left 0 .* lambda1 = 1000 ") as seen:
+    with pytest.warns(AttackWarning, match=r"every code stayed 0, .* lambda1 = 1000 ") as seen:
         fit = attack.fit(model, x, y)
     assert len(seen) == len(fit.warnings) == 1 and fit.arrays["dead_start"]
     assert not attack(model, x, y, fit=fit).warnings
@@ -577,7 +577,7 @@ SILENT = {
 """Factors of the logits at which an attack that weighs them against lengths finds little."""
 
 
-@pytest.mark.filterwarnings("ignore:.*no code left 0")
+@pytest.mark.filterwarnings("ignore:.*every code stayed 0")
 @pytest.mark.parametrize(("kind", "factor"), [(k, f) for k, fs in SILENT.items() for f in fs])
 def test_attacks_that_weigh_logits_against_lengths_say_so(kind, factor):
     network, x, y = setting(torch.float32)

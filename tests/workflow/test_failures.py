@@ -170,7 +170,7 @@ def test_warnings_of_attacks_reach_rows_and_report(kept_going, built):
     assert line["outcome"] == "warned" and line["reason"].startswith(said)
     undisturbed = records(tables(built) / "warnings.csv")
     assert {row["attack"] for row in undisturbed} == DEAD
-    assert all("no code left 0" in row["reason"] for row in undisturbed)
+    assert all("every code stayed 0" in row["reason"] for row in undisturbed)
 
 
 def test_the_next_run_retries_what_failed_and_ends_as_if_nothing_had_been(built, kept_going):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from advsparse.lazy import torch
+from advsparse.shapes import per_image
 
 
 def stable_seed(*parts: object) -> int:
@@ -57,7 +58,7 @@ class Random:
     def uniform(self, x: torch.Tensor, stream: int = 0) -> torch.Tensor:
         """One number uniform in [0, 1) for each image of ``x``; shape N x 1 x ... x 1."""
         one = self._per_image(x, stream, torch.rand, shape=())
-        return one.reshape(-1, *[1] * (x.ndim - 1))
+        return per_image(one, x)
 
     def uniform_block(
         self, x: torch.Tensor, shape: tuple[int, ...], stream: int = 0

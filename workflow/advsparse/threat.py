@@ -7,6 +7,7 @@ from typing import Literal
 from advsparse.lazy import torch
 from advsparse.seeding import Random
 from advsparse.settings import NonNegativeFloat, settings
+from advsparse.shapes import per_image
 
 Norm = Literal["linf", "l2", "relative_l2", "l1", "l0"]
 
@@ -50,10 +51,9 @@ class Threat:
         """The radius around each image in pixel units, shape N x 1 x ... x 1."""
         if self.eps is None:
             raise ValueError("a distance that is minimised has no radius")
-        one = x.new_ones(len(x), *[1] * (x.ndim - 1))
         if self.norm == "relative_l2":
-            return self.eps * x.flatten(1).norm(dim=1).reshape(one.shape)
-        return self.eps * one
+            return self.eps * per_image(x.flatten(1).norm(dim=1), x)
+        return self.eps * per_image(x.new_ones(len(x)), x)
 
     def project(self, x_adv: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """``x_adv`` moved into the ball around ``x``, then into the box.

@@ -15,6 +15,7 @@ from advsparse.errors import AnalysisError
 from advsparse.lazy import torch
 from advsparse.seeding import Random
 from advsparse.settings import settings
+from advsparse.shapes import per_image
 
 BATCH = 64
 """Images at a time: their codes are large."""
@@ -95,7 +96,7 @@ def noise_like(perturbation: torch.Tensor, rng: Random, law: str, stream: int = 
     if law == "sign":
         noise = noise.sign()
     size = perturbation.flatten(1).norm(dim=1) / noise.flatten(1).norm(dim=1)
-    return noise * size.reshape(-1, *[1] * (noise.ndim - 1))
+    return noise * per_image(size, noise)
 
 
 def in_batches(function, x: torch.Tensor) -> torch.Tensor:

@@ -12,6 +12,7 @@ from advsparse.coding._convolution_map import Convolution
 from advsparse.coding._maps import LinearMap
 from advsparse.lazy import torch
 from advsparse.settings import PositiveInt, settings
+from advsparse.shapes import per_image
 
 
 @settings
@@ -83,7 +84,7 @@ def correlation_density(atoms: LinearMap, d: torch.Tensor, batch: int = 32) -> t
     norms = atoms.norms()
     total = torch.zeros(atoms.code_shape, dtype=torch.float64, device=d.device)
     for some in d.split(batch):
-        unit = some / some.flatten(1).norm(dim=1).reshape(-1, *[1] * (some.ndim - 1))
+        unit = some / per_image(some.flatten(1).norm(dim=1), some)
         total += (atoms.adjoint(unit) / norms).abs().sum(0)
     return (total / total.sum()).flatten()
 

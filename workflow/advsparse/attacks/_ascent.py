@@ -24,6 +24,7 @@ from advsparse.lazy import torch
 from advsparse.modes import recordable
 from advsparse.seeding import Random
 from advsparse.settings import PositiveFloat, PositiveInt, settings
+from advsparse.shapes import per_image
 from advsparse.threat import Threat
 
 Objective = Callable[["torch.Tensor"], "torch.Tensor"]
@@ -172,7 +173,7 @@ class AscentAttack(BudgetAttack):
                 with torch.no_grad():
                     value = objective(x_adv.clone())
                 better = value > largest
-                best = torch.where(better.reshape(-1, *[1] * (x.ndim - 1)), x_adv, best)
+                best = torch.where(per_image(better, x), x_adv, best)
                 largest = torch.where(better, value, largest)
         return best
 

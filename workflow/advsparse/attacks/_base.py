@@ -14,23 +14,20 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 from advsparse.attacks import _checks
 from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._eot import as_attacked
-from advsparse.attacks._oracle import (
-    Oracle,
-    ask,
-    bytes_per_image,
-    undisturbed,
-)
+from advsparse.attacks._oracle import Oracle, ask, bytes_per_image, undisturbed
+from advsparse.attacks._result import Candidate, Result, Whole
 from advsparse.decisions import decided
 from advsparse.lazy import torch
 from advsparse.modes import exactly, recordable
 from advsparse.seeding import Random
 from advsparse.settings import NonNegativeFloat, settings
+from advsparse.shapes import per_image
 from advsparse.threat import Norm, Threat
 
 logger = logging.getLogger(__name__)
@@ -38,37 +35,6 @@ logger = logging.getLogger(__name__)
 MEMORY = 2 * 2**30
 """Bytes that an attack may take for activations and working copies, unless told otherwise: neither
 its input nor what it returns is among them, and one image at a time is the least it can do."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """What an attack returns, image by image, on the CPU or device of its input.
-
-    ``trace`` holds what one attack alone has to tell, each entry an array with N first.
-    """
-
-    x: torch.Tensor
-    """Adversarial images, N x C x H x W."""
-    success: torch.Tensor
-    """Whether the prediction on ``x`` is wrong (untargeted) or the target, bool of shape N."""
-    distance: torch.Tensor
-    """Distance from the clean image in the norm of the attack, float64 of shape N."""
-    queries: torch.Tensor
-    """Forward and backward passes spent on the image, int64 of shape N."""
-    steps: torch.Tensor
-    """Iterations spent on the image, int64 of shape N."""
-    trace: dict[str, torch.Tensor] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-    """Signs that the attack cannot be trusted with this model, a sentence each."""
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """What :meth:`Attack.perturb` proposes for a chunk; the base class measures it."""
-
-    x: torch.Tensor
-    steps: torch.Tensor
-    trace: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 Perturb = Callable[..., Candidate]
@@ -169,7 +135,7 @@ class Attack(ABC):
             x, rng, size = ready.x, ready.rng, ready.at_once
             y, target, aim = ready.labels.values()
             aim = target if aim is None else aim
-            whole = _Whole(x)
+            whole = Whole(x)
             for start in range(0, len(x), size):
                 part = slice(start, start + size)
                 goals = y[part], at_rows(target, part), at_rows(aim, part)
@@ -345,14 +311,13 @@ class MinimumNormAttack(_NormAttack):
         ball = Threat(norm="relative_l2", eps=self.cutoff)
         # Within the ball nothing is rounded anew.
         longer = ball.distance(x_adv, x) > self.cutoff
-        longer = longer.reshape(-1, *[1] * (x.ndim - 1))
-        return torch.where(longer, ball.settle(x_adv, x), x_adv)
+        return torch.where(per_image(longer, x), ball.settle(x_adv, x), x_adv)
 
     def _conclude(self, x, x_adv, success, distance):
         if self.cutoff is not None:
             return x_adv, distance
-        kept = success.reshape(-1, *[1] * (x.ndim - 1))
-        return torch.where(kept, x_adv, x), distance.where(success, torch.inf)
+        kept = torch.where(per_image(success, x), x_adv, x)
+        return kept, distance.where(success, torch.inf)
 
 
 @settings
@@ -371,39 +336,5 @@ def _finite(proposed, x):
     """The images proposed for ``x``, which stands in for those that are not finite, and which."""
     lost = ~proposed.flatten(1).isfinite().all(1)
     if lost.any():
-        proposed = torch.where(lost.reshape(-1, *[1] * (x.ndim - 1)), x, proposed)
+        proposed = torch.where(per_image(lost, x), x, proposed)
     return proposed, lost
-
-
-class _Whole:
-    """The result for all images, into which those of chunks are put.
-
-    All of it is there before the first chunk: what a chunk leaves behind would lie between the
-    large blocks that it frees, which the allocator then cannot give to the next one.
-    """
-
-    def __init__(self, x: torch.Tensor) -> None:
-        def empty(dtype):
-            return torch.empty(len(x), dtype=dtype, device=x.device)
-
-        self.result = Result(
-            torch.empty_like(x, memory_format=torch.contiguous_format),
-            empty(torch.bool),
-            empty(torch.float64),
-            torch.empty(len(x), dtype=torch.int64),
-            empty(torch.int64),
-        )
-        flags = torch.empty((len(_checks.Signs._fields), len(x)), dtype=torch.bool)
-        self.signs = _checks.Signs(*flags)
-
-    def put(self, part: slice, chunk: Result, signs: _checks.Signs) -> None:
-        for name in ("x", "success", "distance", "queries", "steps"):
-            getattr(self.result, name)[part] = getattr(chunk, name)
-        for row, values in zip(self.signs, signs, strict=True):
-            row[part] = values
-        for name, values in chunk.trace.items():
-            if name not in self.result.trace:
-                # Zeros stand for chunks none of whose images needed an attack: they have no trace.
-                shape = (len(self.result.x), *values.shape[1:])
-                self.result.trace[name] = values.new_zeros(shape)
-            self.result.trace[name][part] = values

@@ -116,6 +116,16 @@ def number_of(count: int) -> str:
 
 def check_images(x: torch.Tensor) -> None:
     """Refuse what are not images in [0, 1]."""
+    check_form(x)
+    low, high = x.amin(), x.amax()
+    if not (low >= 0 and high <= 1):
+        # As NumPy writes them: with all the digits that tell them from 0 and 1.
+        found = " to ".join(str(value.cpu().numpy()) for value in (low, high))
+        raise ValueError(f"x: pixels must lie in [0, 1], found {found}")
+
+
+def check_form(x: torch.Tensor) -> None:
+    """Refuse what are not images, whatever their pixels."""
     if x.ndim != 4 or x.numel() == 0 or x.dtype not in (torch.float32, torch.float64):
         raise ValueError(
             "x: expected float32 or float64 images N x C x H x W, none of them 0, got "
@@ -124,11 +134,6 @@ def check_images(x: torch.Tensor) -> None:
     if x.layout != torch.strided or x.is_meta:
         found = "a meta tensor" if x.is_meta else str(x.layout)
         raise ValueError(f"x: expected images with all their pixels, a dense tensor, got {found}")
-    low, high = x.amin(), x.amax()
-    if not (low >= 0 and high <= 1):
-        # As NumPy writes them: with all the digits that tell them from 0 and 1.
-        found = " to ".join(str(value.cpu().numpy()) for value in (low, high))
-        raise ValueError(f"x: pixels must lie in [0, 1], found {found}")
 
 
 def check_fit(arrays: Mapping[str, object], names: Iterable[str], x: torch.Tensor) -> None:

@@ -42,8 +42,8 @@ class UniversalAttack(ABC):
     family = "universal"
     only_applied: ClassVar[frozenset[str]] = frozenset()
     """Names of the settings that learning does not read, each of which has a default."""
-    applied: ClassVar[tuple[str, ...]] = ()
-    """Names of the arrays that it applies to images, each being images itself."""
+    perturbations: ClassVar[tuple[str, ...]] = ()
+    """Names of the arrays that it adds to images, each being images itself."""
     looks_at_images: ClassVar[bool] = True
     """Whether what it learns depends on the images: then it follows gradients there."""
 
@@ -95,7 +95,7 @@ class UniversalAttack(ABC):
         if not isinstance(fit, Fit):
             raise TypeError(f"fit: expected what fit() returns, a Fit, got {kind_of(fit)}")
         check_tensor("x", x)
-        _checks.check_images(x)
-        _checks.check_fit(fit.arrays, self.applied, x)
+        _checks.check_form(x)
+        _checks.check_fit(fit.arrays, self.perturbations, x)
         perturb = partial(self.perturb, fit=fit)
         return self._run(perturb, model, x, y, target, towards, rng, memory)

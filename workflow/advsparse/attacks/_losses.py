@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from advsparse.lazy import torch
+from advsparse.shapes import per_image
 
 
 def cross_entropy(logits: torch.Tensor, y: torch.Tensor, target: torch.Tensor | None):
@@ -39,7 +40,7 @@ def direction(gradient: torch.Tensor, norm: str) -> torch.Tensor:
     if norm == "linf":
         return gradient.sign()
     tiny = torch.finfo(gradient.dtype).tiny
-    one = [-1, *[1] * (gradient.ndim - 1)]
     # Scaled first: the squares of the gradient of a saturated softmax underflow.
-    gradient = gradient / gradient.flatten(1).abs().amax(1).clamp(min=tiny).reshape(one)
-    return gradient / gradient.flatten(1).norm(dim=1).clamp(min=tiny).reshape(one)
+    size = gradient.flatten(1).abs().amax(1).clamp(min=tiny)
+    gradient = gradient / per_image(size, gradient)
+    return gradient / per_image(gradient.flatten(1).norm(dim=1).clamp(min=tiny), gradient)

@@ -18,6 +18,7 @@ from advsparse.attacks._oracle import slope
 from advsparse.attacks.deepfool import nearest_boundary
 from advsparse.lazy import torch
 from advsparse.settings import PositiveFloat, settings
+from advsparse.shapes import per_image
 from advsparse.threat import Threat
 
 logger = logging.getLogger(__name__)
@@ -131,7 +132,7 @@ class UniversalPerturbation(UniversalAttack, AdditiveAttack):
     """An attack that adds what it has learned: one perturbation for all images, or one a class."""
 
     only_applied = frozenset({"clamp"})
-    applied = ("perturbation",)
+    perturbations = ("perturbation",)
 
     learning_eps: PositiveFloat | None = None
     """The radius that it learns at, if it is not eps: what it has learned is then scaled to a norm
@@ -162,7 +163,7 @@ class UniversalPerturbation(UniversalAttack, AdditiveAttack):
     def _scaled(self, v):
         size = Threat(norm=self.norm).distance(v, torch.zeros_like(v))
         factor = torch.where(size > 0, self.eps / size, 0.0)
-        return factor.to(v).reshape(-1, 1, 1, 1) * v
+        return per_image(factor.to(v), v) * v
 
 
 def added(x, v) -> Candidate:

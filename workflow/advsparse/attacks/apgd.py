@@ -11,6 +11,7 @@ from advsparse.attacks._dlr import dlr
 from advsparse.attacks._losses import cross_entropy, direction
 from advsparse.lazy import torch
 from advsparse.settings import PositiveInt, Share, settings
+from advsparse.shapes import per_image
 
 _MOMENTUM = 0.75
 """alpha, the weight of the new step against the last move (Croce and Hein 2020a, "Auto-PGD")."""
@@ -161,7 +162,7 @@ class _Climb:
                 top = self.top[rows]
                 halved = (rises < needed) | (~halved & (last_top >= top))
                 self.halvings[rows] += halved
-                one = halved.reshape(-1, 1, 1, 1)
+                one = per_image(halved, eta)
                 eta = torch.where(one, eta / 2, eta)
                 point = torch.where(one, self.best[rows], point)
                 gradient = torch.where(one, self.best_gradient[rows], gradient)

@@ -9,6 +9,7 @@ from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._losses import margin
 from advsparse.lazy import torch
 from advsparse.settings import NonNegativeFloat, PositiveFloat, PositiveInt, settings
+from advsparse.shapes import per_image
 
 _SQUEEZE = 1 - 1e-6
 """Keeps atanh finite at pixels that are exactly 0 or 1."""
@@ -85,7 +86,7 @@ class CW(MinimumNormAttack):
                 never = nearest[rows].isinf()
                 best[rows[never]] = x_adv[never]
             steps[rows] += 1
-            c = weight[rows].reshape(-1, 1, 1, 1)
+            c = per_image(weight[rows], d)
             descent.step((2 * d + c * gradient) * slope)
             if self.box == "clip":
                 descent.value.clamp_(*self.threat.bounds)

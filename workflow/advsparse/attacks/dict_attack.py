@@ -61,7 +61,7 @@ class DictAttack(UniversalAttack, AdditiveAttack):
     proportional to the i-th entry of w_t - w_c over ||d_i||_2^2, and D a is scaled to eps."""
 
     looks_at_images = False
-    applied = ("universal", "classes")
+    perturbations = ("universal", "classes")
 
     def learner(self):
         # Directions have no length.

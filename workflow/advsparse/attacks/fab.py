@@ -12,6 +12,7 @@ from advsparse.attacks._losses import margin
 from advsparse.attacks.apgd import leading_classes
 from advsparse.lazy import torch
 from advsparse.settings import Fraction, NonNegativeInt, PositiveFloat, PositiveInt, settings
+from advsparse.shapes import per_image
 from advsparse.threat import Threat
 
 _RADIUS = {"linf": 0.3, "l2": 1.0}
@@ -129,7 +130,7 @@ class FAB(MinimumNormAttack):
         radius = distance.clamp(max=enough or _RADIUS[self.norm])
         start = Threat(norm=self.norm, eps=1.0, bounds=(-torch.inf, torch.inf))
         unit = start.random_start(x, rng, stream) - x
-        return (x + unit * (radius / 2).reshape(-1, 1, 1, 1)).clamp(*self.threat.bounds)
+        return (x + unit * per_image(radius / 2, x)).clamp(*self.threat.bounds)
 
     def _finish(self, oracle, x, y, target, found, enough):
         """Secant steps for the root of f on the way from the clean to the adversarial image."""
@@ -142,11 +143,10 @@ class FAB(MinimumNormAttack):
         for _ in range(self.final_steps):
             # Not the root, where rounding would decide, but a hundredth of the present lead.
             share = (1 - 0.99 * above / (above - below)).nan_to_num(0.5).clamp(0, 1)
-            share = share.reshape(-1, 1, 1, 1)
-            middle = torch.lerp(inner, outer, share)
+            middle = torch.lerp(inner, outer, per_image(share, inner))
             logits = oracle.logits(middle, rows)
             value, won = -margin(logits, y[rows], goal), fooled(logits, y[rows], goal)
-            one = won.reshape(-1, 1, 1, 1)
+            one = per_image(won, middle)
             outer, inner = torch.where(one, middle, outer), torch.where(one, inner, middle)
             above, below = torch.where(won, value, above), torch.where(won, below, value)
         found.offer(outer, x, rows, self.norm)

@@ -8,6 +8,7 @@ from advsparse.attacks._base import AdditiveAttack, Candidate
 from advsparse.attacks._losses import direction
 from advsparse.lazy import torch
 from advsparse.settings import settings
+from advsparse.shapes import per_image
 
 
 @settings
@@ -42,8 +43,7 @@ class Noise(AdditiveAttack):
             noise = 2 * rng.uniform_like(x) - 1
             noise = noise.sign() if self.law == "sign" else noise
         if self.norm == "linf":
-            size = noise.flatten(1).abs().amax(1).reshape(-1, 1, 1, 1)
-            noise = noise / size
+            noise = noise / per_image(noise.flatten(1).abs().amax(1), noise)
         else:
             noise = direction(noise, "l2")
         steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)

@@ -22,6 +22,7 @@ from advsparse.settings import (
     PositiveInt,
     settings,
 )
+from advsparse.shapes import per_image
 
 _SHRINKINGS = 20
 """Bisections along a ray: the factor is known to a millionth."""
@@ -31,7 +32,7 @@ _CLEARANCE = 1e-5
 the rounding by which the logits of an image differ from batch to batch."""
 
 _DEAD = (
-    "no code left 0 while learning, as lambda1 = {:g} outweighs every gradient: no atom was "
+    "every code stayed 0, as lambda1 = {:g} outweighs every gradient: no atom was "
     "learned, and that nothing is fooled says nothing of the model"
 )
 """The warning of a dead start."""
@@ -67,7 +68,7 @@ class SCADA(UniversalAttack, PenaltyAttack):
     """
 
     scales = 0.5, 100.0
-    applied = ("atoms",)
+    perturbations = ("atoms",)
     randomness = "the first dictionary, mini-batches, and the codes of unsupervised coding"
 
     only_applied = frozenset(
@@ -214,7 +215,7 @@ class SCADA(UniversalAttack, PenaltyAttack):
         e = (v @ d.T).reshape(x.shape)
         if self.shorten:
             factor = self._shortest(oracle, x, e, y, target)
-            v, e = factor[:, None] * v, factor.reshape(-1, 1, 1, 1) * e
+            v, e = factor[:, None] * v, per_image(factor, e) * e
         trace = {
             "code": v,
             "target": goal,
@@ -244,7 +245,7 @@ class SCADA(UniversalAttack, PenaltyAttack):
         """The smallest factor in (0, 1] found by bisection at which x + factor e fools; else 1."""
 
         def fools(factor):
-            return self._fools(oracle, x, factor.reshape(-1, 1, 1, 1) * e, y, target)
+            return self._fools(oracle, x, per_image(factor, e) * e, y, target)
 
         high = x.new_ones(len(x))
         low = torch.zeros_like(high)

@@ -15,6 +15,7 @@ from advsparse.attacks._square_windows import (
 )
 from advsparse.lazy import torch
 from advsparse.settings import Fraction, PositiveInt, settings
+from advsparse.shapes import per_image
 
 _BLOCK = 250
 """Queries whose random numbers are drawn at once for an image."""
@@ -85,7 +86,7 @@ class Square(BudgetAttack):
             logits = oracle.logits(trial, rows)
             value = margin(logits, y[rows], at_rows(target, rows))
             better = value < margins
-            now = torch.where(better.reshape(-1, 1, 1, 1), trial, now)
+            now = torch.where(per_image(better, trial), trial, now)
             margins = torch.where(better, value, margins)
             steps[rows] += 1
             won, settled = confirm(self.threat, oracle, trial, logits, x, y, target, rows)

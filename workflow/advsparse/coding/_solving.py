@@ -9,6 +9,7 @@ from advsparse.coding._base import Coded
 from advsparse.coding._maps import LinearMap, check_map, unit_of
 from advsparse.lazy import torch
 from advsparse.modes import exactly
+from advsparse.shapes import per_image
 
 WORKING_SET = 16 * 2**20
 """Bytes of working arrays at a time: iterations are faster where the processor's cache holds them.
@@ -63,8 +64,7 @@ class Units:
         """What numbers in the unit of codes are without it, for N x ... of them."""
         if not self._extreme:
             return found
-        one = [-1, *[1] * (found.ndim - 1)]
-        return found * self.of_signals.reshape(one) / self._of_atoms
+        return found * per_image(self.of_signals, found) / self._of_atoms
 
     def codes(self, found: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         """The codes without their unit, in the precision that they are wanted in.

@@ -8,6 +8,7 @@ from typing import Literal
 
 import torch
 
+from advsparse.arguments import check_tensor, kind_of
 from advsparse.seeding import Random, stable_seed
 
 Transformation = Callable[..., torch.Tensor]
@@ -40,7 +41,7 @@ class Defended(torch.nn.Module):
         if not callable(transformation):
             raise TypeError(
                 "transformation: expected a module or function of images, got "
-                f"{type(transformation).__qualname__}"
+                f"{kind_of(transformation)}"
             )
         if not callable(backward) and backward not in ("exact", "identity"):
             raise ValueError(f"backward: expected exact, identity or a function, got {backward!r}")
@@ -67,11 +68,10 @@ class Defended(torch.nn.Module):
 
     def transform(self, x: torch.Tensor, rng: Random | None = None) -> torch.Tensor:
         """t(x), with the derivative that the module was adapted to."""
-        if not isinstance(x, torch.Tensor):
-            raise TypeError(f"x: expected a torch.Tensor, got {type(x).__qualname__}")
+        check_tensor("x", x)
         if not (rng is None or isinstance(rng, Random)):
             raise TypeError(
-                f"rng: expected an advsparse.seeding.Random, got {type(rng).__qualname__}; none "
+                f"rng: expected an advsparse.seeding.Random, got {kind_of(rng)}; none "
                 "stands for the numbers of the evaluation"
             )
         numbers = (self._evaluation if rng is None else rng,) if self.stochastic else ()
@@ -95,8 +95,7 @@ class Defended(torch.nn.Module):
         """t(x). Some transformations work in place and some keep what they return, as some models
         work in place: a copy goes in, and a copy goes on."""
         t = self.transformation(x.clone(), *numbers)
-        if not isinstance(t, torch.Tensor):
-            raise TypeError(f"transformation: expected a torch.Tensor, got {type(t).__qualname__}")
+        check_tensor("transformation", t)
         if t.shape[:1] != x.shape[:1]:
             raise ValueError(
                 "transformation: expected each image by itself, for "
