@@ -19,6 +19,7 @@ import yaml
 
 from advsparse.config.loading import presets
 from advsparse.cost import taken
+from advsparse.stages._places import without_repetition
 from advsparse.stages._registry import stages
 from advsparse.stages._stage import Stage
 
@@ -61,7 +62,7 @@ def read(preset: str, device: str) -> Needs:
 def key(parts: Sequence[str]) -> str:
     """The key of a job, from the place of its benchmark file below ``benchmarks``."""
     shared = any(stage.shared and stage.folder == parts[0] for stage in stages().values())
-    named = 2 if shared else 3
+    parts, named = without_repetition(parts), 2 if shared else 3
     return re.sub(r"-[0-9a-f]{16}$", "", "/".join(parts[:named]))
 
 
@@ -81,6 +82,7 @@ def measured(benchmarks: Path) -> Needs:
 
 def _made_by(stage: Stage, parts: Sequence[str]) -> bool:
     """Whether a benchmark file is one of a stage's jobs."""
+    parts = without_repetition(parts)
     alike = parts[-1].endswith(f"_{stage.name}") == bool(stage.accompanies)
     return stage.folder == parts[0 if stage.shared else 1] and alike
 

@@ -9,6 +9,7 @@ rule evaluate_attacks:
     output:
         rows=EXPERIMENT.output(),
         metadata=EXPERIMENT.output(".csv.meta.json"),
+        samples=EXPERIMENT.output(".npz"),
     log:
         EXPERIMENT.log,
     benchmark:

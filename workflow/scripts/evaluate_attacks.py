@@ -1,12 +1,12 @@
 """Evaluate the attacks of one experiment."""
 
-from advsparse.artifacts import write_rows
+from advsparse.artifacts import write_arrays, write_rows
 from advsparse.evaluate.experiment import experiment_rows
 from advsparse.jobs import job
 
 with job(snakemake, "rows") as this:
     this.prepare_torch()
-    frame = experiment_rows(
+    frame, samples = experiment_rows(
         this.settings,
         paper=snakemake.wildcards.paper,
         experiment=snakemake.wildcards.experiment,
@@ -16,4 +16,5 @@ with job(snakemake, "rows") as this:
         failures=snakemake.params.failures,
         device=this.device,
     )
+    write_arrays(snakemake.output.samples, samples, this.metadata())
     write_rows(snakemake.output.rows, frame, this.metadata())

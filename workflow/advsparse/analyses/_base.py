@@ -90,8 +90,15 @@ class Analysis(ABC):
 def noise_like(perturbation: torch.Tensor, rng: Random, law: str, stream: int = 0) -> torch.Tensor:
     """Random noise with the l2 norm of each perturbation, N x C x H x W.
 
-    law: ``gaussian``, or ``sign``, whose entries all have one size, as linf attacks leave them.
+    law: ``gaussian``; ``sign``, whose entries all have one size, as linf attacks leave them; or
+    ``spectrum``, the perturbation itself with its phases turned at random, alike in all channels,
+    so that each frequency keeps its energy.
     """
+    if law == "spectrum":
+        turned = torch.fft.fft2(rng.normal_like(perturbation[:, :1].contiguous(), stream))
+        # Of real noise, so that what they turn comes back real.
+        phases = turned / turned.abs().clamp(min=torch.finfo(perturbation.dtype).tiny)
+        return torch.fft.ifft2(torch.fft.fft2(perturbation) * phases).real
     noise = rng.normal_like(perturbation, stream)
     if law == "sign":
         noise = noise.sign()

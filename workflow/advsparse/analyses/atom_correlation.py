@@ -22,8 +22,10 @@ class AtomCorrelation(Analysis):
     .. math:: corr_i = \frac{\sum_j |\langle d_j, D_i\rangle|}
               {\sum_{i, j} |\langle d_j, D_i\rangle|}, \qquad \|d_j\|_2 = 1
 
-    It is taken of the perturbations d_j of an attack and of Gaussian noise, under the dictionary of
-    a coder and under a random Gaussian one of its size, with the singular values of sub-matrices of
+    It is taken of the perturbations d_j of an attack, of Gaussian noise, and of noise that has the
+    spectrum of the perturbations, under the dictionary of a coder and under a random Gaussian one
+    of its size. With it comes the covariance over atoms of the densities of two halves of the
+    images, which chance among images is no part of, and the singular values of sub-matrices of
     atoms that the attack is most and least correlated with. Everything is taken through the
     adjoint, never from the matrix of a convolution. Eq. 2 is printed without the modulus that the
     text speaks of.
@@ -54,13 +56,20 @@ class AtomCorrelation(Analysis):
                 "random": _random_like(learned, given.rng),
             }
             d = attacked.perturbation
-            noise = noise_like(d, given.rng, "gaussian")
+            moved = {
+                "noise": noise_like(d, given.rng, "gaussian"),
+                "spectrum": noise_like(d, given.rng, "spectrum"),
+                "attack": d,
+            }
             arrays = {"perturbed": np.array(len(d))}
             for name, atoms in maps.items():
-                density = correlation_density(atoms, d)
-                arrays[f"density.{name}.attack"] = density.float().cpu().numpy()
-                by_noise = correlation_density(atoms, noise)
-                arrays[f"density.{name}.noise"] = by_noise.float().cpu().numpy()
+                for by, some in moved.items():
+                    halves = correlation_halves(atoms, some)
+                    density = halves.sum(0) / halves.sum()
+                    arrays[f"density.{name}.{by}"] = density.float().cpu().numpy()
+                    covariance = _covariance(halves)
+                    arrays[f"covariance.{name}.{by}"] = np.array(covariance)
+                # Of the attack, which came last.
                 generator = given.rng.generator("sub-matrices", name)
                 spectra = self._spectra(atoms, density, generator)
                 arrays[f"singular_values.{name}"] = spectra.cpu().numpy()
@@ -79,14 +88,25 @@ class AtomCorrelation(Analysis):
         return torch.stack(found).reshape(len(groups), self.submatrices, -1)
 
 
-def correlation_density(atoms: LinearMap, d: torch.Tensor, batch: int = 32) -> torch.Tensor:
-    """corr_i of eq. 2 for the perturbations ``d``, one for each atom, float64; they sum to 1."""
+def correlation_halves(atoms: LinearMap, d: torch.Tensor, batch: int = 32) -> torch.Tensor:
+    """The sums of eq. 2 over every other of the perturbations ``d``, 2 x atoms, float64."""
     norms = atoms.norms()
-    total = torch.zeros(atoms.code_shape, dtype=torch.float64, device=d.device)
-    for some in d.split(batch):
-        unit = some / per_image(some.flatten(1).norm(dim=1), some)
-        total += (atoms.adjoint(unit) / norms).abs().sum(0)
-    return (total / total.sum()).flatten()
+    total = torch.zeros(2, *atoms.code_shape, dtype=torch.float64, device=d.device)
+    for half in range(2):
+        for some in d[half::2].split(batch):
+            unit = some / per_image(some.flatten(1).norm(dim=1), some)
+            total[half] += (atoms.adjoint(unit) / norms).abs().sum(0)
+    return total.flatten(1)
+
+
+def _covariance(halves: torch.Tensor) -> float:
+    """The covariance over atoms of the densities of two halves of the images, in units of the mean.
+
+    It is the variance of the density itself: what one half has by the chance of its images, the
+    other has not, whereas the variance of all of them holds that too. NaN where a half is empty.
+    """
+    first, second = halves / halves.mean(1, keepdim=True)
+    return float(((first - 1) * (second - 1)).mean())
 
 
 def atom_columns(atoms: LinearMap, index: torch.Tensor) -> torch.Tensor:

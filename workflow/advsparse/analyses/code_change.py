@@ -18,7 +18,8 @@ class CodeChange(Analysis):
     r"""The change of each coefficient, \|f(x + d)_i - f(x)_i\|, by attacks and by noise.
 
     The coder f has never seen the classifier that the perturbations d were made for. The noise has
-    the l2 norm of the perturbation that it is compared with, image by image.
+    the l2 norm of the perturbation that it is compared with, image by image; and so has a second
+    kind, which also has the perturbation's spectrum.
 
     Source: weitzner2023, section 3, figure 2.
     """
@@ -39,14 +40,22 @@ class CodeChange(Analysis):
         names = []
         for number, (name, attacked) in enumerate(attacks.items()):
             names.append(name)
-            noise = noise_like(attacked.perturbation, given.rng, self.law, number)
-            for by, moved in ((name, attacked.x_adv), (f"{name}.noise", x + noise)):
+            noise, alike = (
+                noise_like(attacked.perturbation, given.rng, law, number)
+                for law in (self.law, "spectrum")
+            )
+            for by, moved in (
+                (name, attacked.x_adv),
+                (f"{name}.noise", x + noise),
+                (f"{name}.spectrum", x + alike),
+            ):
                 change = (in_batches(coder.encode, moved) - clean).abs()
                 arrays[f"change.{by}"] = _one(change, example)
                 arrays[f"mean.{by}"] = change.flatten(1).double().mean(1).cpu().numpy()
                 # Where the clean code has nothing: atoms that the perturbation has brought in.
-                silent = torch.where(clean == 0, change, 0.0)
-                arrays[f"excess.{by}"] = silent.flatten(1).double().mean(1).cpu().numpy()
+                for part, where in (("excess", clean == 0), ("support", clean != 0)):
+                    there = torch.where(where, change, 0.0).flatten(1).double().mean(1)
+                    arrays[f"{part}.{by}"] = there.cpu().numpy()
             arrays[f"l2.{name}"] = attacked.perturbation.flatten(1).norm(dim=1).cpu().numpy()
         return arrays | {"attacks": np.array(names)}
 

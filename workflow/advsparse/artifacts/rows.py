@@ -38,6 +38,7 @@ ROW_COLUMNS = (
     "ci_low",
     "ci_high",
     "seed",
+    "repetition",
     "note",
 )
 """One row is one metric of one attack, as one defended ``model`` judges its images.

@@ -29,7 +29,15 @@ class Data:
 Paper = assembled(
     "Paper",
     "What a paper asks for: its networks, attacks, experiments, figures and tables.",
-    {"title": Key(str, "Authors, title and year.")}
+    {
+        "title": Key(str, "Authors, title and year."),
+        "repetitions": Key(
+            dict[Name, PositiveInt],
+            """How often experiments and analyses are made, by their names, where not as often as
+            the configuration's ``repetitions`` says.""",
+            dict,
+        ),
+    }
     | {
         name: Key(by_name(section.entry), section.says, *([] if section.required else [dict]))
         for name, section in sections().items()
@@ -51,6 +59,9 @@ class Configuration:
     """CPU threads of one job. Another number can change the last digits of results."""
     seed: NonNegativeInt = 0
     """What all random numbers derive from."""
+    repetitions: PositiveInt = 1
+    """How often everything random is drawn and made anew: networks, the images that are chosen,
+    dictionaries, noise. Verdicts on claims speak of training anew from three on."""
     data: Data = Data()
     """Where data lies."""
     datasets: dict[Name, Annotated[Any, Plugin("data")]]

@@ -17,12 +17,26 @@ F = TypeVar("F", bound=Callable[..., Any])
 class Plan:
     """A configuration, and what follows from it for the jobs of its papers."""
 
-    def __init__(self, configuration: Any) -> None:
+    def __init__(self, configuration: Any, repetition: int = 0) -> None:
         self.configuration = configuration
         """As :class:`advsparse.config.model.Configuration` has it."""
+        self.repetition = repetition
+        """The one that seeds are of."""
         self.results = f"results/{configuration.preset}"
         self.remembered: dict[Any, Any] = {}
         """What functions of a plan have computed: see :func:`once_per_plan`."""
+        self._repeated = {repetition: self}
+
+    def of(self, repetition: int) -> Plan:
+        """The same plan with the seeds of another repetition: all that is random is drawn anew."""
+        if repetition not in self._repeated:
+            self._repeated[repetition] = Plan(self.configuration, repetition)
+            self._repeated[repetition]._repeated = self._repeated
+        return self._repeated[repetition]
+
+    def repetitions(self, paper: str, name: str = "") -> int:
+        """How often something of a paper is made; ``name``: of what has a number of its own."""
+        return self.paper(paper).repetitions.get(name, self.configuration.repetitions)
 
     def paper(self, key: str) -> Any:
         """The settings of a paper, a section for each attribute."""
@@ -41,9 +55,9 @@ class Plan:
         """Where relative paths of datasets start."""
         return Path(self.configuration.data.directory)
 
-    def seed(self, *parts: Any, repetition: int = 0) -> int:
+    def seed(self, *parts: Any) -> int:
         """The seed of what is random about a job, from what it is called and never from order."""
-        return stable_seed(self.configuration.seed, *parts, repetition)
+        return stable_seed(self.configuration.seed, *parts, self.repetition)
 
     def origin(self, role: str) -> dict[str, Any]:
         """Which data plays a role, for figures and tables to say."""
@@ -62,7 +76,7 @@ class Plan:
         configuration = self.configuration
         described = {
             name: getattr(configuration, name)
-            for name in ("preset", "papers", "device", "threads", "seed", "roles")
+            for name in ("preset", "papers", "device", "threads", "seed", "repetitions", "roles")
         }
         described["data"] = dataclasses.asdict(configuration.data)
         described["datasets"] = {

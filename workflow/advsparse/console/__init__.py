@@ -249,7 +249,8 @@ def folders(outputs: Iterable[str]) -> list[str]:
 
 def _name(record: Any) -> str:
     """A job as the user knows it: its rule and the values of its wildcards."""
-    return plain(" ".join([record.rule_name, *map(str, dict(record.wildcards).values())]))
+    values = (str(value).lstrip("/") for value in dict(record.wildcards).values())
+    return plain(" ".join([record.rule_name, *filter(None, values)]))
 
 
 def _took(benchmark: Any) -> float:

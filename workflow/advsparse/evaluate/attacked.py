@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,16 +13,39 @@ from advsparse.lazy import torch
 from advsparse.models._io import choices, predict
 
 
-def clean_metrics(
-    model: torch.nn.Module, x: np.ndarray, y: np.ndarray
-) -> Iterator[tuple[str, Estimate]]:
+class Metric(NamedTuple):
+    """What was measured, with what each image did."""
+
+    name: str
+    estimate: Estimate
+    """Over images, with its 95 % interval."""
+    samples: np.ndarray
+    """For each image, in their order: whether it did, or a number, NaN where it has none. A number
+    that is one for all images stands alone, of shape ()."""
+
+
+def _rate(name: str, hits: np.ndarray) -> Metric:
+    return Metric(name, proportion(hits), np.asarray(hits, dtype=bool))
+
+
+def _mean(name: str, values: np.ndarray, seed: int) -> Metric:
+    """The mean of those images that have a value."""
+    values = np.asarray(values, dtype=np.float64)
+    return Metric(name, mean(values[~np.isnan(values)], seed), values)
+
+
+def _number(name: str, value: float) -> Metric:
+    return Metric(name, number(value), np.array(value, dtype=np.float64))
+
+
+def clean_metrics(model: torch.nn.Module, x: np.ndarray, y: np.ndarray) -> Iterator[Metric]:
     """Metrics of the classifier on clean images (N x C x H x W) with labels (N)."""
-    yield "accuracy", proportion(_predictions(model, x) == y)
+    yield _rate("accuracy", _predictions(model, x) == y)
 
 
 def attack_metrics(
     model: torch.nn.Module, x: np.ndarray, attacked: Mapping[str, np.ndarray], seed: int
-) -> Iterator[tuple[str, Estimate]]:
+) -> Iterator[Metric]:
     """Metrics of an attack artifact's arrays, whose clean images are ``x``, on its own network.
 
     ``fooling_rate`` counts predictions that changed, against the prediction on the clean image;
@@ -33,20 +57,20 @@ def attack_metrics(
     """
     yield from _judged(model, attacked, attacked["clean_prediction"])
     yield from _distances(x, attacked, seed)
-    yield "success_rate", proportion(attacked["success"])
-    yield "queries", mean(attacked["queries"], seed)
+    yield _rate("success_rate", attacked["success"])
+    yield _mean("queries", attacked["queries"], seed)
     code = attacked.get("trace.code")
     if code is not None:
         active = np.count_nonzero(code, axis=1)
-        yield "active_atoms", mean(active, seed)
-        yield "zero_codes", proportion(active == 0)
+        yield _mean("active_atoms", active, seed)
+        yield _rate("zero_codes", active == 0)
     if "dead_start" in attacked:
-        yield "dead_start", number(float(attacked["dead_start"]))
+        yield _number("dead_start", float(attacked["dead_start"]))
 
 
 def transfer_metrics(
     model: torch.nn.Module, x: np.ndarray, attacked: Mapping[str, np.ndarray], seed: int
-) -> Iterator[tuple[str, Estimate]]:
+) -> Iterator[Metric]:
     """Those of :func:`attack_metrics` that mean something on another network than was attacked.
 
     What counts as fooled is then a change of that network's own prediction on the clean image.
@@ -55,7 +79,7 @@ def transfer_metrics(
     yield from _distances(x, attacked, seed)
 
 
-def _judged(model, attacked, clean: np.ndarray) -> Iterator[tuple[str, Estimate]]:
+def _judged(model, attacked, clean: np.ndarray) -> Iterator[Metric]:
     """How often predictions differ from those on clean images, and how often they are right."""
     x_adv = attacked["x_adv"]
     rounded = np.round(x_adv.clip(0, 1) * 255).astype(np.float32) / np.float32(255)
@@ -63,22 +87,22 @@ def _judged(model, attacked, clean: np.ndarray) -> Iterator[tuple[str, Estimate]
         predicted = _predictions(model, images, choices)
         # As the attack has it, an image that was led to where it has no class is not fooled.
         predicted = np.where(predicted == UNDECIDED, clean, predicted)
-        yield f"fooling_rate{suffix}", proportion(predicted != clean)
-        yield f"accuracy{suffix}", proportion(predicted == attacked["label"])
+        yield _rate(f"fooling_rate{suffix}", predicted != clean)
+        yield _rate(f"accuracy{suffix}", predicted == attacked["label"])
 
 
-def _distances(x: np.ndarray, attacked, seed: int) -> Iterator[tuple[str, Estimate]]:
+def _distances(x: np.ndarray, attacked, seed: int) -> Iterator[Metric]:
     """The mean size of the perturbations, relative to the images."""
     flat = x.reshape(len(x), -1).astype(np.float64)
     power = (flat**2).sum(1)
     # Relative to a black image nothing has a size: it is left out of the means.
-    lit = power > 0
+    power[power == 0] = np.nan
     x_adv = attacked["x_adv"].reshape(len(x), -1).astype(np.float64)
     returned = ((x_adv - flat) ** 2).sum(1)
     unclipped = attacked.get("trace.unclipped_l2")
     added = returned if unclipped is None else unclipped**2
-    yield "rmse", mean(added[lit] / power[lit], seed)
-    yield "rmse_returned", mean(returned[lit] / power[lit], seed)
+    yield _mean("rmse", added / power, seed)
+    yield _mean("rmse_returned", returned / power, seed)
 
 
 def _predictions(model, x: np.ndarray, asked=predict) -> np.ndarray:

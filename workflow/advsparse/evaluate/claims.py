@@ -1,38 +1,145 @@
-"""Claims of papers as data, and the one function that judges them.
+"""Claims of papers as data: what each states, and which measured values it speaks of.
 
-A paper's ``reference/claims.yaml`` says of each claim which rows of which table are compared, how,
-and from where on a difference counts. The tables are the paper's own: frames whose rows are told
-apart by their columns, with what was found as ``samples`` (an array in each row), or as ``value``
-with its 95 % interval in ``low`` and ``high``. A row of what could not be measured says why in
-``failed``.
+A paper's ``reference/claims.yaml`` holds them. They read tables of the paper's own, one of each for
+every run: frames whose rows are told apart by their columns, each with what was measured as
+``samples``, an array with a value for each image (NaN where it has none), or with one number for
+the whole run. Rows that are compared have the same images in the same order. A row of what could
+not be measured says why in ``failed``.
 """
 
 from __future__ import annotations
 
-import fnmatch
-import itertools
 import json
-import numbers
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import pandas as pd
 import yaml
 from pydantic import Field, TypeAdapter
 
-from advsparse.evaluate.comparisons import COMPARISONS, Compared
-from advsparse.evaluate.findings import Finding
-from advsparse.settings import settings
-
-LISTED = 6
-"""So many comparisons a verdict shows one by one."""
+from advsparse.settings import PositiveFloat, settings
 
 Value = str | int | float | bool
 Rows = dict[str, Value | list[Value]]
 """Values of columns, or several that a column may have; a word may hold ``*``, and be ``smallest``
 or ``largest`` of a column of numbers."""
+
+Expects = Literal["above", "below", "alike", "not_below", "not_above"]
+Scale = Literal["rate", "ratio", "difference", "number"]
+
+_MARGINS = {"rate": 0.05, "ratio": 0.1}
+_RELATIONS = {
+    "above": "above",
+    "below": "below",
+    "alike": "no different from",
+    "not_below": "not below",
+    "not_above": "not above",
+}
+
+
+@settings
+class Measure:
+    """What is measured of both sides, and how they are expected to differ."""
+
+    expects: Expects = "above"
+    """What the claim says of a: that it is above b, below it, or no different; or, of one
+    coordinate of a trade-off, that it is not below or not above b by the margin."""
+    scale: Scale = "rate"
+    """Of the effect: the difference of two rates; a over b, image by image, as its logarithm; the
+    difference of two means; or of two numbers that are one for a run."""
+    margin: PositiveFloat | None = None
+    """The effect that would matter, in its unit; of a ratio, a share: 0.1 is 10 %. A rate's is 0.05
+    and a ratio's 0.1 unless told otherwise."""
+    size: float | None = None
+    """The paper's own effect, a - b or a / b, where it gives one that its claim stands on."""
+    rows: Rows = Field(default_factory=dict)
+    """What the rows have that hold it."""
+
+    def __post_init__(self) -> None:
+        if self.margin is None and self.scale not in _MARGINS:
+            raise ValueError(f"margin: a {self.scale} needs one, in its unit")
+        if self.scale == "ratio" and self.size is not None and self.size <= 0:
+            raise ValueError(f"size: a ratio is above 0, not {self.size:g}")
+
+    @property
+    def matters(self) -> float:
+        """The margin, as it was given or as effects of this scale have it."""
+        return _MARGINS[self.scale] if self.margin is None else self.margin
+
+    @property
+    def words(self) -> str:
+        """How a is to differ from b."""
+        of = f" in {', '.join(map(_word, self.rows.values()))}" if self.rows else ""
+        size = "" if self.size is None else f", about {self.size:g}"
+        return f"{_RELATIONS[self.expects]}{of} ({self.scale}, margin {self.matters:g}{size})"
+
+
+@settings
+class Comparison(Measure):
+    """Rows of a table that are compared: a part of a claim for each pair of them."""
+
+    reads: str
+    """The table that is read."""
+    a: Rows = Field(default_factory=dict)
+    """What one side has."""
+    b: Rows | float = Field(default_factory=dict)
+    """What the other side has; or the number that it is."""
+    for_each: list[str] = Field(default_factory=list)
+    """Columns whose values both sides share: a comparison for each."""
+    over: list[str] = Field(default_factory=list)
+    """Columns of whose values each side is the mean: the budgets of a curve."""
+    along: str | None = None
+    """A column of numbers along which the trend is taken, in the place of two sides: its slope on
+    ranks, from the first to the last, and no step that goes the other way by the margin."""
+    and_also: list[Measure] = Field(default_factory=list)
+    """What else must hold of the same two sides, as of both coordinates of a trade-off."""
+    or_else: list[Measure] = Field(default_factory=list)
+    """What may hold in its place."""
+    one_of: Literal["none", "a"] = "none"
+    """Whether it is enough if one row of a differs so from a row of b: the best point of a curve,
+    for whose choice p is corrected."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.along is not None and (self.a or self.b or self.and_also or self.or_else):
+            raise ValueError("along: a trend has no sides, and no second measure")
+        if self.and_also and self.or_else:
+            raise ValueError("or_else: can't stand beside and_also")
+
+    @property
+    def criterion(self) -> str:
+        """The rule of the verdict, in words."""
+        also = "".join(f", and {measure.words}" for measure in self.and_also)
+        also += "".join(f", or {measure.words}" for measure in self.or_else)
+        each = f", for each {' and '.join(self.for_each)}" if self.for_each else ""
+        each += f", mean over {' and '.join(self.over)}" if self.over else ""
+        if self.along is not None:
+            way = {"above": "rises", "below": "falls"}[self.expects]
+            return f"{self.reads}: {_named(self.rows)} {way} along {self.along}{each}"
+        side = f"{self.b:g}" if isinstance(self.b, int | float) else _named(self.b)
+        first = "a row of " if self.one_of == "a" else ""
+        said = f"{first}{_named(self.a)} against {side}: {self.words}{also}{each}"
+        return f"{self.reads}: {said}"
+
+
+@settings
+class Reason:
+    """Why a claim likely does not hold, with what shows it in what was built."""
+
+    says: str
+    """The reason."""
+    shown_by: list[Comparison] = Field(min_length=1)
+    """What was observed if it is right. Where that was not, the reason is not given."""
+
+
+@settings
+class Setting:
+    """A setting that the paper leaves open, and of which the verdict is taken for each value."""
+
+    column: str
+    """The column of its values."""
+    says: str
+    """What it is."""
 
 
 @settings
@@ -45,62 +152,25 @@ class Claim:
     """Its place in the paper."""
     statement: str
     """What the paper says, in our words."""
-    reads: str
-    """The table that is read."""
-    rows: Rows = Field(default_factory=dict)
-    """What all compared rows have."""
-    a: Rows
-    """What one side has."""
-    b: Rows
-    """What the other side has."""
-    for_each: list[str] = Field(default_factory=list)
-    """Columns whose values both sides share: a comparison for each."""
-    expects: Literal["above", "below", "alike"]
-    """What the claim says of a: that it is above b, below it, or no different."""
-    by: Literal["intervals", "welch", "levene"]
-    """How the two are compared: by 95 % intervals that lie apart, by Welch's t-test of their means,
-    or by Levene's test of their spreads."""
-    level: float = 0.05
-    """The p below which a test calls a difference one."""
+    parts: list[Comparison] = Field(min_length=1)
+    """What is compared; all of it has to hold."""
+    unit: str = "image"
+    """What is drawn at random within a run: an image, a signal; ``run`` where a run gives one
+    number."""
+    reading: str = ""
+    """What in it is our reading, where the paper's words are less sharp."""
+    open: Setting | None = None
+    """What the paper leaves open that decides."""
     absolute: bool = False
     """Whether a side is the paper's own number, which only its data at its scale can reproduce."""
-    reason: str = ""
+    reasons: list[Reason] = Field(default_factory=list)
     """Why it likely does not hold, where it was found not to."""
 
     @property
     def criterion(self) -> str:
         """The rule of the verdict, in words."""
-        relation = {"above": "above", "below": "below", "alike": "no different from"}
-        sides = f"{_named(self.a)} {relation[self.expects]} {_named(self.b)}"
-        each = f", for each {' and '.join(self.for_each)}" if self.for_each else ""
-        how = COMPARISONS[self.by].words.format(level=self.level)
-        return f"{self.reads}: {sides}{each}; {how}"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two rows of a table, compared for a claim."""
-
-    claim: Claim
-    place: str
-    """What both sides share."""
-    a: str
-    b: str
-    found: Compared
-
-    @property
-    def speaks(self) -> int:
-        """1 for the claim, -1 against it, 0 where the difference is within the noise."""
-        if self.claim.expects == "alike":
-            return -1 if self.found.different else 1
-        if not self.found.different:
-            return 0
-        return 1 if (self.found.a > self.found.b) == (self.claim.expects == "above") else -1
-
-    def __str__(self) -> str:
-        place = f"{self.place}: " if self.place else ""
-        p = "" if self.found.p is None else f", p = {self.found.p:.2g}"
-        return f"{place}{self.a} ({self.found.a:.4g}), {self.b} ({self.found.b:.4g}){p}"
+        said = "; ".join(part.criterion for part in self.parts)
+        return f"{said} [{self.reading}]" if self.reading else said
 
 
 def read_claims(path: str | Path) -> list[Claim]:
@@ -109,125 +179,19 @@ def read_claims(path: str | Path) -> list[Claim]:
     return TypeAdapter(list[Claim]).validate_json(json.dumps(text))
 
 
-def judge(
-    claim: Claim, tables: Mapping[str, pd.DataFrame], comparable: bool = True
-) -> tuple[Finding, list[Comparison]]:
-    """What the rows of ``tables`` say of a claim, and each comparison that says it.
-
-    comparable: whether the data and its scale are the paper's, as absolute claims need. A claim is
-    not judged where something that it reads has failed.
-    """
-    table = _matching(tables[claim.reads], claim.rows)
-    if failed := _failures(claim, table):
-        return Finding("; ".join(dict.fromkeys(failed.values())), failed=tuple(failed)), []
-    pairs = list(_pairs(claim, table))
-    compared = [_compare(claim, a, b) for a, b in pairs if a is not None and b is not None]
-    text = _summary(compared)
-    if alone := len(pairs) - len(compared):
-        text += f"; {alone} without a counterpart"
-    incomparable = claim.absolute and not comparable
-    return Finding(text, tuple(one.speaks for one in compared), incomparable=incomparable), compared
-
-
-def comparisons(claim: Claim, table: pd.DataFrame) -> Iterator[Comparison]:
-    """Every row of side a with every row of side b that agrees with it in ``for_each``."""
-    for a, b in _pairs(claim, _matching(table, claim.rows)):
-        if a is not None and b is not None:
-            yield _compare(claim, a, b)
-
-
-def verdict_line(claim: Claim, finding: Finding, data: str) -> dict[str, str]:
-    """One line of a paper's table of claims; ``data`` says what it was found on."""
-    return {
-        "claim": claim.claim,
-        "where": claim.where,
-        "paper": claim.statement,
-        "criterion": claim.criterion,
-        "reproduced": finding.text,
-        "verdict": finding.verdict,
-        "likely reason": claim.reason if finding.contradicted else "",
-        "data": data,
-    }
-
-
-def _pairs(claim: Claim, table: pd.DataFrame) -> Iterator[tuple[pd.Series | None, ...]]:
-    """Rows of both sides that share a group; the row of one side alone has None for the other.
-
-    A row that is both the smallest and the largest of its group is not compared with itself.
-    """
-    each = claim.for_each if len(table) else []
-    groups = table.groupby(each, sort=False) if each else [((), table)]
-    for _, group in groups:
-        of_a, of_b = (_matching(group, side) for side in (claim.a, claim.b))
-        pairs = itertools.product(*([row for _, row in side.iterrows()] for side in (of_a, of_b)))
-        yield from ((a, b) for a, b in pairs if a.name != b.name)
-        if not len(of_a) or not len(of_b):
-            yield from ((row, None) for _, row in of_a.iterrows())
-            yield from ((None, row) for _, row in of_b.iterrows())
-
-
-def _compare(claim: Claim, a: pd.Series, b: pd.Series) -> Comparison:
-    told = _told(claim.for_each, a), _told(claim.a, a), _told(claim.b, b)
-    return Comparison(claim, *told, COMPARISONS[claim.by].compare(a, b, claim.level))
-
-
-def _failures(claim: Claim, table: pd.DataFrame) -> dict[str, str]:
-    """What failed among the rows that either side could have, and why."""
-    if "failed" not in table:
-        return {}
-    failed = table[table["failed"].notna()]
-    sides = [_matching(failed, side, extremes=False) for side in (claim.a, claim.b)]
-    return {row["attack"]: row["failed"] for side in sides for _, row in side.iterrows()}
-
-
-def _summary(compared: list[Comparison]) -> str:
-    """All comparisons, or where these are many, the two between which all differences lie."""
-    if not compared:
-        return "nothing to compare"
-    if len(compared) <= LISTED:
-        return "; ".join(map(str, compared))
-    ordered = sorted(compared, key=lambda one: one.found.a - one.found.b)
-    ends = (f"{one.found.a - one.found.b:+.3g} [{one}]" for one in (ordered[0], ordered[-1]))
-    return f"{len(compared)} differences, {' to '.join(ends)}"
-
-
-def _matching(table: pd.DataFrame, rows: Rows, extremes: bool = True) -> pd.DataFrame:
-    """The rows that have the given values; extremes are taken among those that match the rest."""
-    if not len(table):
-        return table
-    edges = {}
-    for column, value in rows.items():
-        if value in ("smallest", "largest"):
-            edges[column] = value
-        else:
-            wanted = value if isinstance(value, list) else [value]
-            table = table[[any(_is(entry, one) for one in wanted) for entry in table[column]]]
-    for column, value in edges.items() if extremes else ():
-        numbers = table[column].dropna()
-        edge = numbers.min() if value == "smallest" else numbers.max()
-        table = table[table[column] == edge]
-    return table
-
-
-def _is(entry: Any, wanted: Value) -> bool:
-    if isinstance(wanted, str):
-        return fnmatch.fnmatchcase(str(entry), wanted)
-    return entry == wanted
-
-
-def _told(columns: Iterable[str], row: pd.Series) -> str:
-    """The values that a row has in some columns."""
-    words = []
-    for column in columns:
-        number = isinstance(row[column], numbers.Real)
-        words.append(f"{column} = {row[column]:g}" if number else str(row[column]))
-    return ", ".join(words)
-
-
-def _named(side: Rows) -> str:
+def _named(side: Mapping[str, Any]) -> str:
     words = []
     for column, value in side.items():
-        value = " or ".join(map(str, value)) if isinstance(value, list) else str(value)
-        if value != "*":
-            words.append(f"{value} {column}" if value in ("smallest", "largest") else value)
+        if value in ("smallest", "largest"):
+            words.append(f"{value} {column}")
+        elif isinstance(value, bool):
+            words.append(column if value else f"not {column}")
+        elif isinstance(value, int | float):
+            words.append(f"{column} {value:g}")
+        elif value != "*":
+            words.append(_word(value))
     return " ".join(words)
+
+
+def _word(value: Any) -> str:
+    return " or ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -7,19 +7,26 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from advsparse.artifacts import ROW_COLUMNS, read_arrays
 from advsparse.data._io import load_dataset
-from advsparse.evaluate.attacked import attack_metrics, clean_metrics, transfer_metrics
-from advsparse.evaluate.statistics import Estimate, number
+from advsparse.evaluate.attacked import Metric, attack_metrics, clean_metrics, transfer_metrics
+from advsparse.evaluate.statistics import number
 from advsparse.models._io import load_classifier
 
 logger = logging.getLogger(__name__)
 
-Evaluated = tuple[Mapping[str, str], str, Iterable[tuple[str, Estimate]]]
-"""An attack, what it warned of, and its metrics."""
+Evaluated = tuple[Mapping[str, str], str, Iterable[Metric], np.ndarray]
+"""An attack, what it warned of, its metrics, and the places of its images in their split."""
 
 _CLEAN = {"id": "none", "model": ""}
 """No attack, made on no classifier."""
+
+
+def samples_key(judge: str, attack: str, metric: str) -> str:
+    """The name of the array of what each image did, as a classifier judges an attack's images."""
+    return f"{judge}:{attack}:{metric}"
 
 
 def experiment_rows(
@@ -33,7 +40,10 @@ def experiment_rows(
     failures: Mapping[str, Mapping[str, str]] | None = None,
     device: str = "cpu",
 ):
-    """A frame of evaluation rows with the columns ROW_COLUMNS.
+    """A frame of evaluation rows with the columns ROW_COLUMNS, and what each image did.
+
+    That is an array for each row but those of failures, by :func:`samples_key`, and ``image`` for
+    each attack: the places of its images in their split, in whose order the others are.
 
     ``settings["attacks"]`` names id, model and dataset of each attack, ``settings["judges"]`` the
     classifiers that judge the images of each; without any, the attacked one does. ``attacks`` holds
@@ -53,28 +63,32 @@ def experiment_rows(
     data = {Path(path).stem: path for path in datasets}
     ids = [entry["id"] for entry in entries if entry["id"] not in failed]
     paths = dict(zip(ids, attacks, strict=True))
-    rows = []
+    rows, samples = [], {}
     for judge in judges or dict.fromkeys(entry["model"] for entry in entries):
         judged = [entry for entry in entries if judges or entry["model"] == judge]
         dataset = judged[0]["dataset"]
         common = {"paper": paper, "experiment": experiment, "dataset": dataset, "model": judge}
-        common |= {"defence": "none", "seed": settings["seed"]}
+        common |= {"defence": "none"} | {key: settings[key] for key in ("seed", "repetition")}
         evaluated: Iterable[Evaluated] = ()
         if judge in models:
             done = [(entry, paths[entry["id"]]) for entry in judged if entry["id"] in paths]
             model, _ = load_classifier(models[judge], device)
             evaluated = _evaluated(judge, model, data[dataset], done, settings["seed"])
-        for entry, note, metrics in evaluated:
-            rows += [common | row for row in _rows(entry, note, metrics)]
+        for entry, note, metrics, images in evaluated:
+            samples[samples_key(judge, entry["id"], "image")] = images
+            for metric in metrics:
+                rows.append(common | _row(entry, note, metric))
+                samples[samples_key(judge, entry["id"], metric.name)] = metric.samples
         for entry in judged:
             if why := failed.get(entry["id"]) or absent.get(judge):
                 rows.append(common | _failed(entry, why))
-    return pd.DataFrame(rows, columns=list(ROW_COLUMNS))
+    return pd.DataFrame(rows, columns=list(ROW_COLUMNS)), samples
 
 
 def _evaluated(judge, model, dataset, entries, seed) -> Iterator[Evaluated]:
     splits = load_dataset(dataset)
-    yield _CLEAN, "", clean_metrics(model, splits.images("test"), splits.labels("test"))
+    x, y = splits.images("test"), splits.labels("test")
+    yield _CLEAN, "", clean_metrics(model, x, y), np.arange(len(y))
     for entry, path in entries:
         attacked, metadata = read_arrays(path, stage="attack")
         clean = splits.images(metadata.params["images"]["split"], attacked["index"])
@@ -82,15 +96,16 @@ def _evaluated(judge, model, dataset, entries, seed) -> Iterator[Evaluated]:
         warned = metadata.extra["warnings"]
         measured = attack_metrics if entry["model"] == judge else transfer_metrics
         metrics = measured(model, clean, attacked, seed)
-        yield entry, "; ".join(warned), [*metrics, ("warnings", number(len(warned)))]
+        count = Metric("warnings", number(len(warned)), np.array(len(warned)))
+        yield entry, "; ".join(warned), [*metrics, count], attacked["index"]
 
 
-def _rows(entry, note: str, metrics) -> Iterator[dict[str, Any]]:
-    for name, estimate in metrics:
-        values = {"metric": name, "value": estimate.value, "n": estimate.n}
-        interval = {"ci_low": estimate.low, "ci_high": estimate.high}
-        words = {"note": note if name == "warnings" else ""}
-        yield _attack(entry) | values | interval | words
+def _row(entry, note: str, metric: Metric) -> dict[str, Any]:
+    estimate = metric.estimate
+    values = {"metric": metric.name, "value": estimate.value, "n": estimate.n}
+    interval = {"ci_low": estimate.low, "ci_high": estimate.high}
+    words = {"note": note if metric.name == "warnings" else ""}
+    return _attack(entry) | values | interval | words
 
 
 def _failed(entry, why: str) -> dict[str, Any]:

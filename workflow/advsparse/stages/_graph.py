@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cache, cached_property
+from typing import Any
 
 from advsparse.config.plan import Plan
+from advsparse.stages._places import folder
 from advsparse.stages._registry import stages
-from advsparse.stages._stage import All, Job, Stage
+from advsparse.stages._stage import All, Job, Repeated, Stage
 
 Inputs = Mapping[str, "Job | list[Job] | str | list[str]"]
 
@@ -24,18 +27,37 @@ class Graph:
         self.modules = cache(self._modules)
 
     def known(self, stage: Stage) -> Iterator[Job]:
-        """All jobs of a stage, be they built or not."""
+        """All jobs of a stage, be they built or not, the first repetition of each first."""
         for paper in [""] if stage.shared else self.plan.configuration.papers:
-            for name in stage.names(self.plan, paper):
-                yield Job(stage.name, name, paper)
+            jobs = [Job(stage.name, name, paper) for name in stage.names(self.plan, paper)]
+            yield from jobs
+            for job in jobs:
+                yield from self.repeated(job)[1:]
+
+    def repeated(self, job: Job) -> list[Job]:
+        """A job, as often as it is made."""
+        stage = stages()[job.stage]
+        if stage.shared or not stage.repeats:
+            return [job]
+        count = stage.repetitions(self.plan, job)
+        return [replace(job, repetition=repetition) for repetition in range(count)]
 
     def _needs(self, job: Job) -> Inputs:
         """What a job reads, by the names of its rule's inputs."""
-        needs = stages()[job.stage].needs(self.plan, job)
-        return {
-            role: self._all(job, need.stage) if isinstance(need, All) else need
-            for role, need in needs.items()
-        }
+        needs = stages()[job.stage].needs(self.plan.of(job.repetition), job)
+        return {role: self._meant(job, need) for role, need in needs.items()}
+
+    def _meant(self, job: Job, need: Any) -> Any:
+        """What a stage has said that ``job`` reads: of the same repetition, or of each."""
+        if isinstance(need, All):
+            return self._all(job, need.stage)
+        if isinstance(need, Repeated):
+            return self.repeated(need.job)
+        if isinstance(need, list):
+            return [self._meant(job, part) for part in need]
+        if isinstance(need, Job) and job.repetition and not stages()[need.stage].shared:
+            return replace(need, repetition=job.repetition)
+        return need
 
     def _all(self, job: Job, stage: str) -> list[Job]:
         """The paper's jobs of a stage that something else than ``job`` is made from."""
@@ -76,7 +98,7 @@ class Graph:
         """What is built of a paper for its own sake: figures, tables, rows, and what goes along."""
         built = self._built(paper)
         along = [
-            Job(stage.name, job.name, "" if stage.shared else paper)
+            Job(stage.name, job.name, "" if stage.shared else paper, job.repetition)
             for stage in stages().values()
             for job in built
             if stage.accompanies == job.stage
@@ -101,9 +123,13 @@ def jobs_in(needs: Inputs) -> Iterator[Job]:
 def wildcard_patterns(graph: Graph) -> dict[str, str]:
     """Patterns of the rules' wildcards, so that no rule makes what no paper knows."""
     known: dict[str, set[str]] = {"paper": set(graph.plan.configuration.papers)}
+    repetitions = {job.repetition for stage in stages().values() for job in graph.known(stage)}
+    # It goes with the paper's folder, and is nothing for the first.
+    known["repetition"] = {folder(repetition) for repetition in repetitions | {0}}
     for stage in stages().values():
         known.setdefault(stage.wildcard, set()).update(job.name for job in graph.known(stage))
     return {
-        wildcard: "|".join(sorted(map(re.escape, names))) or "(?!)"
+        # A group, as Snakemake takes an empty pattern for none.
+        wildcard: f"(?:{'|'.join(sorted(map(re.escape, names)))})" if names else "(?!)"
         for wildcard, names in known.items()
     }

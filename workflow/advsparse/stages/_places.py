@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from advsparse.stages._registry import stages
 from advsparse.stages._stage import Job
+
+_AGAIN = "repetition-"
 
 
 @dataclass(frozen=True)
@@ -24,8 +28,8 @@ class Places:
 
     def record(self, job: Job) -> str:
         """What a job leaves behind if it fails."""
-        top = f"{self.results}/{job.paper}" if job.paper else self.results
-        return f"{top}/failures/{stages()[job.stage].folder}/{job.name}.txt"
+        above = "/".join([self.results, *_above(job)])
+        return f"{above}/failures/{stages()[job.stage].folder}/{job.name}.txt"
 
     def checkpoint(self, job: Job) -> str:
         """What a job goes on from that was interrupted."""
@@ -44,4 +48,24 @@ class Places:
         return self._place(job, "").lstrip("/") + (f"_{job.stage}" if called_alike else "")
 
     def _place(self, job: Job, top: str) -> str:
-        return "/".join([top, *filter(None, [job.paper]), stages()[job.stage].folder, job.name])
+        return "/".join([top, *_above(job), stages()[job.stage].folder, job.name])
+
+
+def _above(job: Job) -> list[str]:
+    """The folder of a job's paper, and of its repetition in there."""
+    return [f"{job.paper}{folder(job.repetition)}"] if job.paper else []
+
+
+def folder(repetition: int) -> str:
+    """The folder of a repetition below that of a paper, slash included: none for the first."""
+    return f"/{_AGAIN}{repetition}" if repetition else ""
+
+
+def repetition_of(folder: str) -> int:
+    """The repetition whose folder it is, with or without a slash."""
+    return int(folder.lstrip("/").removeprefix(_AGAIN) or 0)
+
+
+def without_repetition(parts: Sequence[str]) -> list[str]:
+    """The parts of a path, without the folder of a repetition."""
+    return [part for part in parts if not re.fullmatch(rf"{_AGAIN}[0-9]+", part)]

@@ -19,7 +19,7 @@ from advsparse.config.plan import Plan
 from advsparse.config.sources import shown
 from advsparse.stages._captions import caption
 from advsparse.stages._registry import stages
-from advsparse.stages._stage import All, Around, Job, Needs, Stage
+from advsparse.stages._stage import All, Around, Job, Needs, Repeated, Stage
 
 PAPERS = Path(__file__).parents[2] / "papers"
 """The folders of papers, whose modules are imported as ``papers.<key>``."""
@@ -69,6 +69,12 @@ def product_entry() -> Any:
             ),
             "reads": Key(dict[Name, reading], "What it reads, by the names it knows it by."),
             "options": Key(dict[str, Any], "What else the function is told.", dict),
+            "repetitions": Key(
+                bool,
+                """Whether it reads all repetitions: what is repeated is then a list of inputs, in
+                their order; if not, the first.""",
+                False,
+            ),
             "despite_failures": Key(
                 bool,
                 """Whether it is made from what is there where something it reads has failed; if
@@ -86,12 +92,16 @@ def _readable() -> dict[str, Stage]:
 class Products(Stage):
     """What figures and tables have in common."""
 
-    computes, target = False, True
+    computes, target, repeats = False, True, False
     gpu, light, memory, minutes = False, True, 1000, 10
 
     def needs(self, plan: Plan, job: Job) -> Needs:
         entry = self.entry(plan, job)
-        return {role: _read(plan, job.paper, reading) for role, reading in entry.reads.items()}
+        reads = {role: _read(plan, job.paper, reading) for role, reading in entry.reads.items()}
+        return {
+            role: Repeated(need) if entry.repetitions and _repeats(need) else need
+            for role, need in reads.items()
+        }
 
     def works_with_gaps(self, plan: Plan, job: Job) -> bool:
         return self.entry(plan, job).despite_failures
@@ -148,6 +158,11 @@ def _read(plan: Plan, paper: str, reading: Mapping[str, Any]) -> Job | All | str
         return All(reading["all"])
     (stage,) = (stage for name, stage in _readable().items() if name in reading)
     return stage.read(plan, paper, reading)
+
+
+def _repeats(need: Job | All | str) -> bool:
+    stage = stages()[need.stage] if isinstance(need, Job) else None
+    return stage is not None and stage.repeats and not stage.shared
 
 
 def _unreadable(paper: Any, reading: Mapping[str, Any], around: Around) -> Iterator[Mistake]:

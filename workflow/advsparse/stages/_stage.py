@@ -26,6 +26,13 @@ class Job:
     name: str
     paper: str = ""
     """Empty for what all papers share."""
+    repetition: int = 0
+    """Which of the times that it is made with other random numbers."""
+
+    @property
+    def again(self) -> str:
+        """What names in messages end in: nothing the first time."""
+        return f", repetition {self.repetition}" if self.repetition else ""
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,14 @@ class All:
     stage: str
 
 
-Needs = Mapping[str, "Job | All | list[Job] | str | list[str]"]
+@dataclass(frozen=True)
+class Repeated:
+    """A job as often as it is repeated, for what looks at all repetitions."""
+
+    job: Job
+
+
+Needs = Mapping[str, "Job | All | Repeated | list[Job] | str | list[str]"]
 """What a job reads, by the names of its rule's inputs: artifacts, or files that are there."""
 
 
@@ -82,6 +96,9 @@ class Stage:
 
     shared: ClassVar[bool] = False
     """Whether its jobs are made once for all papers."""
+    repeats: ClassVar[bool] = True
+    """Whether what it makes hangs on random numbers, so that each repetition makes it anew. What
+    all papers share does not."""
     computes: ClassVar[bool] = True
     """Whether a job that fails leaves a record, instead of showing the gaps that others left."""
     blamed: ClassVar[bool] = False
@@ -123,8 +140,12 @@ class Stage:
         """The names of all its jobs, be they built or not."""
         return self.entries(plan.paper(paper))
 
+    def repetitions(self, plan: Plan, job: Job) -> int:
+        """How often a job is made, with other random numbers each time."""
+        return plan.configuration.repetitions
+
     def needs(self, plan: Plan, job: Job) -> Needs:
-        """What a job reads."""
+        """What a job reads; of its own repetition, unless it says :class:`Repeated`."""
         raise NotImplementedError
 
     def settings(self, plan: Plan, job: Job) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,7 +17,7 @@ from advsparse.codedigest import CodeBase
 from advsparse.config.plan import Plan
 from advsparse.errors import ConfigError
 from advsparse.stages._graph import Graph, jobs_in
-from advsparse.stages._places import Places
+from advsparse.stages._places import Places, repetition_of
 from advsparse.stages._products import Products
 from advsparse.stages._registry import stages
 from advsparse.stages._stage import Job, Stage
@@ -89,7 +90,7 @@ class Wiring:
     def records(self) -> dict[str, str]:
         """What messages call the jobs that leave a record if they fail, by the records."""
         return {
-            self.places.record(job): f"{job.paper} {stage.said(self.plan, job)}".strip()
+            self.places.record(job): f"{job.paper} {stage.said(self.plan, job)}{job.again}".strip()
             for stage in stages().values()
             if stage.computes
             for job in self.graph.known(stage)
@@ -116,7 +117,9 @@ class Rule:
     def __init__(self, wiring: Wiring, stage: Stage, script: str) -> None:
         self.wiring, self.stage, self.script = wiring, stage, script
         paper = "" if stage.shared else "{paper}"
-        self._pattern = Job(stage.name, f"{{{stage.wildcard}}}", paper)
+        self._repeats = stage.repeats and not stage.shared
+        again = "{repetition}" if self._repeats else ""
+        self._pattern = Job(stage.name, f"{{{stage.wildcard}}}", paper + again)
         self.log = wiring.places.log(self._pattern)
         self.benchmark = wiring.places.benchmark(self._pattern)
 
@@ -127,7 +130,8 @@ class Rule:
     def job(self, wildcards: Any) -> Job:
         """The job that wildcards name."""
         paper = "" if self.stage.shared else wildcards.paper
-        return Job(self.stage.name, getattr(wildcards, self.stage.wildcard), paper)
+        repetition = repetition_of(wildcards.repetition) if self._repeats else 0
+        return Job(self.stage.name, getattr(wildcards, self.stage.wildcard), paper, repetition)
 
     # What a job reads, and what stands in its place where that has failed.
 
@@ -136,12 +140,16 @@ class Rule:
         job, plan = self.job(wildcards), self.wiring.plan
         if job.name not in self.stage.names(plan, job.paper):
             self.wiring.give_up(f"{job.paper} has no {self.stage.name} {job.name!r}")
+        if job not in self.wiring.graph.repeated(replace(job, repetition=0)):
+            count = self.stage.repetitions(plan, job)
+            said = "once" if count == 1 else f"{count} times"
+            self.wiring.give_up(f"{job.paper}: {self.stage.said(plan, job)} is made {said}")
         if absent := self.stage.absent(plan, job):
             self.wiring.lacks(f"{self.stage.said(plan, job)}: {absent}")
         causes = self._causes(job)
         records = list(dict.fromkeys(map(self.wiring.places.record, causes.values())))
-        if causes and not self.stage.works_with_gaps(plan, job):
-            return {"failure": records[0]}
+        if missed := self._missed(job, causes):
+            return {"failure": self.wiring.places.record(missed)}
         needs = self.wiring.graph.needs(job).items()
         files = {role: self._files(need, causes) for role, need in needs}
         there = {role: found for role, found in files.items() if found is not None}
@@ -164,16 +172,30 @@ class Rule:
         found = {need: self.wiring.failed(need) for need in needed}
         return {need: cause for need, cause in found.items() if cause}
 
+    def _missed(self, job: Job, causes: Mapping[Job, Job]) -> Job | None:
+        """What has failed of all that a job can't do without, if anything has; what looks at all
+        repetitions can do without the later ones."""
+        if self.stage.works_with_gaps(self.wiring.plan, job):
+            return None
+        own = (cause for need, cause in causes.items() if need.repetition in (0, job.repetition))
+        return next(own, None)
+
     def _failures(self, wildcards: Any) -> dict[str, Any]:
         """Why inputs are missing: by their names; of a list, by those of its jobs."""
         job = self.job(wildcards)
         causes = self._causes(job)
-        if causes and not self.stage.works_with_gaps(self.wiring.plan, job):
-            return {"failure": self._reason(next(iter(causes.values())))}
+        if missed := self._missed(job, causes):
+            return {"failure": self._reason(missed)}
         reasons: dict[str, Any] = {}
         for role, need in self.wiring.graph.needs(job).items():
             if isinstance(need, list):
-                missing = {part.name: self._reason(causes[part]) for part in need if part in causes}
+                missing = {
+                    part.name + ("" if part.repetition == job.repetition else part.again): (
+                        self._reason(causes[part])
+                    )
+                    for part in need
+                    if part in causes
+                }
                 reasons |= {role: missing} if missing else {}
             elif isinstance(need, Job) and need in causes:
                 reasons[role] = self._reason(causes[need])
@@ -183,7 +205,7 @@ class Rule:
         """Why what is made from the artifact of a job is not there."""
         stage, told = stages()[failed.stage], failures.told(self.wiring.places.record(failed))
         said = stage.said(self.wiring.plan, failed)
-        return f"because {said} failed: {told}" if stage.blamed else told
+        return f"because {said}{failed.again} failed: {told}" if stage.blamed else told
 
     # Parameters, which decide on reruns, and requests.
 
@@ -192,7 +214,7 @@ class Rule:
         """The parameters of a job: ``**rule.params``."""
         plan, places, stage = self.wiring.plan, self.wiring.places, self.stage
         found: dict[str, Callable[[Job], Any]] = {
-            "settings": lambda job: stage.settings(plan, job),
+            "settings": lambda job: stage.settings(plan.of(job.repetition), job),
             "code": lambda job: self.wiring.digest(self.script, *self.wiring.graph.modules(job)),
         }
         if stage.computes:
@@ -220,7 +242,8 @@ class Rule:
         def told(need: Any) -> Any:
             if isinstance(need, list):
                 return [told(part) for part in need]
-            return stages()[need.stage].told(self.wiring.plan, need)
+            said = stages()[need.stage].told(self.wiring.plan.of(need.repetition), need)
+            return said | ({"repetition": need.repetition} if need.repetition else {})
 
         needs = self.wiring.graph.needs(job).items()
         return {role: told(need) for role, need in needs if not isinstance(need, str)}

@@ -41,6 +41,9 @@ class AnalysisStage(Stage):
     def sections(self) -> Mapping[str, Section]:
         return {"analyses": Section(AnalysisEntry, "Analyses by name.")}
 
+    def repetitions(self, plan: Plan, job: Job) -> int:
+        return plan.repetitions(job.paper, job.name)
+
     def needs(self, plan: Plan, job: Job) -> Needs:
         entry, model = self.entry(plan, job), self._model(plan, job)
         files: dict[str, Any] = {

@@ -41,7 +41,7 @@ class ExperimentStage(Stage):
     """Rows for each entry of ``experiments``."""
 
     name, folder, wildcard = "experiment", "rows", "experiment"
-    suffixes = (".csv",)
+    suffixes = (".csv", ".npz")
     section = readable = "experiments"
     understood = ("attacks",)
     computes, target = False, True
@@ -50,6 +50,9 @@ class ExperimentStage(Stage):
     def sections(self) -> Mapping[str, Section]:
         said = "Attacks whose evaluation rows belong together, by the name of the experiment."
         return {"experiments": Section(Experiment, said, required=True)}
+
+    def repetitions(self, plan: Plan, job: Job) -> int:
+        return plan.repetitions(job.paper, job.name)
 
     def needs(self, plan: Plan, job: Job) -> Needs:
         attacked = [point.entry.model for point in evaluated(plan, job.paper, job.name)]
@@ -76,6 +79,7 @@ class ExperimentStage(Stage):
             "judges": self.entry(plan, job).models,
             "threads": plan.configuration.threads,
             "seed": plan.configuration.seed,
+            "repetition": plan.repetition,
         }
 
     def works_with_gaps(self, plan: Plan, job: Job) -> bool:

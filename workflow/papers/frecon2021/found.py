@@ -1,160 +1,199 @@
-"""What was found, as the tables that claims.yaml reads, each of whose rows is one measured value.
+"""What a run found, as the tables that claims.yaml reads: a row for each attack and metric, with
+what each image did.
 
 Dead starts of SCADA are no evidence for anything and are left out. Of an attack that failed a row
-says why, in every table that would show it.
+says why, in every table that would show it. Sizes of perturbations are of the images that an attack
+fools, so that two of them are compared on images that both fool.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from papers.frecon2021.points import done, live
+from advsparse.artifacts import read_arrays, read_rows
+from advsparse.evaluate.experiment import samples_key
 
-SPECIFIC = ("fgsm", "pgd", "deepfool")
+SPECIFIC, UNIVERSAL, SCADA = ("fgsm", "pgd", "deepfool"), ("uap",), ("scada",)
 COMPROMISE = {"lambda1": 0.1, "lambda2": 0.001}
 METRICS = ("fooling_rate", "rmse")
-AGAINST = {"universal": ("uap",), "specific": SPECIFIC}
+
+Attacks = list[dict[str, Any]]
+"""Attacks of an experiment: id, name, kind, their settings, what each image did, and why it
+failed."""
 
 
-def tables(
-    points: pd.DataFrame,
-    sweep: pd.DataFrame,
-    shown: str,
-    accuracies: Sequence[dict],
-) -> dict[str, pd.DataFrame]:
-    """The tables, by name.
+def tables(tradeoff: Attacks, shown: Mapping[str, float]) -> dict[str, pd.DataFrame]:
+    """The tables of the experiment of figure 3, by name.
 
-    points, sweep: the two experiments, as ``points.experiment_table`` has them; shown: the point of
-    the grid that the paper illustrates; accuracies: rows of the classifier's, the paper's and ours.
+    tradeoff: its attacks, as :func:`attacks` has them; shown: the weights of the point of the grid
+    that the paper illustrates.
     """
-    grid = points[points["name"] == "scada"]
-    others = {group: points[points["kind"].isin(kinds)] for group, kinds in AGAINST.items()}
+    grid = [attack for attack in tradeoff if attack["name"] == "scada"]
+    best = nearest(live(grid), COMPROMISE)
     made = {
-        "accuracies": accuracies,
-        "codes": _codes(points[points["id"] == shown].iloc[0]),
-        "grid": _long(grid),
-        "sweep": _long(sweep),
-        "as_often": _as_often(grid),
-        "nearer": _nearer(grid, others["specific"]),
-        "strongest": _strongest(others),
-        "no_further": _no_further(grid, others),
+        "codes": _codes(nearest(grid, shown)),
+        "grid": _long(grid, lambda attack: {"compromise": attack is best}),
+        "activity": _activity(grid),
+        "points": _points(tradeoff, best),
     }
     return {name: pd.DataFrame(rows) for name, rows in made.items()}
 
 
-def _codes(point) -> Iterator[dict]:
-    """Active atoms of the illustrated point, and half of those learned."""
-    if point["dead_start"] != 1:
-        yield {"of": "active atoms", "attack": point["id"], **_measured(point, "active_atoms")}
-    half = point["atoms"] / 2
-    yield {"of": "half of the atoms", "value": half, "low": half, "high": half}
+def sweep(attacks: Attacks) -> pd.DataFrame:
+    """The table of attacks with several numbers of atoms."""
+    return pd.DataFrame(_long(attacks))
 
 
-def _long(points: pd.DataFrame) -> Iterator[dict]:
-    """Every metric of every point."""
-    for _, point in live(points).iterrows():
-        settings = {name: point[name] for name in ("lambda1", "lambda2", "atoms")}
-        for metric in METRICS:
-            yield settings | {"metric": metric, "attack": point["id"], **_measured(point, metric)}
+def learning(path: str | Path | None, failed: str | None) -> pd.DataFrame:
+    """The logarithm of the loss at the start and at the end of learning, and how alike neighbouring
+    pixels of atoms are: a number each; or why nothing was learned."""
+    if path is None:
+        return pd.DataFrame(
+            {"what": what, "of": of, "attack": "SCADA's learning", "failed": failed}
+            for what, of in (("loss", "start"), ("loss", "end"), ("atoms", "learned"))
+        )
+    fit, _ = read_arrays(path, stage="fit")
+    loss = fit["loss"][np.isfinite(fit["loss"])]
+    found = {
+        ("loss", "start"): np.log(loss[0]),
+        ("loss", "end"): np.log(loss[-1]),
+        ("atoms", "learned"): alike(fit["atoms"]),
+    }
+    return pd.DataFrame(
+        {"what": what, "of": of, "samples": np.array([value]), "failed": None}
+        for (what, of), value in found.items()
+    )
 
 
-def _as_often(grid: pd.DataFrame) -> Iterator[dict]:
-    """The rMSE of the paper's compromise, and the least of points that fool at least as often.
+def attacks(path: str | Path, points: Iterable[Mapping[str, Any]]) -> Attacks:
+    """The attacks of an experiment that its own network judges, from its rows and the arrays beside
+    them; ``points`` as the rule tells them."""
+    rows, _ = read_rows(path, stage="rows")
+    samples, _ = read_arrays(Path(path).with_suffix(".npz"), stage="rows")
+    rows = rows[rows["attacked"] == rows["model"]]
+    model = rows.groupby("attack")["model"].first()
+    failed = rows[rows["metric"] == "failed"].set_index("attack")["note"].to_dict()
+    found = []
+    for point in points:
+        key = samples_key(model[point["id"]], point["id"], "")
+        own = {
+            name.removeprefix(key): values
+            for name, values in samples.items()
+            if name.startswith(key)
+        }
+        told = {name: point[name] for name in ("id", "name", "kind")} | dict(point["settings"])
+        found.append(told | {"samples": own, "failed": failed.get(point["id"])})
+    return found
 
-    That of no point is infinite.
-    """
-    yield from _failed(grid, of="SCADA's compromise")
-    point, grid = compromise(grid), live(done(grid))
-    if point is None or len(grid) < 2:
-        return
-    often = grid[(grid["fooling_rate"] >= point["fooling_rate"]) & (grid["id"] != point["id"])]
-    yield {"of": "SCADA's compromise", "attack": point["id"], **_measured(point, "rmse")}
-    least = {"value": np.inf, "low": np.inf, "high": np.inf, "attack": "none"}
-    if len(often):
-        nearest = often.loc[often["rmse"].astype(float).idxmin()]
-        least = {"attack": nearest["id"], **_measured(nearest, "rmse")}
-    yield {"of": "the least of others that fool as often", **least}
+
+def accuracy(path: str | Path, model: str) -> pd.DataFrame:
+    """Whether each clean test image is classified right; or why nothing is known of it."""
+    samples, _ = read_arrays(Path(path).with_suffix(".npz"), stage="rows")
+    rows, _ = read_rows(path, stage="rows")
+    right = samples.get(samples_key(model, "none", "accuracy"))
+    row: dict[str, Any] = {"of": "reproduced", "attack": model, "samples": right, "failed": None}
+    if right is None:
+        failed = rows[(rows["model"] == model) & (rows["metric"] == "failed")]
+        row["failed"] = failed["note"].iloc[0]
+    return pd.DataFrame([row])
 
 
-def _nearer(grid: pd.DataFrame, specific: pd.DataFrame) -> Iterator[dict]:
-    """Fooling rates of the compromise, and of each attack at its strongest with a smaller rMSE."""
-    yield from _failed(grid, of="SCADA's compromise", opponent="SCADA")
-    yield from _failed(specific, of="the attack", opponent="an attack")
-    point = compromise(grid)
+def live(attacks: Attacks) -> Attacks:
+    """Those whose dictionary was learned: all that didn't fail but SCADA's dead starts."""
+    done = [attack for attack in attacks if attack["failed"] is None]
+    return [attack for attack in done if attack["samples"].get("dead_start", 0) != 1]
+
+
+def nearest(grid: Attacks, values: Mapping[str, float]) -> dict[str, Any] | None:
+    """The point of a grid nearest to some values of its weights, by ratio."""
+
+    def distance(attack: Mapping[str, Any]) -> float:
+        ratios = (max(attack[name], 1e-12) / value for name, value in values.items())
+        return sum(abs(float(np.log(ratio))) for ratio in ratios)
+
+    return min(grid, key=distance, default=None)
+
+
+def _codes(point: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """Active atoms of each image at the illustrated point, and half of those learned."""
     if point is None:
         return
-    smaller = done(specific)[done(specific)["rmse"] < point["rmse"]]
-    for name, attack in smaller.groupby("name", sort=False):
-        for of, row in (("SCADA's compromise", point), ("the attack", strongest(attack))):
-            yield {
-                "of": of,
-                "opponent": name,
-                "attack": row["id"],
-                **_measured(row, "fooling_rate"),
+    row = {"attack": point["id"], "failed": point["failed"]}
+    if point["failed"] is not None:
+        yield row | {"of": "active atoms"}
+    elif live([point]):  # type: ignore[list-item]
+        active = point["samples"]["active_atoms"]
+        yield row | {"of": "active atoms", "samples": active}
+        yield row | {"of": "half of the atoms", "samples": np.full(len(active), point["atoms"] / 2)}
+
+
+def _long(attacks: Attacks, more=lambda attack: {}) -> Iterator[dict[str, Any]]:
+    """Every metric of every attack; of one that failed, why."""
+    for attack in attacks:
+        row = {name: attack.get(name) for name in ("lambda1", "lambda2", "atoms")}
+        row |= {"attack": attack["id"], "failed": attack["failed"]} | more(attack)
+        for metric in METRICS:
+            if attack["failed"] is not None:
+                yield row | {"metric": metric}
+            elif live([attack]):
+                yield row | {"metric": metric, "samples": _measured(attack["samples"], metric)}
+
+
+def _activity(grid: Attacks) -> Iterator[dict[str, Any]]:
+    """Active atoms of each image at each point of the grid, dead starts included."""
+    for attack in grid:
+        row = {name: attack[name] for name in ("lambda1", "lambda2")} | {"attack": attack["id"]}
+        if attack["failed"] is None:
+            yield row | {"samples": attack["samples"]["active_atoms"]}
+
+
+def _measured(samples: Mapping[str, np.ndarray], metric: str) -> np.ndarray:
+    if metric == "rmse":
+        return np.where(samples["fooling_rate"], samples["rmse"], np.nan)
+    return samples[metric]
+
+
+def _points(tradeoff: Attacks, best: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """SCADA, specific and universal attacks at each level of budget, of which the first is the
+    smallest. What has fewer budgets, or none, is there at each level."""
+    groups = {"SCADA": SCADA, "specific": SPECIFIC, "universal": UNIVERSAL}
+    of_kind = {kind: group for group, kinds in groups.items() for kind in kinds}
+    chosen = [
+        attack for attack in tradeoff if attack["kind"] in of_kind and not attack.get("shorten")
+    ]
+    by_name: dict[str, Attacks] = {}
+    for attack in chosen:
+        by_name.setdefault(attack["name"], []).append(attack)
+    budgets = {name: _ordered(own) for name, own in by_name.items() if own[0]["kind"] != "scada"}
+    levels = max(map(len, budgets.values()), default=0)
+    for level in range(levels):
+        here = {name: own[min(level, len(own) - 1)] for name, own in budgets.items()}
+        for attack in [*by_name.get("scada", []), *here.values()]:
+            told = {
+                "budget": f"budget {level + 1} of {levels}",
+                "group": of_kind[attack["kind"]],
+                "name": attack["name"],
+                "compromise": attack is best,
             }
+            yield from _long([attack], lambda attack, told=told: told)
 
 
-def _strongest(others: Mapping[str, pd.DataFrame]) -> Iterator[dict]:
-    """Both metrics of each attack at its strongest."""
-    for group, points in others.items():
-        yield from _failed(points, group=group, name="", metric="")
-        for name, attack in done(points).groupby("name", sort=False):
-            point = strongest(attack)
-            for metric in METRICS:
-                row = {"group": group, "name": name, "metric": metric, "attack": point["id"]}
-                yield row | _measured(point, metric)
+def _ordered(attacks: Attacks) -> Attacks:
+    return sorted(attacks, key=lambda attack: attack.get("eps") or 0.0)
 
 
-def _no_further(grid: pd.DataFrame, others: Mapping[str, pd.DataFrame]) -> Iterator[dict]:
-    """Fooling rates of attacks, and of SCADA's best point at no larger rMSE than each."""
-    of = ("SCADA's best", "the attack")
-    for group, points in others.items():
-        yield from _failed(grid, of=of[0], group=group, opponent="SCADA")
-        yield from _failed(points, of=of[1], group=group, opponent="an attack")
-        for _, other in done(points).iterrows():
-            within = live(done(grid))
-            within = within[within["rmse"] <= other["rmse"]]
-            best = [strongest(within)] if len(within) else []
-            for who, row in zip(reversed(of), [other, *best], strict=False):
-                found = _measured(row, "fooling_rate")
-                yield {
-                    "of": who,
-                    "group": group,
-                    "opponent": other["id"],
-                    "attack": row["id"],
-                    **found,
-                }
-
-
-def compromise(grid: pd.DataFrame) -> pd.Series | None:
-    """The live point of a grid nearest to the paper's (0.1, 0.001), by ratio."""
-    grid = live(done(grid))
-    return nearest(grid, COMPROMISE) if len(grid) else None
-
-
-def nearest(grid: pd.DataFrame, values: Mapping[str, float]) -> pd.Series:
-    """The point of a grid nearest to some values of its weights, by ratio."""
-    distance = sum(
-        np.log(grid[name].astype(float).clip(lower=1e-12) / value).abs()
-        for name, value in values.items()
-    )
-    return grid.loc[distance.idxmin()]
-
-
-def strongest(points: pd.DataFrame) -> pd.Series:
-    return points.loc[points["fooling_rate"].astype(float).idxmax()]
-
-
-def _measured(point, metric: str) -> dict:
-    """A metric of a point with its interval, or why there is none."""
-    bounds = {"low": point[f"{metric}_low"], "high": point[f"{metric}_high"]}
-    return {"value": point[metric], **bounds, "n": point["n"], "failed": point["failed"]}
-
-
-def _failed(points: pd.DataFrame, **columns: str) -> Iterator[dict]:
-    """A row for each point that failed."""
-    for _, point in points[points["failed"].notna()].iterrows():
-        yield {**columns, "attack": point["id"], "failed": point["failed"]}
+def alike(atoms: np.ndarray) -> float:
+    """The correlation of horizontally and vertically neighbouring entries, mean over atoms (M x C x
+    H x W): 0 where they are drawn at random."""
+    found = []
+    for atom in atoms.astype(np.float64):
+        pairs = ((atom[:, :, :-1], atom[:, :, 1:]), (atom[:, :-1], atom[:, 1:]))
+        first, second = (np.concatenate([pair[side].ravel() for pair in pairs]) for side in (0, 1))
+        if np.ptp(first) and np.ptp(second):
+            found.append(np.corrcoef(first, second)[0, 1])
+    return float(np.mean(found)) if found else 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from advsparse.artifacts import read_rows
+from advsparse.evaluate.repeated import repeated
 
 _SETTINGS = ("norm", "eps", "lambda1", "lambda2", "atoms", "shorten")
 _METRICS = (
@@ -23,6 +24,18 @@ def experiment(inputs, settings, name: str) -> pd.DataFrame:
     """The lines of an experiment that a figure or table reads."""
     rows, _ = read_rows(inputs[name], stage="rows")
     return experiment_table(rows, settings["reads"][name]["points"])
+
+
+def experiments(inputs, settings, name: str) -> pd.DataFrame:
+    """The lines of an experiment in all repetitions that are there, with their ``repetition``."""
+    tables = [
+        experiment_table(read_rows(one.path, stage="rows")[0], one.told["points"]).assign(
+            repetition=one.repetition
+        )
+        for one in repeated(inputs, settings, name)
+        if one.path is not None
+    ]
+    return pd.concat(tables, ignore_index=True)
 
 
 def experiment_table(rows: pd.DataFrame, points: list[dict]) -> pd.DataFrame:

@@ -8,11 +8,14 @@ import pandas as pd
 
 from advsparse.artifacts import read_arrays, read_rows
 from advsparse.evaluate.beside import NOTE, beside
-from advsparse.evaluate.claims import judge, read_claims, verdict_line
+from advsparse.evaluate.claims import read_claims
+from advsparse.evaluate.judging import judge_all
+from advsparse.evaluate.repeated import repeated
 from advsparse.evaluate.statistics import Estimate
+from advsparse.evaluate.verdict_table import NOTE as VERDICTS
+from advsparse.evaluate.verdict_table import claims_table, number_of
 from advsparse.figures.origin import comparable, data_used, origins
-from papers.frecon2021.found import nearest, tables
-from papers.frecon2021.points import experiment
+from papers.frecon2021.found import accuracy, attacks, learning, sweep, tables
 from papers.frecon2021.variant import variant
 
 _ACCURACY = "test accuracy of LeNet on CIFAR-10"
@@ -56,43 +59,55 @@ def _timed(values, quantity: str, seconds: float) -> dict:
 
 def claims(inputs, settings):
     """What the paper states, by which criterion it is judged, what was found, and the verdict."""
-    rows, _ = read_rows(inputs["tradeoff"], stage="rows")
-    points, sweep = (experiment(inputs, settings, name) for name in ("tradeoff", "atoms"))
-    model = settings["reads"]["tradeoff"]["model"]
-    paper = pd.read_csv(inputs["values"]).set_index("quantity").at[_ACCURACY, "value"]
-    reproduced = {"of": "reproduced", **_clean_accuracy(rows, model)._asdict()}
-    if not reproduced["n"]:
-        reproduced |= {"attack": model, "failed": _failure(rows, model)}
-    accuracies = [reproduced, {"of": "paper", "value": paper, "low": paper, "high": paper}]
-    shown = nearest(points[points["name"] == "scada"], settings["options"]["shown"])
-    found = tables(points, sweep, shown["id"], accuracies)
-    origin, records = origins(settings)["tradeoff"], []
-    for claim in read_claims(inputs["claims"]):
-        finding, _ = judge(claim, found, comparable(origin))
-        records.append(verdict_line(claim, finding, data_used(origin)))
-    dead = int((points["dead_start"] == 1).sum())
+    runs = _runs(inputs, settings)
+    origin = origins(settings)["tradeoff"]
+    judgements = judge_all(
+        read_claims(inputs["claims"]), lambda claim: runs, lambda claim: comparable(origin)
+    )
+    frame = claims_table(judgements, lambda claim: data_used(origin))
+    runs_in_words = number_of(len(runs))
     note = (
-        f"Rebuilt on {data_used(origin)} with preset {origin['preset']}. Comparisons are of 95 % "
-        "intervals over the same images; where intervals overlap, the difference is within the "
-        "noise. SCADA's and UAP's rMSE are of the perturbation before its projection onto [0, 1]. "
-        f"{dead} dead starts of SCADA are left out."
+        f"Rebuilt on {data_used(origin)} with preset {origin['preset']}, in {runs_in_words}. "
+        f"{VERDICTS} SCADA's and UAP's rMSE are of the perturbation before its projection onto "
+        "[0, 1], and compared on images that both attacks fool. Dead starts of SCADA are left out."
     )
     if not comparable(origin):
         note += " Only orderings and trends are judged here, never the paper's absolute numbers."
     title = "frecon2021: paper beside reproduced"
-    return {"frame": pd.DataFrame(records), "title": title, "note": note}
+    return {"frame": frame, "title": title, "note": note}
+
+
+def _runs(inputs, settings) -> list[dict[str, pd.DataFrame]]:
+    """The tables that claims read, of each repetition."""
+    of_run: dict[int, dict[str, pd.DataFrame]] = {}
+    read = {name: repeated(inputs, settings, name) for name in ("tradeoff", "atoms", "fit")}
+    for one in read["tradeoff"]:
+        points, shown = attacks(one.path, one.told["points"]), settings["options"]["shown"]
+        found = tables(points, shown) | {"accuracies": accuracy(one.path, one.told["model"])}
+        of_run[one.repetition] = found
+    for one in read["atoms"]:
+        of_run.setdefault(one.repetition, {})["sweep"] = sweep(
+            attacks(one.path, one.told["points"])
+        )
+    for one in read["fit"]:
+        of_run.setdefault(one.repetition, {})["learning"] = learning(one.path, one.failed)
+    return [of_run[number] for number in sorted(of_run)]
 
 
 def numbers(inputs, settings):
     """Every number that the paper gives of its results and that is no time, beside ours."""
-    rows, _ = read_rows(inputs["tradeoff"], stage="rows")
     values = pd.read_csv(inputs["values"]).set_index("quantity")
     value, where = values.loc[_ACCURACY, ["value", "where"]]
-    model = settings["reads"]["tradeoff"]["model"]
-    found, origin = _clean_accuracy(rows, model), origins(settings)["tradeoff"]
+    told = settings["reads"]["tradeoff"]
+    rows = [read_rows(path, stage="rows")[0] for path in inputs["tradeoff"]]
+    estimates = [_clean_accuracy(one, told[0]["model"]) for one in rows]
+    found, origin = [one for one in estimates if one.n], origins(settings)["tradeoff"]
     frame = pd.DataFrame([beside(_ACCURACY, where, value, found, origin)])
     title = "frecon2021: the paper's numbers beside the reproduced ones"
-    note = NOTE if found.n else f"{NOTE} What is missing has failed: {_failure(rows, model)}."
+    failed = [one for one, estimate in zip(rows, estimates, strict=True) if not estimate.n]
+    note = NOTE
+    if failed:
+        note += f" What is missing has failed: {_failure(failed[0], told[0]['model'])}."
     return {"frame": frame, "title": title, "note": note}
 
 

@@ -5,25 +5,32 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from advsparse.evaluate.repeated import repeated
 from advsparse.figures.origin import ROLES, stamp
 from advsparse.figures.style import WIDTH, look, plt
-from papers.weitzner2023.found import tables
+from papers.weitzner2023.found import accuracies
 
 KINDS = {"da": "dict_attack", "targeted_uap": "targeted_uap", "uap": "uap", "noise": "noise"}
 """Kinds of the attacks that the paper compares, by their names in its numbers."""
 
 
 def draw_budgets(inputs, settings):
-    """Figure 7: accuracy against the l2 budget, with the paper's curves drawn thin."""
+    """Figure 7: accuracy against the l2 budget, with the paper's curves drawn thin.
+
+    Repetitions after the first stand behind it, as bands from the least to the most.
+    """
     reference = pd.read_csv(inputs["accuracies"])
     figure, axes = plt.subplots(1, 2, figsize=(WIDTH, 4.1), sharey=True)
-    found = tables({name: inputs[name] for name in ("budgets_mnist", "budgets_cifar10")})
-    found = found["accuracies"]
+    every = _of_runs(inputs, settings)
+    found = every[every["repetition"] == 0]
+    repeated_often = every["repetition"].max() > 0
     for ax, role in zip(axes, ("mnist", "cifar10"), strict=True):
         table = found[found["role"] == role]
         clean = table[table["attack"] == "none"]
         paper = reference[reference["role"] == role]
         for attack, kind in KINDS.items():
+            own = every[(every["role"] == role) & every["attack"].isin([attack, "none"])]
+            _draw_band(ax, own[~own["clamped"]], look(kind))
             _draw_attack(ax, table[table["attack"] == attack], clean, look(kind))
             printed = paper[paper["attack"] == attack]
             ax.plot(printed["budget"], printed["accuracy"], color=look(kind).colour, linewidth=0.6)
@@ -41,10 +48,31 @@ def draw_budgets(inputs, settings):
         ("paper", {"linestyle": "-", "linewidth": 0.6}),
     ):
         axes[1].plot([], [], color="0.3", label=label, **style)
+    if repeated_often:
+        label = f"{every['repetition'].nunique()} runs, least to most"
+        axes[1].fill_between([], [], color="0.3", alpha=0.2, linewidth=0, label=label)
     handles, labels = axes[1].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4, fontsize=7.5)
     stamp(figure, settings)
-    return figure, _beside_paper(found.drop(columns="data"), reference)
+    return figure, _beside_paper(every, reference)
+
+
+def _of_runs(inputs, settings) -> pd.DataFrame:
+    """The accuracies of all repetitions that are there."""
+    tables = [
+        accuracies(one.path, name).assign(repetition=one.repetition)
+        for name in ("budgets_mnist", "budgets_cifar10")
+        for one in repeated(inputs, settings, name)
+        if one.path is not None
+    ]
+    return pd.concat(tables, ignore_index=True)
+
+
+def _draw_band(ax, table, style) -> None:
+    by_budget = table.groupby("budget")["value"]
+    least, most = by_budget.min(), by_budget.max()
+    if table["repetition"].max() > 0:
+        ax.fill_between(least.index, least, most, color=style.colour, alpha=0.2, linewidth=0)
 
 
 def _beside_paper(found: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFrame:

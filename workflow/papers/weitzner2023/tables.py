@@ -1,128 +1,154 @@
-"""The tables of weitzner2023: its statistical tests, and its claims beside what was rebuilt."""
+"""The tables of weitzner2023: its claims beside what was rebuilt, every test, and its numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pandas as pd
 
 from advsparse.artifacts import read_arrays
 from advsparse.evaluate.beside import NOTE, beside
-from advsparse.evaluate.claims import Claim, judge, read_claims, verdict_line
-from advsparse.evaluate.comparisons import COMPARISONS
-from advsparse.evaluate.findings import Finding
+from advsparse.evaluate.claims import Claim, read_claims
+from advsparse.evaluate.judging import Judgement, Tables, judge_all
+from advsparse.evaluate.repeated import repeated
 from advsparse.evaluate.statistics import Estimate, mean
-from advsparse.figures.origin import ROLES, data_used, origins
-from papers.weitzner2023.found import tables
+from advsparse.evaluate.verdict_table import NOTE as VERDICTS
+from advsparse.evaluate.verdict_table import claims_table, effects_table
+from advsparse.figures.origin import ROLES, comparable, data_used, origins
+from papers.weitzner2023.found import accuracies, tables
 
 _SYNTHETIC = "synthetic signals"
+_OF = {"changes": "change", "curves": "budgets", "codes": "signals", "errors": "signals"}
+"""The analyses that tables are made of, by the tables' names; the rest are of correlations."""
 
 
 def tests(inputs, settings):
-    """Every statistical test: what is compared, the statistic, and p."""
-    found, records = tables(_analyses(inputs)), []
-    for claim in _stated(inputs, settings):
-        way = COMPARISONS[claim.by]
-        for one in judge(claim, found)[1] if claim.by != "intervals" else ():
-            records.append(
-                {
-                    "claim": claim.claim,
-                    "test": way.name,
-                    "for": one.place,
-                    "a": one.a,
-                    "b": one.b,
-                    "of a": one.found.a,
-                    "of b": one.found.b,
-                    "statistic": one.found.statistic,
-                    "p": one.found.p,
-                    "n": one.found.n,
-                    "data": _data(claim, settings),
-                }
-            )
+    """Every effect that claims speak of, with its interval, and p for the claim and against it."""
     note = (
-        "Of t-tests the means of the two samples are shown, of Levene's test the standard "
-        "deviations. Entries of one image's code, and atoms of one dictionary, are no independent "
-        "samples: p is then far too small, as in the paper. n is the size of sample a."
+        "Effects are positive as claimed; those of ratios are logarithms. n is the number of "
+        "images or signals of a run, or 1 where a run gives one number, of which fewer than three "
+        "tell nothing."
     )
     return {
-        "frame": pd.DataFrame(records),
-        "title": "weitzner2023: statistical tests",
+        "frame": effects_table(_judged(inputs, settings), lambda claim: _data(claim, settings)),
+        "title": "weitzner2023: effects and tests",
         "note": note,
     }
 
 
 def claims(inputs, settings):
     """What the paper states, by which criterion it is judged, what was found, and the verdict."""
-    found, records = tables(_analyses(inputs)), []
-    for claim in read_claims(inputs["claims"]):
-        failed = settings["failures"].get(_analysis(claim))
-        if failed:
-            finding = Finding(failed, failed=(_analysis(claim),))
-        else:
-            finding, _ = judge(claim, found)
-        records.append(verdict_line(claim, finding, _data(claim, settings)))
+    frame = claims_table(_judged(inputs, settings), lambda claim: _data(claim, settings))
     note = (
         f"Built with preset {settings['preset']}. A verdict is of the data named in the last "
-        "column, and of networks as that preset trains them. Only orderings and trends are judged "
-        "here, never the paper's absolute numbers."
+        f"column, and of networks as that preset trains them. {VERDICTS}"
     )
     title = "weitzner2023: paper beside reproduced"
-    return {"frame": pd.DataFrame(records), "title": title, "note": note}
+    return {"frame": frame, "title": title, "note": note}
 
 
-def _stated(inputs, settings) -> list[Claim]:
-    """The claims whose analyses have not failed."""
-    stated = read_claims(inputs["claims"])
-    return [claim for claim in stated if _analysis(claim) not in settings["failures"]]
+def _judged(inputs, settings) -> list[Judgement]:
+    read = {name: repeated(inputs, settings, name) for name in _analyses(settings)}
+
+    def runs(claim: Claim) -> list[Tables] | str:
+        # Together, as each is made from the same networks in a run.
+        names = _analyses_of(claim)
+        several = list(zip(*(read[name] for name in names), strict=False))
+        there = [run for run in several if all(one.failed is None for one in run)]
+        if not there:
+            failed = [name for name in names if any(one.failed for one in read[name])]
+            return f"{', '.join(failed)} failed"
+        return [
+            found_in({name: one.path for name, one in zip(names, run, strict=True)})
+            for run in there
+        ]
+
+    known: dict[tuple[tuple[str, str], ...], Tables] = {}
+
+    def found_in(paths: dict[str, Any]) -> Tables:
+        key = tuple(sorted(paths.items()))
+        if key not in known:
+            known[key] = tables(paths)
+        return known[key]
+
+    data = origins(settings)
+    of_paper = {name: comparable(origin) for name, origin in data.items()}
+    return judge_all(
+        read_claims(inputs["claims"]), runs, lambda claim: of_paper.get(_analysis(claim), True)
+    )
+
+
+def _analyses(settings) -> list[str]:
+    """The names of the inputs that are analyses of each repetition."""
+    return [name for name, told in settings["reads"].items() if isinstance(told, list)]
+
+
+def _analyses_of(claim: Claim) -> list[str]:
+    """The analyses that a claim is judged by."""
+    names = []
+    for part in claim.parts:
+        if part.reads == "drops":
+            cost = isinstance(part.a["what"], str) and part.a["what"].startswith("cost")
+            names += ["budgets_cifar10", "budgets_mnist"] if cost else ["signals"]
+            continue
+        kind = _OF.get(part.reads, "correlation")
+        data, role = part.rows.get("data"), part.rows.get("role")
+        names.append(str(data) if data else f"{kind}_{role}" if role else kind)
+    return list(dict.fromkeys(names))
 
 
 def _analysis(claim: Claim) -> str:
-    """The analysis that a claim is judged by."""
-    of = {"changes": "change", "accuracies": "budgets", "errors": "signals", "codes": "signals"}
-    kind = of.get(claim.reads, "correlation")
-    role = claim.rows.get("role")
-    return f"{kind}_{role}" if role else kind
-
-
-def _analyses(inputs) -> dict[str, str]:
-    """The files of analyses among the inputs."""
-    return {name: path for name, path in inputs.items() if str(path).endswith(".npz")}
+    return _analyses_of(claim)[0]
 
 
 def numbers(inputs, settings):
     """Every number that the paper gives of its figures 5 and 7, beside the reproduced one."""
-    records = []
-    if "signals" in inputs:
-        records += _energies(inputs, settings)
-    budgets = {name: path for name, path in inputs.items() if name.startswith("budgets_")}
-    found = tables(budgets)["accuracies"]
+    records = list(_energies(inputs, settings))
+    names = [name for name in _analyses(settings) if name.startswith("budgets_")]
+    found = {
+        name: [
+            accuracies(one.path, name)
+            for one in repeated(inputs, settings, name)
+            if one.path is not None
+        ]
+        for name in names
+    }
     for printed in pd.read_csv(inputs["accuracies"]).itertuples():
-        same = {"role": printed.role, "attack": printed.attack, "budget": printed.budget}
-        rows = found[~found["clamped"]] if len(found) else found
-        for column, value in same.items():
-            rows = rows[rows[column] == value] if len(rows) else rows
-        for row in rows.itertuples():
-            ours = Estimate(row.value, int(row.n), row.low, row.high)
-            quantity = (
-                f"accuracy on {ROLES[printed.role]} under {printed.attack} at {printed.budget:g}"
-            )
-            origin = origins(settings)[row.data]
-            records.append(beside(quantity, "figure 7", printed.accuracy, ours, origin))
+        same = {"attack": printed.attack, "budget": printed.budget, "clamped": False}
+        name = f"budgets_{printed.role}"
+        rows = [row for table in found.get(name, []) for row in _having(table, same)]
+        if not rows:
+            continue
+        quantity = f"accuracy on {ROLES[printed.role]} under {printed.attack} at {printed.budget:g}"
+        ours = [Estimate(row.value, row.n, row.low, row.high) for row in rows]
+        origin = origins(settings)[name]
+        records.append(beside(quantity, "figure 7", printed.accuracy, ours, origin))
     title = "weitzner2023: the paper's numbers beside the reproduced ones"
     return {"frame": pd.DataFrame(records), "title": title, "note": NOTE}
 
 
-def _energies(inputs, settings) -> Iterator[dict]:
-    arrays, metadata = read_arrays(inputs["signals"], stage="analysis")
+def _having(table: pd.DataFrame, values: dict[str, Any]) -> Iterator[Any]:
+    for column, value in values.items():
+        table = table[table[column] == value] if len(table) else table
+    yield from table.itertuples()
+
+
+def _energies(inputs, settings) -> Iterator[dict[str, Any]]:
     values = pd.read_csv(inputs["values"]).set_index("quantity")
     origin = {"stand_in": False, "data": _SYNTHETIC, "preset": settings["preset"]}
-    for name in ("pgd", "noise"):
-        energy = (arrays[f"code_{name}"].astype("float64") ** 2).sum(1)
+    read = [one.path for one in repeated(inputs, settings, "signals") if one.path is not None]
+    runs = [read_arrays(path, stage="analysis") for path in read]
+    for name in ("pgd", "noise") if runs else ():
+        found = [
+            mean((arrays[f"code_{name}"].astype("float64") ** 2).sum(1), metadata.seed)
+            for arrays, metadata in runs
+        ]
         value, where = values.loc[f"energy {name}", ["value", "where"]]
-        quantity = f"mean energy of the code of {name}"
-        yield beside(quantity, where, value, mean(energy, metadata.seed), origin)
+        yield beside(f"mean energy of the code of {name}", where, value, found, origin)
 
 
 def _data(claim: Claim, settings) -> str:
-    origin = origins(settings).get(_analysis(claim))
-    return data_used(origin) if origin else _SYNTHETIC
+    data = origins(settings)
+    used = [data_used(data[name]) for name in _analyses_of(claim) if name in data]
+    return "; ".join(dict.fromkeys(used)) or _SYNTHETIC

@@ -1,0 +1,147 @@
+"""Intervals and tests of effects: they are as often wrong as they say, on runs made for it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from advsparse.evaluate.effects import ALPHA, Effect
+
+TIMES = 600
+LIKELY = 1e-4
+"""A test fails on correct code once in so many thousand choices of a seed; the seeds are fixed."""
+
+
+def assert_share(hits, share: float, how: str = "two-sided") -> None:
+    """That something with a probability of ``share`` may have happened as often as in ``hits``."""
+    hits = list(hits)
+    found = stats.binomtest(int(sum(hits)), len(hits), share, alternative=how)
+    assert found.pvalue > LIKELY, f"{sum(hits)} of {len(hits)}, and not {share:.3f} of them"
+
+
+def rates(rng, n, more, less):
+    """Paired differences of two rates, of which so many disagree each way."""
+    return rng.choice([1.0, -1.0, 0.0], size=n, p=[more, less, 1 - more - less])
+
+
+def runs(rng, count, n, effect, between, within=1.0):
+    """Effects on images of several runs, whose networks differ: each has an effect of its own."""
+    means = effect + between * rng.standard_normal(count)
+    return tuple(mean + within * rng.standard_normal(n) for mean in means)
+
+
+def tried(make, unit, times=TIMES, seed=0):
+    for index in range(times):
+        yield Effect(make(np.random.default_rng([seed, index])), unit, seed=index)
+
+
+@pytest.mark.parametrize("side", ["above", "below"])
+def test_one_run_of_skewed_differences_is_wrong_as_often_as_it_says(side):
+    made = tried(lambda rng: (rng.exponential(size=200) - 1,), "mean", seed=1)
+    assert_share((one.p(side) <= ALPHA for one in made), ALPHA)
+
+
+@pytest.mark.parametrize("side", ["above", "below"])
+def test_paired_rates_are_wrong_no_more_often_than_they_say(side):
+    made = list(tried(lambda rng: (rates(rng, 400, 0.3, 0.3),), "rate", seed=2))
+    assert_share((one.p(side) <= ALPHA for one in made), ALPHA, "greater")
+    assert_share((one.p(side) <= ALPHA for one in made), 0.75 * ALPHA, "less")
+
+
+def test_mcnemars_test_is_exact():
+    d = np.r_[np.ones(12), -np.ones(3), np.zeros(85)]
+    either = stats.binomtest(12, 15, alternative="greater").pvalue
+    assert Effect((d,), "rate").p("above") == pytest.approx(either)
+    assert Effect((-d,), "rate").p("below") == pytest.approx(either)
+    assert Effect((np.zeros(50),), "rate").p("above") == 1.0
+
+
+@pytest.mark.parametrize(
+    ("n", "more", "less"), [(100, 0.2, 0.1), (100, 0.02, 0.05), (30, 0.3, 0.3)]
+)
+def test_intervals_of_paired_rates_hold_the_difference(n, more, less):
+    made = tried(lambda rng: (rates(rng, n, more, less),), "rate", times=2000, seed=3)
+    hits = [low <= more - less <= high for low, high in (one.interval for one in made)]
+    assert_share(hits, 1 - 2 * ALPHA - 0.015, "less")
+    assert_share(hits, 0.96, "greater")
+
+
+def test_pairing_takes_out_what_images_share():
+    """Two sides whose images differ far more than the sides do."""
+
+    def pair(rng):
+        image = 5 * rng.standard_normal(100)
+        a, b = (image + 0.1 * rng.standard_normal(100) for _ in range(2))
+        return (a - b + 0.05,)
+
+    assert_share((one.p("above") <= ALPHA for one in tried(pair, "mean", times=200)), 0.9, "less")
+
+
+@pytest.mark.parametrize("count", [3, 5, 10])
+def test_runs_that_differ_are_what_is_sampled(count):
+    """Where images agree within a run, they tell next to nothing of the next."""
+    made = list(tried(lambda rng: runs(rng, count, 20, 0.0, 0.5, 0.2), "mean", seed=count))
+    assert_share((one.p("above") <= ALPHA for one in made), ALPHA)
+    hits = [low <= 0 <= high for low, high in (one.interval for one in made)]
+    assert_share(hits, 1 - 2 * ALPHA)
+
+
+def test_runs_that_do_not_differ_are_no_better_known_than_their_images():
+    """Where three runs are alike by chance, Student's interval is next to nothing."""
+    made = list(tried(lambda rng: runs(rng, 3, 50, 0.0, 0.0), "mean", seed=4))
+    assert_share((one.p("above") <= ALPHA for one in made), ALPHA, "greater")
+    widths = [one.interval[1] - one.interval[0] for one in made]
+    least = 2 * stats.norm.ppf(1 - ALPHA) / math.sqrt(150)
+    assert min(widths) > 0.75 * least
+
+
+def test_numbers_of_runs():
+    values = [1.2, 0.9, 1.4, 0.7]
+    effect = Effect(tuple(np.array([value]) for value in values), "number")
+    found = stats.ttest_1samp(values, 0.5, alternative="greater")
+    assert effect.p("above", 0.5) == pytest.approx(found.pvalue)
+    assert effect.p("below", 0.5) == pytest.approx(1 - found.pvalue)
+    both = stats.ttest_1samp(values, 0).confidence_interval(1 - 2 * ALPHA)
+    assert effect.interval == pytest.approx((both.low, both.high))
+    alone = Effect((np.array([1.2]),), "number")
+    assert math.isnan(alone.p("above")) and all(map(math.isnan, alone.interval))
+
+
+def test_the_bootstrap_is_scipys_and_its_p_ends_its_interval():
+    d = np.random.default_rng(5).exponential(size=60) - 0.8
+    effect = Effect((d,), "mean", seed=9)
+    low, high = effect.interval
+    assert effect.p("above", low) == pytest.approx(ALPHA, abs=5e-4)
+    assert effect.p("below", high) == pytest.approx(ALPHA, abs=5e-4)
+    found = stats.bootstrap(
+        (d,), np.mean, confidence_level=1 - 2 * ALPHA, rng=3
+    ).confidence_interval
+    assert (low, high) == pytest.approx((found.low, found.high), abs=0.02)
+    assert Effect((d,), "mean", seed=9).interval == effect.interval
+
+
+def test_effects_without_spread():
+    effect = Effect((np.full(20, 0.25),), "mean")
+    assert effect.interval == (0.25, 0.25)
+    assert [effect.p("above"), effect.p("below"), effect.p("above", 0.25)] == [0.0, 1.0, 1.0]
+    alike = Effect((np.full(5, 0.25),) * 3, "mean")
+    assert [alike.p("above"), alike.p("below")] == [0.0, 1.0]
+
+
+def test_as_many_runs_as_are_needed_tell():
+    """The power at the number of runs that is named, and at fewer."""
+    few = Effect(runs(np.random.default_rng(11), 4, 50, 0.3, 0.4, 0.1), "mean")
+    spread = np.std([run.mean() for run in few.runs], ddof=1)
+    needed = few.runs_needed()
+    assert needed is not None and needed > 3
+
+    def power(count):
+        means = few.value + spread * np.random.default_rng(12).standard_normal((4000, count))
+        return np.mean(stats.ttest_1samp(means, 0, axis=1, alternative="greater").pvalue <= ALPHA)
+
+    assert power(needed) > 0.78 and power(needed - 1) < 0.82
+    assert Effect((np.zeros(9),) * 3, "mean").runs_needed() is None
+    assert Effect((np.array([1.0]),), "number").runs_needed() is None
