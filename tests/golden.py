@@ -111,7 +111,9 @@ def _main(preset: str) -> None:
         workflow.dag().execute_workflow(executor="dryrun")
         jobs = workflow._workflow_store.dag.jobs
         found = {
-            " ".join([job.rule.name, *dict(job.wildcards.items()).values()]): _described(job)
+            " ".join(filter(None, [job.rule.name, *dict(job.wildcards.items()).values()])): (
+                _described(job)
+            )
             for job in jobs
         }
     print(json.dumps(found))

@@ -64,7 +64,9 @@ class Project:
                 values = [
                     part for part in re.split(r", (?=\w+=)", match[1]) if "paper=" not in part
                 ]
-                name = " ".join(value.partition("=")[2] for value in values)
+                # The wildcard of a repetition is empty for the first one.
+                given = (value.partition("=")[2].lstrip("/") for value in values)
+                name = " ".join(filter(None, given))
                 # What is fitted is named by a digest of its settings.
                 name = re.sub(r"-[0-9a-f]{16}$", "", name)
                 found.discard(rule)

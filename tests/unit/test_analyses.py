@@ -6,7 +6,7 @@ import torch
 
 from advsparse.analyses._axes import CONDITIONS, GROUPS, PARTS
 from advsparse.analyses._base import Attacked, Given, noise_like
-from advsparse.analyses.atom_correlation import AtomCorrelation, atom_columns, correlation_density
+from advsparse.analyses.atom_correlation import AtomCorrelation, atom_columns, correlation_halves
 from advsparse.analyses.budgets import Budgets
 from advsparse.analyses.code_change import CodeChange
 from advsparse.analyses.signal_attacks import SignalAttacks, error_parts
@@ -51,7 +51,19 @@ def dense(synthesis):
     return synthesis.forward(codes).flatten(1).T.double().numpy()
 
 
-@pytest.mark.parametrize("law", ["gaussian", "sign"])
+def test_noise_may_have_the_spectrum_of_each_perturbation(shift):
+    shift = shift + 0.3  # no frequency is left out, the mean neither
+    noise = noise_like(shift, Random(0), "spectrum")
+    there, here = (torch.fft.fft2(z.double()).abs() for z in (noise, shift))
+    torch.testing.assert_close(there, here, rtol=1e-4, atol=1e-4)
+    assert (noise - shift).flatten(1).norm(dim=1).min() > 0.1
+    assert not torch.allclose(noise, noise_like(shift, Random(1), "spectrum"))
+    # Phases are turned alike in all channels: grey stays grey.
+    grey = noise_like(shift[:, :1].expand(-1, 3, -1, -1), Random(0), "spectrum")
+    torch.testing.assert_close(grey[:, 0], grey[:, 2])
+
+
+@pytest.mark.parametrize("law", ["gaussian", "sign", "spectrum"])
 def test_noise_has_the_norm_of_each_perturbation(shift, law):
     noise = noise_like(shift, Random(0), law)
     torch.testing.assert_close(noise.flatten(1).norm(dim=1), shift.flatten(1).norm(dim=1))
@@ -65,9 +77,33 @@ def test_the_correlation_density_is_that_of_the_dense_dictionary(shift):
     d /= np.linalg.norm(d, axis=1, keepdims=True)
     matrix = dense(atoms)
     expected = np.abs(d @ (matrix / np.linalg.norm(matrix, axis=0))).sum(0)
-    found = correlation_density(atoms, shift, batch=2).numpy()
-    np.testing.assert_allclose(found, expected / expected.sum(), rtol=1e-5)
-    assert found.sum() == pytest.approx(1)
+    halves = correlation_halves(atoms, shift, batch=2).numpy()
+    np.testing.assert_allclose(halves.sum(0), expected, rtol=1e-5)
+    own = np.abs(d[::2] @ (matrix / np.linalg.norm(matrix, axis=0))).sum(0)
+    np.testing.assert_allclose(halves[0], own, rtol=1e-5)
+
+
+def test_the_covariance_of_two_halves_is_free_of_the_chance_among_images(x):
+    """Of noise, whose density is even, it is about 0 where the variance is not."""
+    coder = Coder()
+    noise = torch.randn(200, *IMAGE, generator=torch.Generator().manual_seed(5))
+    images = x[:1].expand(200, -1, -1, -1)
+    given = Given(Random(0), {"c": coder}, {"a": attacked(images, noise)})
+    found = AtomCorrelation(submatrices=1, columns=2, extremes=4).run(given)
+    density = found["density.learned.attack"].astype(float)
+    variance = np.var(density * len(density))
+    assert abs(found["covariance.learned.attack"]) < 0.2 * variance
+    halves = correlation_halves(coder.synthesis, noise).numpy()
+    first, second = (half / half.mean() for half in halves)
+    assert found["covariance.learned.attack"] == pytest.approx(np.cov(first, second, ddof=0)[0, 1])
+    # Of one perturbation over and over, both halves are the density itself.
+    same = noise[:1].expand(200, -1, -1, -1)
+    given = Given(Random(0), {"c": coder}, {"a": attacked(images, same)})
+    found = AtomCorrelation(submatrices=1, columns=2, extremes=4).run(given)
+    density = found["density.random.attack"].astype(float)
+    assert found["covariance.random.attack"] == pytest.approx(
+        np.var(density * len(density)), rel=1e-4
+    )
 
 
 def test_atom_columns_are_those_of_the_dense_dictionary():
@@ -119,7 +155,30 @@ def test_the_change_of_linear_codes_is_the_code_of_the_perturbation(x, shift):
     example = int(found["example"])
     np.testing.assert_allclose(found["change.pgd"], expected[example], atol=1e-5)
     assert found["excess.pgd"].max() == 0  # a linear code has no coefficient at 0
+    np.testing.assert_array_equal(found["support.pgd"], found["mean.pgd"])
     assert found["mean.pgd.noise"].shape == found["mean.pgd"].shape
+    turned = noise_like(given.attacks["pgd"].perturbation, Random(0), "spectrum", 0)
+    expected = coder.encode(turned).abs().flatten(1).double().mean(1)
+    np.testing.assert_allclose(found["mean.pgd.spectrum"], expected, rtol=1e-4)
+
+
+def test_changes_are_told_apart_by_where_the_clean_code_is_0(x, shift):
+    class Sparse(Coder):
+        def encode(self, x):
+            code = super().encode(x)
+            return torch.where(code.abs() > 1, code, 0.0)
+
+    coder = Sparse()
+    given = Given(Random(0), {"c": coder}, {"a": attacked(x, shift)}, lambda z: z.flatten(1)[:, :2])
+    found = CodeChange().run(given)
+    clean, moved = coder.encode(x), coder.encode(x + shift)
+    change = (moved - clean).abs()
+    for part, where in (("excess", clean == 0), ("support", clean != 0)):
+        expected = (change * where).flatten(1).double().mean(1)
+        assert expected.min() > 0
+        np.testing.assert_allclose(found[f"{part}.a"], expected, rtol=1e-5)
+    whole = found["excess.a"] + found["support.a"]
+    np.testing.assert_allclose(whole, found["mean.a"], rtol=1e-6)
 
 
 def test_accuracies_at_budgets_are_those_of_scaled_perturbations():

@@ -43,7 +43,7 @@ def metadata(**changes) -> Metadata:
 
 def row(**changes) -> dict:
     texts = dict.fromkeys(ROW_COLUMNS[:8], "x")
-    numbers = {"value": 0.1, "n": 100, "ci_low": 0.05, "ci_high": 0.2, "seed": 0}
+    numbers = {"value": 0.1, "n": 100, "ci_low": 0.05, "ci_high": 0.2, "seed": 0, "repetition": 0}
     return texts | numbers | {"note": ""} | changes
 
 
@@ -196,8 +196,8 @@ def test_rows_are_stored_as_plain_text(tmp_path):
     write_rows(tmp_path / "r.csv", frame({"value": 0.1, "ci_low": None}), metadata())
     assert (tmp_path / "r.csv").read_bytes() == (
         b"paper,experiment,dataset,model,attacked,attack,defence,metric,"
-        b"value,n,ci_low,ci_high,seed,note\n"
-        b"x,x,x,x,x,x,x,x,0.1,100,,0.2,0,\n"
+        b"value,n,ci_low,ci_high,seed,repetition,note\n"
+        b"x,x,x,x,x,x,x,x,0.1,100,,0.2,0,0,\n"
     )
     assert sidecar_path(str(tmp_path / "r.csv")) == tmp_path / "r.csv.meta.json"
     assert sorted(file.name for file in tmp_path.iterdir()) == ["r.csv", "r.csv.meta.json"]

@@ -119,9 +119,14 @@ def up(folder, **more):
     return attacked(folder / "up.npz", X_ADV, INDEX, **results | more)
 
 
-def rows(files, entries, attacks, judges=(), failures=None, classifiers=tuple(BRIGHT), **more):
+def rows(files, *arguments, **options):
+    """The frame of rows alone."""
+    return evaluated(files, *arguments, **options)[0]
+
+
+def evaluated(files, entries, attacks, judges=(), failures=None, classifiers=tuple(BRIGHT), **more):
     return experiment_rows(
-        {"attacks": entries, "judges": list(judges), "seed": 7},
+        {"attacks": entries, "judges": list(judges), "seed": 7, "repetition": 2},
         paper="a2020",
         experiment="tradeoff",
         attacks=attacks,
@@ -155,7 +160,7 @@ def clean(model, dataset="greys"):
 def frame(*parts, note="", dataset="greys"):
     """The rows that are expected: whose they are, and their estimates."""
     common = {"paper": "a2020", "experiment": "tradeoff", "dataset": dataset}
-    common |= {"defence": "none", "seed": 7}
+    common |= {"defence": "none", "seed": 7, "repetition": 2}
     found = [
         common
         | whose
@@ -287,3 +292,22 @@ def test_the_log_says_what_is_judged(files, tmp_path, caplog):
 def test_networks_judge_on_the_device_that_is_named(files, tmp_path):
     with pytest.raises(RuntimeError, match=r"device string: nowhere$"):
         rows(files, [UP], [up(tmp_path)], device="nowhere")
+
+
+def test_what_each_image_did_stands_beside_the_rows(files, tmp_path):
+    made = [up(tmp_path), attacked(tmp_path / "night.npz", [5, 200], [1, 0])]
+    found, samples = evaluated(files, [UP, NIGHT], made, judges=["dim"])
+    shown = found[~found["metric"].isin(["failed"])]
+    keys = {f"{row.model}:{row.attack}:{row.metric}" for row in shown.itertuples()}
+    attacks = {f"dim:{name}:image" for name in ("none", "up", "night")}
+    assert set(samples) == keys | attacks
+    for name, hits in ON_DIM.items():
+        assert samples[f"dim:up:{name}"].tolist() == list(map(bool, hits))
+    assert samples["dim:up:image"].tolist() == INDEX.tolist()
+    assert samples["dim:night:image"].tolist() == [1, 0]
+    assert samples["dim:none:image"].tolist() == [*range(8)]
+    assert samples["dim:up:rmse"] == pytest.approx((X_ADV - X) ** 2 / X**2, rel=1e-5)
+    assert samples["dim:up:queries"].tolist() == QUERIES
+    assert samples["dim:up:warnings"] == 0
+    right = (TEST["greys"] > BRIGHT["dim"]) == LABELS["greys"]
+    assert samples["dim:none:accuracy"].tolist() == right.tolist()

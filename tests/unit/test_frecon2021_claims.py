@@ -1,4 +1,4 @@
-"""The verdicts on frecon2021's claims, on points made by hand."""
+"""What the claims of frecon2021 read, and the verdicts on data made as the paper says, or not."""
 
 from __future__ import annotations
 
@@ -6,336 +6,239 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from advsparse.artifacts import ROW_COLUMNS, make_metadata, write_arrays, write_rows
 from advsparse.config.loading import WORKFLOW
-from advsparse.evaluate.claims import judge, read_claims
-from advsparse.evaluate.findings import Finding
-from advsparse.evaluate.statistics import proportion
-from papers.frecon2021.found import COMPROMISE, nearest, tables
+from advsparse.evaluate.claims import read_claims
+from advsparse.evaluate.judging import judge
+from advsparse.evaluate.verdicts import Class
+from papers.frecon2021.found import (
+    COMPROMISE,
+    accuracy,
+    alike,
+    attacks,
+    learning,
+    live,
+    nearest,
+    sweep,
+    tables,
+)
 from papers.frecon2021.points import experiment_table
 
 CLAIMS = {
     claim.claim: claim
     for claim in read_claims(WORKFLOW / "papers/frecon2021/reference/claims.yaml")
 }
-OF_ATTACKS = sorted(set(CLAIMS) - {"accuracy"})
-PAPER = {"of": "paper", "value": 0.628, "low": 0.628, "high": 0.628}
+N = 100
+SHOWN = {"lambda1": 0.1, "lambda2": 0.1}
+NO_LUCK = "RuntimeError: no luck"
 
 
-def point(kind, rate, rmse, name=None, dead=None, spread=0.05, **settings):
+def attack(kind, rate, rmse, name=None, active=3, dead=0, failed=None, **settings):
+    """An attack that fools the first of the images, at a size that is the same for all of them."""
     name = name or kind
-    return {
-        "id": f"{name}/{rate}-{rmse}",
-        "name": name,
-        "kind": kind,
-        "norm": "l2",
-        "lambda1": settings.get("lambda1"),
-        "lambda2": settings.get("lambda2"),
-        "atoms": settings.get("atoms", 8 if kind == "scada" else None),
-        "fooling_rate": rate,
-        "fooling_rate_low": rate - spread,
-        "fooling_rate_high": rate + spread,
-        "rmse": rmse,
-        "rmse_low": 0.95 * rmse,
-        "rmse_high": 1.05 * rmse,
-        "active_atoms": settings.get("active", 3.0),
-        "active_atoms_low": settings.get("active", 3.0) - 0.3,
-        "active_atoms_high": settings.get("active", 3.0) + 0.3,
-        "n": 128,
-        "failed": None,
-        "dead_start": dead if dead is not None else (0.0 if kind == "scada" else None),
+    values = "_".join(f"{key}={value}" for key, value in settings.items())
+    samples = {
+        "fooling_rate": np.arange(N) < round(rate * N),
+        "rmse": np.full(N, float(rmse)),
+        "active_atoms": np.full(N, float(active)),
+        "dead_start": np.array(float(dead)),
     }
+    told = {"id": f"{name}/{values}" if values else name, "name": name, "kind": kind}
+    told |= settings | ({"atoms": settings.get("atoms", 8)} if kind == "scada" else {})
+    return told | {"samples": {} if failed else samples, "failed": failed}
 
 
-def grid(rate, rmse, dead=0.0):
+def grid(rate, rmse, **options):
     """A grid whose fooling rate and rMSE are functions of lambda1 and lambda2."""
     return [
-        point("scada", rate(a, b), rmse(a, b), dead=dead, lambda1=a, lambda2=b)
+        attack("scada", rate(a, b), rmse(a, b), lambda1=a, lambda2=b, **options)
         for a in (0.01, 0.1)
         for b in (0.001, 0.1)
     ]
 
 
-def judged(name, table, sweep=(), hits=(), comparable=True) -> Finding:
-    sweep = list(sweep) or [point("scada", 0.0, 0.0, dead=1.0, atoms=1)]
-    accuracies = [{"of": "reproduced", **proportion(hits)._asdict()}, PAPER]
-    found = tables(pd.DataFrame(table), pd.DataFrame(sweep), table[0]["id"], accuracies)
-    return judge(CLAIMS[name], found, comparable)[0]
-
-
+# Alone at (0.1, 0.001) it fools much, at the highest rMSE; fewer are fooled, nearer by, elsewhere.
 AS_CLAIMED = grid(
-    lambda a, b: 0.5 + 2 * a - 3 * b + (0.2 if b < 0.01 else 0),
+    lambda a, b: 0.3 + 3 * a - 1 * b + (0.15 if b < 0.01 else 0),
     lambda a, b: 0.01 * (1 + 9 * a) / (1 + 9 * b),
 )
-DEAD = grid(lambda a, b: 0.0, lambda a, b: 0.0, dead=1.0)
 OTHERS = [
-    point("fgsm", 0.2, 0.001),
-    point("pgd", 0.25, 0.002, name="pgd_l2"),
-    point("deepfool", 0.3, 0.003),
-    point("uap", 0.55, 0.05),
+    attack("fgsm", 0.2, 0.001, eps=0.1),
+    attack("pgd", 0.25, 0.002, name="pgd_l2", eps=0.1),
+    attack("deepfool", 0.3, 0.003),
+    attack("uap", 0.9, 0.05, eps=0.1),
 ]
+SWEEP = [
+    attack("scada", rate, rmse, name="scada_atoms", atoms=m)
+    for m, rate, rmse in ((1, 0.9, 0.03), (2, 0.8, 0.02), (8, 0.6, 0.01))
+]
+ALL = AS_CLAIMED + OTHERS
 
 
-@pytest.mark.parametrize("name", sorted(set(OF_ATTACKS) - {"tradeoff_specific"}))
-def test_data_made_as_the_paper_claims_holds(name):
-    sweep = [point("scada", 0.5, 0.03, atoms=1), point("scada", 0.9, 0.01, atoms=32)]
-    assert judged(name, AS_CLAIMED + OTHERS, sweep).verdict.startswith("holds"), name
+def run(tradeoff=ALL, swept=SWEEP, **more):
+    return tables(tradeoff, SHOWN) | {"sweep": sweep(swept)} | more
+
+
+def verdict(name, *arguments, count=3, **more):
+    return judge(CLAIMS[name], [run(*arguments, **more)] * count).verdict
+
+
+OF_ATTACKS = (
+    "sparse_codes", "regularization", "lambda1", "lambda2", "compromise", "specific", "universal",
+    "between", "atoms",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", OF_ATTACKS)
-@pytest.mark.parametrize("table", [DEAD, DEAD + OTHERS, AS_CLAIMED[:1]], ids=len)
-def test_dead_starts_and_single_points_are_no_evidence(name, table):
-    found = judged(name, table, [point("scada", 0.0, 0.0, dead=1.0, atoms=m) for m in (1, 2)])
-    expected = "can't be judged"
-    if name == "universal" and len(table) > 4:
-        expected = "holds"
-    if name == "sparse_codes" and table is not DEAD and not table[0]["dead_start"]:
-        expected = "holds"
-    assert found.verdict == expected
+def test_data_made_as_the_paper_claims_supports_it(name):
+    assert verdict(name).kind is Class.SUPPORTED
+
+
+def test_a_trade_off_is_better_where_a_point_fools_as_often_nearer_by():
+    for opponent, name in ((attack("uap", 0.5, 0.05, eps=1), "tradeoff_universal"),
+                           (attack("fgsm", 0.5, 0.05, eps=1), "tradeoff_specific")):  # fmt: skip
+        assert verdict(name, [*AS_CLAIMED, opponent]).kind is Class.SUPPORTED
+        nearer = opponent | {"samples": opponent["samples"] | {"rmse": np.full(N, 1e-4)}}
+        assert verdict(name, [*AS_CLAIMED, nearer]).kind is Class.CONTRADICTED
+
+
+def test_deepfool_that_beats_every_point_is_no_longer_left_out():
+    strong = attack("deepfool", 1.0, 1e-4)
+    found = judge(CLAIMS["tradeoff_specific"], [run([*AS_CLAIMED, strong])] * 3)
+    assert found.verdict.kind is Class.CONTRADICTED
+    assert len(found.reasons) == 1 and "DeepFool" in found.reasons[0]
+    assert verdict("specific", [*AS_CLAIMED, *OTHERS[:2], strong]).kind is Class.CONTRADICTED
+
+
+def test_what_depends_on_budgets_says_so():
+    weak, strong = attack("fgsm", 0.1, 0.001, eps=1), attack("fgsm", 0.9, 0.002, eps=2)
+    found = verdict("specific", [*AS_CLAIMED, strong, weak])
+    assert str(found) == "depends on a setting the paper leaves open: the attacks' budgets"
+
+
+def test_a_compromise_that_another_point_matches_nearer_by_is_none():
+    compromise = attack("scada", 0.8, 0.03, lambda1=0.1, lambda2=0.001)
+    weaker = attack("scada", 0.5, 0.01, lambda1=0.01, lambda2=0.001)
+    assert verdict("compromise", [compromise, weaker]).kind is Class.SUPPORTED
+    nearer = attack("scada", 0.8, 0.01, lambda1=0.01, lambda2=0.1)
+    assert verdict("compromise", [compromise, weaker, nearer]).kind is Class.CONTRADICTED
+
+
+@pytest.mark.parametrize("name", ["lambda1", "lambda2"])
+def test_a_weight_that_does_the_reverse_contradicts_it(name):
+    reverse = grid(lambda a, b: 0.9 - 3 * a + 2 * b, lambda a, b: 0.01 / (1 + 9 * a) * (1 + 9 * b))
+    found = judge(CLAIMS[name], [run(reverse)] * 3)
+    assert found.verdict.kind is Class.CONTRADICTED and found.reasons == ()
+    sparser = []
+    for one in reverse:
+        active = np.full(N, 6.0 if one["lambda1"] < 0.1 else 2.0)
+        sparser.append(one | {"samples": one["samples"] | {"active_atoms": active}})
+    reasons = judge(CLAIMS[name], [run(sparser)] * 3).reasons
+    assert len(reasons) == (name == "lambda1")
+
+
+def test_more_atoms_fool_less_often_and_are_nearer():
+    """From universal to specific, as figure 3 has the two ends."""
+    assert verdict("atoms").kind is Class.SUPPORTED
+    more_often = [attack("scada", 0.5 + 0.1 * m, 0.03 / m, atoms=m) for m in (1, 2, 4)]
+    found = judge(CLAIMS["atoms"], [run(swept=more_often)] * 3)
+    assert found.verdict.kind is Class.CONTRADICTED and len(found.reasons) == 1
+    dead = attack("scada", 0.0, 0.0, dead=1, atoms=64)
+    assert verdict("atoms", ALL, [*SWEEP, dead]).kind is Class.SUPPORTED
+
+
+@pytest.mark.parametrize("name", OF_ATTACKS)
+def test_dead_starts_are_no_evidence(name):
+    dead = grid(lambda a, b: 0.0, lambda a, b: 0.0, dead=1, active=0)
+    buried = [attack("scada", 0.0, 0.0, dead=1, atoms=m) for m in (1, 2)]
+    found = verdict(name, [*dead, *OTHERS], buried)
+    if name == "universal":
+        assert found.kind is Class.SUPPORTED
+    else:
+        assert str(found) == "not judged: nothing to compare"
 
 
 @pytest.mark.parametrize("missing", ["fgsm", "pgd", "deepfool", "uap"])
 @pytest.mark.parametrize("name", OF_ATTACKS)
 def test_attacks_may_be_left_out(missing, name):
-    table = AS_CLAIMED + [other for other in OTHERS if other["kind"] != missing]
-    assert judged(name, table, [point("scada", 0.5, 0.01, atoms=1)]).verdict
-
-
-def test_accuracy_is_beside_the_papers_where_that_may_be_compared():
-    hits = np.arange(1000) < 620
-    assert judged("accuracy", AS_CLAIMED, hits=hits).verdict == "holds"
-    assert judged("accuracy", AS_CLAIMED, hits=~hits).verdict == "does not hold"
-    elsewhere = judged("accuracy", AS_CLAIMED, hits=~hits, comparable=False)
-    assert elsewhere.verdict.startswith("not comparable") and not elsewhere.contradicted
-    assert elsewhere.text == "reproduced (0.38), paper (0.628)"
-
-
-def test_points_nearer_than_all_of_scada_are_counted_apart():
-    found = judged("tradeoff_specific", AS_CLAIMED + OTHERS)
-    assert found.verdict == "can't be judged"
-    assert found.text == "nothing to compare; 3 without a counterpart"
-    beaten = point("deepfool", 0.2, 0.04, name="weak")
-    assert judged("tradeoff_specific", [*AS_CLAIMED, *OTHERS, beaten]).verdict == "holds"
-    better = point("deepfool", 1.0, 0.04, name="strong")
-    found = judged("tradeoff_specific", [*AS_CLAIMED, *OTHERS, beaten, better])
-    assert found.verdict == "mixed: 1 for, 1 against, 0 within the noise"
-
-
-def test_a_compromise_that_others_match_nearer_by_is_none():
-    compromise = point("scada", 0.8, 0.03, lambda1=0.1, lambda2=0.001)
-    weaker = point("scada", 0.5, 0.01, lambda1=0.01, lambda2=0.001)
-    assert judged("compromise", [compromise, weaker]).verdict == "holds"
-    nearer = point("scada", 0.8, 0.01, lambda1=0.01, lambda2=0.1)
-    assert judged("compromise", [compromise, weaker, nearer]).verdict == "does not hold"
-
-
-def test_specific_attacks_that_fool_more_often_speak_against_the_claim():
-    strong = [point("deepfool", 1.0, 0.003)]
-    assert judged("specific", AS_CLAIMED + strong).verdict == "does not hold"
-    mixed = judged("specific", AS_CLAIMED + strong + OTHERS[:1])
-    assert mixed.verdict == "mixed: 1 for, 1 against, 0 within the noise"
-
-
-def test_differences_within_the_intervals_decide_nothing():
-    flat = grid(lambda a, b: 0.5 + a / 100, lambda a, b: 0.01 + a / 1e4)
-    for name in ("lambda1", "lambda2"):
-        assert judged(name, flat).verdict == "within the noise"
-    sweep = [point("scada", 0.70, 0.010, atoms=1), point("scada", 0.72, 0.010, atoms=32)]
-    for name in ("atoms_fool", "atoms_near"):
-        assert judged(name, AS_CLAIMED, sweep).verdict == "within the noise"
-
-
-@pytest.mark.parametrize("name", ["atoms_fool", "atoms_near"])
-def test_more_atoms_must_fool_more_and_be_nearer(name):
-    one, many = point("scada", 0.5, 0.03, atoms=1), point("scada", 0.9, 0.01, atoms=32)
-    assert judged(name, AS_CLAIMED, [many, one]).verdict == "holds"
-    dead = point("scada", 0.0, 0.0, dead=1.0, atoms=64)
-    assert judged(name, AS_CLAIMED, [many, one, dead]).verdict == "holds"
-    worse = point("scada", 0.2, 0.09, atoms=64)
-    assert judged(name, AS_CLAIMED, [many, one, worse]).verdict == "does not hold"
+    assert verdict(name, [one for one in ALL if one["kind"] != missing]).kind in Class
 
 
 def test_a_claim_is_not_judged_where_an_attack_that_it_needs_has_failed():
-    failed = point("fgsm", float("nan"), float("nan")) | {"failed": "RuntimeError: no luck"}
-    table = [*AS_CLAIMED, failed, *OTHERS[1:]]
-    sweep = [point("scada", 0.5, 0.03, atoms=1), point("scada", 0.9, 0.01, atoms=32)]
-    found = {name: judged(name, table, sweep) for name in OF_ATTACKS}
-    lost = {"specific", "universal", "tradeoff_specific"}
-    assert {name for name in found if found[name].failed} == lost
-    assert found["specific"].verdict == "not judged: fgsm/nan-nan failed"
-    assert found["specific"].text == "RuntimeError: no luck"
+    lost = attack("fgsm", 0, 0, failed=NO_LUCK, eps=0.1)
+    table = [*AS_CLAIMED, lost, *OTHERS[1:]]
+    kinds = {name: verdict(name, table) for name in OF_ATTACKS}
+    failed = {name for name, one in kinds.items() if one.kind is Class.FAILED}
+    assert failed == {"specific", "universal", "between"}
+    assert str(kinds["specific"]) == "not judged: fgsm/eps=0.1 failed"
+    all_lost = [one | {"samples": {}, "failed": NO_LUCK} for one in ALL]
+    for name in OF_ATTACKS:
+        assert verdict(name, all_lost, all_lost[:1]).kind is Class.FAILED
 
 
-@pytest.mark.parametrize("name", OF_ATTACKS)
-def test_no_claim_is_judged_where_all_attacks_have_failed(name):
-    lost = {"failed": "RuntimeError: no luck", "fooling_rate": None, "rmse": None}
-    table = [one | lost for one in AS_CLAIMED + OTHERS]
-    assert judged(name, table, [point("scada", 0.5, 0.03, atoms=1) | lost]).failed
+def test_fewer_than_half_of_the_atoms():
+    for active, atoms, kind in ((12, 32, Class.SUPPORTED), (7, 8, Class.CONTRADICTED)):
+        point = attack("scada", 0.9, 0.01, active=active, atoms=atoms, **SHOWN)
+        assert verdict("sparse_codes", [point]).kind is kind
 
 
-def test_half_of_the_atoms_is_half_of_those_learned():
-    many = [point("scada", 0.9, 0.01, lambda1=0.1, lambda2=0.1, atoms=32, active=12.0)]
-    assert judged("sparse_codes", many).verdict == "holds"
-    few = [point("scada", 0.9, 0.01, lambda1=0.1, lambda2=0.1, atoms=8, active=7.0)]
-    assert judged("sparse_codes", few).verdict == "does not hold"
+def test_accuracy_is_beside_the_papers_where_that_may_be_compared():
+    found = {"of": "reproduced", "attack": "lenet", "failed": None}
+    for rate, kind in ((0.62, Class.SUPPORTED), (0.4, Class.CONTRADICTED)):
+        right = pd.DataFrame([found | {"samples": np.arange(5000) < 5000 * rate}])
+        runs = [{"accuracies": right}] * 3
+        assert judge(CLAIMS["accuracy"], runs).verdict.kind is kind
+        assert judge(CLAIMS["accuracy"], runs, comparable=False).verdict.kind is Class.INCOMPARABLE
 
 
-def test_experiment_table_reads_rows_of_several_models():
-    def row(model, attack, metric, value):
-        return {
-            "model": model,
-            "attacked": "" if attack == "none" else "a",
-            "attack": attack,
-            "metric": metric,
-            "value": value,
-            "ci_low": 0.0,
-            "ci_high": 1.0,
-            "n": 128,
-            "note": "",
-        }
-
-    rows = pd.DataFrame(
-        [row(model, "none", "accuracy", 0.5) for model in ("a", "b")]
-        + [row("a", "fgsm", metric, 0.25) for metric in ("fooling_rate", "rmse")]
-        + [row("b", "fgsm", "fooling_rate", 0.75)]  # carried over, which the paper knows nothing of
-    )
-    points = [{"id": "fgsm", "name": "fgsm", "kind": "fgsm", "settings": {"norm": "linf"}}]
-    (line,) = experiment_table(rows, points).to_dict("records")
-    assert line["fooling_rate"] == 0.25 and line["fooling_rate_high"] == 1.0
-    assert line["norm"] == "linf" and line["active_atoms"] is None
+# The tables.
 
 
-# ------------------------------------------------------------------------------ rows of the tables
-
-NAN, NO_LUCK = float("nan"), "RuntimeError: no luck"
-MEASURED = ("attack", "value", "low", "high", "n", "failed")
+def rows(table, *columns):
+    return list(table[list(columns)].itertuples(index=False, name=None))
 
 
-def failed_point(kind, name=None):
-    return point(kind, NAN, NAN, name=name) | {"failed": NO_LUCK, "dead_start": None}
+def test_sizes_are_of_the_images_that_are_fooled():
+    table = run([attack("scada", 0.25, 0.02, lambda1=0.1, lambda2=0.001)])["grid"]
+    of = table.set_index("metric")["samples"]
+    assert of["fooling_rate"].sum() == N / 4
+    assert np.isnan(of["rmse"]).sum() == 3 * N / 4 and np.nanmax(of["rmse"]) == 0.02
 
 
-# SCADA's compromise is the first of PLANTED; OFTEN fools as often and is nearer.
-PAPERS = point("scada", 0.5, 0.02, lambda1=0.1, lambda2=0.001)
-BEST = point("scada", 0.6, 0.03, lambda1=0.01, lambda2=0.1)
-OFTEN = point("scada", 0.5, 0.015, lambda1=0.01, lambda2=0.001)
-SELDOM = point("scada", 0.3, 0.001, lambda1=0.01, lambda2=0.01)
-BURIED = point("scada", 0.9, 0.0001, dead=1.0, lambda1=0.1, lambda2=0.001)
-LOST = failed_point("scada")
-PLANTED = [PAPERS, BEST, OFTEN, SELDOM, BURIED, LOST]
-WEAK, STRONG = point("fgsm", 0.2, 0.002), point("fgsm", 0.4, 0.01)
-AS_FAR = point("fgsm", 0.8, 0.02)
-NEAREST = point("deepfool", 0.1, 0.0005)
-LOST_PGD = failed_point("pgd", "pgd_l2")
-UNIVERSAL, LOST_UAP = point("uap", 0.45, 0.02), failed_point("uap", "uap_lost")
-ALL = [*PLANTED, WEAK, STRONG, AS_FAR, NEAREST, LOST_PGD, UNIVERSAL, LOST_UAP]
-
-
-def rows(name, points, *columns, shown=0, sweep=(PAPERS,), accuracies=(PAPER,)):
-    """The rows of a table as tuples, of its columns, which are all named; None is missing."""
-    shown = points[shown]["id"]
-    table = tables(pd.DataFrame(points), pd.DataFrame(sweep), shown, accuracies)[name]
-    assert set(table) == set(columns if len(table) else ())
-    table = table.astype(object).where(table.notna(), None)
-    return list(table.reindex(columns=columns).itertuples(index=False, name=None))
-
-
-def measured(one, metric):
-    """What a table says of a point under MEASURED."""
-    return (one["id"], one[metric], one[f"{metric}_low"], one[f"{metric}_high"], 128, None)
-
-
-def not_measured(one):
-    return (one["id"], None, None, None, None, NO_LUCK)
-
-
-def test_the_accuracies_are_the_rows_that_are_given():
-    assert rows("accuracies", ALL, *PAPER) == [tuple(PAPER.values())]
-
-
-@pytest.mark.parametrize("shown", [0, 4])
-def test_codes_are_those_of_the_shown_point_unless_it_is_dead(shown):
-    columns = ("of", *MEASURED) if shown == 0 else ("of", "value", "low", "high")
-    halves = ("half of the atoms", *[None] * (shown == 0), 4, 4, 4, *[None, None] * (shown == 0))
-    active = ("active atoms", *measured(PAPERS, "active_atoms"))
-    assert rows("codes", ALL, *columns, shown=shown) == [*[active] * (shown == 0), halves]
-
-
-@pytest.mark.parametrize("name", ["grid", "sweep"])
-def test_grid_and_sweep_have_each_metric_of_each_live_point(name):
-    grid, sweep = (ALL, (BEST,)) if name == "grid" else ([BEST], PLANTED)
-    columns = ("lambda1", "lambda2", "atoms", "metric", *MEASURED)
-    assert rows(name, grid, *columns, sweep=sweep) == [
-        (one["lambda1"], one["lambda2"], one["atoms"], metric, *measured(one, metric))
-        for one in (PAPERS, BEST, OFTEN, SELDOM)
-        for metric in ("fooling_rate", "rmse")
-    ] + [
-        (None, None, 8, metric, LOST["id"], None, None, None, 128, NO_LUCK)
-        for metric in ("fooling_rate", "rmse")
+def test_budgets_are_levels_and_what_has_none_is_at_each():
+    points = [
+        attack("scada", 0.6, 0.01, lambda1=0.1, lambda2=0.001),
+        attack("scada", 0.6, 0.01, name="cut", shorten=True, lambda1=0.1, lambda2=0.001),
+        attack("fgsm", 0.5, 0.01, eps=2.0),
+        attack("fgsm", 0.2, 0.01, eps=0.5),
+        attack("deepfool", 0.9, 0.01),
+        attack("noise", 0.1, 0.01, eps=1.0),
+        attack("uap", 0.9, 0.01, eps=1.0),
+    ]  # fmt: skip
+    table = run(points)["points"]
+    table = table[table["metric"] == "rmse"]
+    expected = [
+        (f"budget {level} of 2", group, name, best)
+        for level in (1, 2)
+        for group, name, best in (
+            ("SCADA", "scada/lambda1=0.1_lambda2=0.001", True),
+            ("specific", f"fgsm/eps={(0.5, 2.0)[level - 1]}", False),
+            ("specific", "deepfool", False),
+            ("universal", "uap/eps=1.0", False),
+        )
     ]
+    assert rows(table, "budget", "group", "attack", "compromise") == expected
 
 
-def test_the_compromise_is_beside_the_nearest_of_those_that_fool_as_often():
-    assert rows("as_often", ALL, "of", *MEASURED) == [
-        ("SCADA's compromise", *not_measured(LOST)),
-        ("SCADA's compromise", *measured(PAPERS, "rmse")),
-        ("the least of others that fool as often", *measured(OFTEN, "rmse")),
+def test_activity_counts_dead_starts_and_no_failures():
+    points = [
+        attack("scada", 0.0, 0.0, dead=1, active=0, lambda1=1, lambda2=0.1),
+        attack("scada", 0.5, 0.1, active=2, lambda1=0.1, lambda2=0.1),
+        attack("scada", 0, 0, failed=NO_LUCK, lambda1=0.01, lambda2=0.1),
     ]
-
-
-def test_where_no_other_fools_as_often_the_least_is_infinite():
-    assert rows("as_often", [PAPERS, SELDOM], "of", *MEASURED) == [
-        ("SCADA's compromise", *measured(PAPERS, "rmse")),
-        ("the least of others that fool as often", "none", *[np.inf] * 3, None, None),
-    ]
-
-
-def test_a_compromise_alone_is_beside_nothing():
-    assert rows("as_often", [PAPERS, BURIED]) == []
-
-
-def test_attacks_are_compared_at_their_strongest_that_is_nearer_than_the_compromise():
-    assert rows("nearer", ALL, "of", "opponent", *MEASURED) == [
-        ("SCADA's compromise", "SCADA", *not_measured(LOST)),
-        ("the attack", "an attack", *not_measured(LOST_PGD)),
-        ("SCADA's compromise", "fgsm", *measured(PAPERS, "fooling_rate")),
-        ("the attack", "fgsm", *measured(STRONG, "fooling_rate")),
-        ("SCADA's compromise", "deepfool", *measured(PAPERS, "fooling_rate")),
-        ("the attack", "deepfool", *measured(NEAREST, "fooling_rate")),
-    ]
-
-
-def test_strongest_has_both_metrics_of_each_attack_where_it_fools_most():
-    assert rows("strongest", ALL, "group", "name", "metric", *MEASURED) == [
-        ("universal", "", "", *not_measured(LOST_UAP)),
-        ("universal", "uap", "fooling_rate", *measured(UNIVERSAL, "fooling_rate")),
-        ("universal", "uap", "rmse", *measured(UNIVERSAL, "rmse")),
-        ("specific", "", "", *not_measured(LOST_PGD)),
-        ("specific", "fgsm", "fooling_rate", *measured(AS_FAR, "fooling_rate")),
-        ("specific", "fgsm", "rmse", *measured(AS_FAR, "rmse")),
-        ("specific", "deepfool", "fooling_rate", *measured(NEAREST, "fooling_rate")),
-        ("specific", "deepfool", "rmse", *measured(NEAREST, "rmse")),
-    ]
-
-
-def test_attacks_are_beside_scadas_best_that_is_no_further():
-    def both(group, attack, best):
-        yield "the attack", group, attack["id"], *measured(attack, "fooling_rate")
-        if best:
-            yield "SCADA's best", group, attack["id"], *measured(best, "fooling_rate")
-
-    def lost(group, attack):
-        yield "SCADA's best", group, "SCADA", *not_measured(LOST)
-        yield "the attack", group, "an attack", *not_measured(attack)
-
-    assert rows("no_further", ALL, "of", "group", "opponent", *MEASURED) == [
-        *lost("universal", LOST_UAP),
-        *both("universal", UNIVERSAL, PAPERS),
-        *lost("specific", LOST_PGD),
-        *both("specific", WEAK, SELDOM),
-        *both("specific", STRONG, SELDOM),
-        *both("specific", AS_FAR, PAPERS),
-        *both("specific", NEAREST, None),
-    ]
+    table = run(points)["activity"]
+    assert rows(table, "lambda1", "lambda2") == [(1, 0.1), (0.1, 0.1)]
+    assert [one[0] for one in table["samples"]] == [0.0, 2.0]
 
 
 @pytest.mark.parametrize(
@@ -351,5 +254,104 @@ def test_attacks_are_beside_scadas_best_that_is_no_further():
     ],
 )
 def test_the_nearest_point_is_so_by_ratios(weights, expected):
-    grid = pd.DataFrame([{"lambda1": a, "lambda2": b} for a, b in weights])
-    assert nearest(grid, COMPROMISE).name == expected
+    points = [{"lambda1": a, "lambda2": b} for a, b in weights]
+    assert nearest(points, COMPROMISE) is points[expected]
+    assert nearest([], COMPROMISE) is None
+
+
+def test_live_points_are_those_that_learned():
+    points = [
+        attack("scada", 0.5, 0.1),
+        attack("scada", 0.0, 0.0, dead=1),
+        attack("scada", 0, 0, failed=NO_LUCK),
+        {"failed": None, "samples": {}},
+    ]
+    assert live(points) == [points[0], points[3]]
+
+
+# What is read.
+
+
+def line(attack, metric, value=0.0, model="lenet", attacked="lenet", note=""):
+    told = {"paper": "p", "experiment": "e", "dataset": "d", "model": model, "attacked": attacked}
+    told |= {"attack": attack, "defence": "none", "metric": metric, "value": value, "n": 2}
+    return told | {"ci_low": 0.0, "ci_high": 1.0, "seed": 0, "repetition": 1, "note": note}
+
+
+def written(folder, lines, samples):
+    made = make_metadata("rows", params={}, code="", seed=0)
+    path = folder / "tradeoff.csv"
+    write_rows(path, pd.DataFrame(lines, columns=list(ROW_COLUMNS)), made)
+    write_arrays(path.with_suffix(".npz"), samples, made)
+    return path
+
+
+def test_attacks_are_read_with_what_each_image_did(tmp_path):
+    lines = [
+        line("none", "accuracy", attacked=""),
+        line("scada/lambda1=1", "fooling_rate"),
+        line("scada/lambda1=1", "fooling_rate", model="other"),
+        line("fgsm", "failed", note=NO_LUCK),
+    ]
+    samples = {
+        "lenet:none:accuracy": np.array([True, False]),
+        "lenet:scada/lambda1=1:fooling_rate": np.array([True, True]),
+        "lenet:scada/lambda1=1:dead_start": np.array(0.0),
+        "other:scada/lambda1=1:fooling_rate": np.array([False, True]),
+    }
+    path = written(tmp_path, lines, samples)
+    points = [
+        {"id": "scada/lambda1=1", "name": "scada", "kind": "scada", "settings": {"lambda1": 1}},
+        {"id": "fgsm", "name": "fgsm", "kind": "fgsm", "settings": {"eps": 0.1}},
+    ]
+    first, second = attacks(path, points)
+    assert first["lambda1"] == 1 and first["failed"] is None
+    assert {name: one.tolist() for name, one in first["samples"].items()} == {
+        "fooling_rate": [True, True],
+        "dead_start": 0.0,
+    }
+    assert second["failed"] == NO_LUCK and second["samples"] == {} and second["eps"] == 0.1
+    (row,) = accuracy(path, "lenet").to_dict("records")
+    assert row["samples"].tolist() == [True, False] and row["failed"] is None
+
+
+def test_an_accuracy_that_is_not_known_says_why(tmp_path):
+    path = written(tmp_path, [line("fgsm", "failed", note=NO_LUCK)], {"x": np.zeros(1)})
+    (row,) = accuracy(path, "lenet").to_dict("records")
+    assert row["failed"] == NO_LUCK and row["attack"] == "lenet"
+
+
+def test_learning_is_told_by_its_loss_and_by_patterns_of_atoms(tmp_path):
+    ramp = np.broadcast_to(np.linspace(0, 1, 8), (2, 1, 8, 8))
+    arrays = {"loss": np.array([np.inf, 8.0, 4.0, 2.0]), "atoms": ramp}
+    write_arrays(tmp_path / "fit.npz", arrays, make_metadata("fit", params={}, code="", seed=0))
+    table = learning(tmp_path / "fit.npz", None)
+    found = {row[:2]: row[2] for row in rows(table, "what", "of", "samples")}
+    assert found["loss", "start"] == pytest.approx(np.log(8))
+    assert found["loss", "end"] == pytest.approx(np.log(2))
+    assert found["atoms", "learned"] > 0.9
+    runs = [{"learning": table}] * 3
+    for name in ("loss_falls", "spatial_patterns"):
+        assert judge(CLAIMS[name], runs).verdict.kind is Class.SUPPORTED
+        lost = judge(CLAIMS[name], [{"learning": learning(None, NO_LUCK)}])
+        assert str(lost.verdict) == "not judged: SCADA's learning failed"
+
+
+def test_neighbours_of_random_atoms_are_not_alike():
+    atoms = np.random.default_rng(0).standard_normal((8, 3, 32, 32))
+    assert abs(alike(atoms)) < 0.03
+    stripes = np.resize([1.0, -1.0], (1, 1, 8, 8))  # alike down, unlike across
+    assert alike(stripes) == pytest.approx(0.0, abs=0.01)
+    assert alike(np.cumsum(atoms, -1)) > 0.4 and alike(np.ones((1, 1, 4, 4))) == 0.0
+
+
+def test_experiment_table_reads_rows_of_several_models():
+    rows = pd.DataFrame(
+        [line("none", "accuracy", 0.5, model, "") for model in ("a", "b")]
+        + [line("fgsm", metric, 0.25, "a", "a") for metric in ("fooling_rate", "rmse")]
+        + [line("fgsm", "fooling_rate", 0.75, "b", "a")]  # carried over, of which the paper is mute
+    )
+    points = [{"id": "fgsm", "name": "fgsm", "kind": "fgsm", "settings": {"norm": "linf"}}]
+    (found,) = experiment_table(rows, points).to_dict("records")
+    assert found["fooling_rate"] == 0.25 and found["fooling_rate_high"] == 1.0
+    assert found["norm"] == "linf" and found["active_atoms"] is None

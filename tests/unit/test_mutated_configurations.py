@@ -14,6 +14,7 @@ from advsparse.config.loading import WORKFLOW, load
 from advsparse.config.plan import Plan
 from advsparse.errors import ConfigError
 from advsparse.stages._graph import Graph
+from advsparse.stages._places import folder
 from advsparse.stages._registry import stages
 from advsparse.stages._wiring import Wiring
 from advsparse.stages.dataset import published_files
@@ -37,7 +38,8 @@ def ask_everything(plan: Plan) -> None:
         rule = rules.rule(stage.name, "draw_figure.py")
         for job in graph.known(stage):
             graph.modules(job), graph.before(job)
-            wildcards = SimpleNamespace(**{stage.wildcard: job.name, "paper": job.paper})
+            named = {stage.wildcard: job.name, "paper": job.paper}
+            wildcards = SimpleNamespace(**named, repetition=folder(job.repetition))
             assert repr([rule.input(wildcards), {k: v(wildcards) for k, v in rule.params.items()}])
     assert graph.reached
 

@@ -131,7 +131,7 @@ def test_a_job_that_a_paper_does_not_have_is_told_as_that(graph):
 
     rule = Wiring(graph.plan, WORKFLOW, give_up, dry=lambda: True).rule("attack", "run_attack.py")
     with pytest.raises(SystemExit, match="weitzner2023 has no attack 'deepfool'"):
-        rule.input(SimpleNamespace(paper="weitzner2023", attack="deepfool"))
+        rule.input(SimpleNamespace(paper="weitzner2023", repetition="", attack="deepfool"))
 
 
 def test_an_attack_that_only_an_analysis_reads_is_in_the_table_of_warnings(configured):
@@ -325,5 +325,5 @@ def test_a_record_of_what_is_learned_does_not_change_with_who_learns_it(configur
 
 
 def test_jobs_are_plain_values():
-    assert dataclasses.astuple(Job("attack", "cw", "p")) == ("attack", "cw", "p")
+    assert dataclasses.astuple(Job("attack", "cw", "p")) == ("attack", "cw", "p", 0)
     assert Path(Places("results/demo").file(Job("attack", "cw", "p"))).suffix == ".npz"

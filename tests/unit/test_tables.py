@@ -3,8 +3,10 @@
 import json
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from advsparse.evaluate.beside import beside
 from advsparse.evaluate.statistics import Estimate
@@ -15,7 +17,7 @@ REAL = {"dataset": "cifar10", "role": "cifar10", "preset": "mini", "stand_in": F
 
 
 def test_a_number_stands_beside_the_papers_with_its_interval_and_data():
-    assert beside("accuracy", "figure 1", 0.25, FOUND, REAL) == {
+    assert beside("accuracy", "figure 1", 0.25, [FOUND], REAL) == {
         "quantity": "accuracy",
         "where": "figure 1",
         "paper": 0.25,
@@ -24,15 +26,31 @@ def test_a_number_stands_beside_the_papers_with_its_interval_and_data():
         "ci_low": 0.43,
         "ci_high": 0.57,
         "n": 200,
+        "runs": 1,
+        "sd over runs": None,
         "verdict": "not comparable: other data, or a reduced preset",
         "data": "cifar10, in the role of CIFAR-10",
         "preset": "mini",
     }
 
 
+def test_several_runs_have_their_mean_and_the_interval_over_them():
+    runs = [FOUND._replace(value=value) for value in (0.4, 0.5, 0.6)]
+    row = beside("accuracy", "figure 1", 0.6, runs, REAL)
+    found = stats.ttest_1samp([0.4, 0.5, 0.6], 0).confidence_interval(0.95)
+    assert (row["runs"], row["n"], row["sd over runs"]) == (3, 200, pytest.approx(0.1))
+    assert row["reproduced"] == pytest.approx(0.5) and row["difference"] == pytest.approx(-0.1)
+    assert (row["ci_low"], row["ci_high"]) == pytest.approx((found.low, found.high))
+    # Runs that are alike by chance are no better known than their images.
+    alike = beside("accuracy", "figure 1", 0.6, [FOUND] * 3, REAL)
+    assert (alike["ci_low"], alike["ci_high"]) == pytest.approx((FOUND.low, FOUND.high))
+    none = beside("accuracy", "figure 1", 0.6, [], REAL)
+    assert np.isnan(none["reproduced"]) and (none["n"], none["runs"]) == (0, 0)
+
+
 def test_data_that_is_no_dataset_is_told_in_its_own_words():
     signals = {"stand_in": False, "data": "random signals", "preset": "paper"}
-    assert beside("energy", "section 3", 0.5, FOUND, signals)["data"] == "random signals"
+    assert beside("energy", "section 3", 0.5, [FOUND], signals)["data"] == "random signals"
 
 
 @pytest.mark.parametrize(
@@ -46,12 +64,12 @@ def test_data_that_is_no_dataset_is_told_in_its_own_words():
     ],
 )
 def test_at_the_papers_data_and_scale_a_number_is_judged(paper, verdict):
-    row = beside("accuracy", "figure 1", paper, FOUND, REAL | {"preset": "paper"})
+    row = beside("accuracy", "figure 1", paper, [FOUND], REAL | {"preset": "paper"})
     assert row["verdict"] == verdict
 
 
 def test_a_stand_in_has_no_difference_from_the_papers_number():
-    row = beside("accuracy", "figure 1", 0.6, FOUND, REAL | {"stand_in": True})
+    row = beside("accuracy", "figure 1", 0.6, [FOUND], REAL | {"stand_in": True})
     assert row["difference"] is None and row["reproduced"] == 0.5
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import pandas as pd
 
 from advsparse.config.loading import presets
+from advsparse.evaluate.verdict_table import number_of, totals
 from advsparse.figures.rendering import markdown
 from advsparse.verbatim import in_markdown
 
@@ -27,9 +28,10 @@ _INTRODUCTION = """\
 # Results
 
 What a run of the preset `{preset}` found of the papers' claims: built at commit {commit} on
-{machine}, in {minutes:.0f} minutes of all jobs together. A verdict is of the data that its line
-names and of networks as that preset trains them. A claim that does not hold is a result; where a
-likely reason is known, it is given.
+{machine}, in {repetitions}, {minutes:.0f} minutes of all jobs together. A verdict is of the data
+that its line names and of networks as that preset trains them; [verdicts.md](verdicts.md) explains
+its classes. A claim that is contradicted is a result; where a likely reason was seen, it is given.
+Effects are of a on b, paired image by image, with their 90 % intervals.
 """
 
 
@@ -66,6 +68,7 @@ def _introduction(record: dict[str, Any], preset: str) -> str:
     return _INTRODUCTION.format(
         preset=preset,
         commit=(commit["commit"][:10] if known else in_markdown(commit["commit"])) + changed,
+        repetitions=number_of(record["configuration"].get("repetitions", 1)),
         machine=in_markdown(f"{machine['processor']}, {', '.join(machine['devices'])}"),
         minutes=sum(stage["seconds"] for stage in record["cost"]) / 60,
     )
@@ -76,12 +79,17 @@ def _paper(tables: Path, paper: str, record: dict[str, Any]) -> Iterator[str]:
     if claims["data"].str.contains("stand-in").any():
         raise ValueError(f"{tables}: built on stand-ins for the papers' data, which prove no claim")
     numbers = pd.read_csv(tables / "numbers.csv")
-    holds = claims["verdict"].str.startswith("holds").sum()
     yield f"## {in_markdown(record['configuration']['settings'][paper]['title'])}\n"
-    yield f"{holds} of {len(claims)} claims hold.\n"
-    shown = ["where", "paper", "reproduced", "verdict", "likely reason", "data"]
+    yield f"Of {len(claims)} claims: {_counted(claims['verdict'])}.\n"
+    shown = ["where", "paper", "effect", "n", "margin", "verdict", "likely reason", "data"]
     yield markdown(claims[shown]) + "\n"
     yield markdown(numbers) + "\n"
+
+
+def _counted(verdicts: pd.Series) -> str:
+    """How many verdicts there are of each class; those on fewer runs by themselves."""
+    found = totals(list(verdicts)).items()
+    return ", ".join(f"{count} {kind}" for kind, count in found)
 
 
 if __name__ == "__main__":

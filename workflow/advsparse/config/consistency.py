@@ -37,7 +37,7 @@ def inconsistencies(
     for key, paper in configuration.settings.items():
         if key in configuration.papers:
             around = Around(workflow / "papers" / key, configuration.roles, shown(preset))
-            mistakes = [*_unknown_names(paper, around)]
+            mistakes = [*_unknown_names(paper, around), *_repetitions(paper)]
             for stage in stages().values():
                 mistakes += stage.inconsistencies(paper, around)
             yield from (mistake.below("settings", key) for mistake in mistakes)
@@ -71,6 +71,15 @@ def _unknown_names(paper: Any, around: Around) -> Iterator[Mistake]:
                     continue
                 for mistake in _unknown(value, getattr(paper, of.section), of):
                     yield mistake.below(section, name, field)
+
+
+def _repetitions(paper: Any) -> Iterator[Mistake]:
+    """Names under ``repetitions`` of what has no number of its own."""
+    known = [*paper.experiments, *paper.analyses]
+    for name in paper.repetitions:
+        if name not in known:
+            text = f"no experiment or analysis {name!r}; {nearest(name, known)}"
+            yield Mistake(("repetitions", name), text)
 
 
 def _unknown(value: Any, known: dict[str, Any], of: Of) -> Iterator[Mistake]:

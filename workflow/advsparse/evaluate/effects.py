@@ -23,7 +23,7 @@ ALPHA = 0.05
 ENOUGH = 3
 """Runs from which on a verdict speaks of training anew, not of the networks that were trained."""
 
-RESAMPLES = 9999
+RESAMPLES = 4999
 
 Unit = Literal["rate", "mean", "number"]
 """Of an effect: a difference of rates (each image gives -1, 0 or 1), of means, or of numbers that

@@ -106,9 +106,8 @@ def judge(claim: Claim, runs: Sequence[Tables], comparable: bool = True) -> Judg
     )
     if not kept:
         names = dict.fromkeys(name for why in failed for name in why)
-        return Judgement(
-            claim, Verdict(Class.FAILED, what=f"{', '.join(names)} failed"), without=without
-        )
+        why = f"{', '.join(names)} failed" if names else "nothing was measured"
+        return Judgement(claim, Verdict(Class.FAILED, what=why), without=without)
     if claim.open is None:
         verdict, found = _verdict(claim.parts, kept)
     else:
@@ -274,15 +273,24 @@ def _effects(
     found: dict[Key, list[np.ndarray]] = {}
     for tables in runs:
         table = _matching(tables[part.reads], part.rows | measure.rows)
+        of_run: dict[Key, np.ndarray] = {}
         for place, group in _groups(table, part.for_each):
             for key, effect in (take or _pairs)(part, measure, group):
-                found.setdefault(key._replace(place=place), []).append(effect)
+                of_run[_unlike(key._replace(place=place), of_run)] = effect
+        for key, effect in of_run.items():
+            found.setdefault(key, []).append(effect)
     common = {key: effects for key, effects in found.items() if len(effects) == len(runs)}
     sign = -1.0 if measure.expects in ("below", "not_above") else 1.0
     return {
         key: Effect(tuple(sign * one for one in effects), _unit(measure, effects))
         for key, effects in (common or found).items()
     }
+
+
+def _unlike(key: Key, others: Mapping[Key, Any]) -> Key:
+    """A key that none of the same run has: rows may be told by columns in which they are alike."""
+    numbered = (key._replace(b=f"{key.b} ({number})") for number in itertools.count(2))
+    return next(one for one in itertools.chain([key], numbered) if one not in others)
 
 
 def _unit(measure: Measure, effects: Sequence[np.ndarray]) -> Unit:

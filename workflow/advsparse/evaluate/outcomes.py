@@ -14,19 +14,20 @@ def warnings_table(inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> di
     """Each attack of a paper that failed or that warned, with what it said.
 
     inputs: ``attacks``, the artifacts of all that are there; settings: the paper's key, under
-    ``reads`` what is told of all attacks, and under ``failures`` why some are not there, by id.
+    ``reads`` what is told of all attacks, and under ``failures`` why some are not there, by id and
+    repetition.
     """
     attacks = settings["reads"]["attacks"]
     failed = settings["failures"].get("attacks", {})
-    there = [attack for attack in attacks if attack["id"] not in failed]
+    there = [attack for attack in attacks if _called(attack) not in failed]
     said = {
-        attack["id"]: read_metadata(path, stage="attack").extra["warnings"]
+        _called(attack): read_metadata(path, stage="attack").extra["warnings"]
         for attack, path in zip(there, inputs.get("attacks", []), strict=True)
     }
     outcomes = {id: ("failed", reason) for id, reason in failed.items()}
     outcomes |= {id: ("warned", "; ".join(words)) for id, words in said.items() if words}
-    shown = [attack for attack in attacks if attack["id"] in outcomes]
-    records = [(attack["id"], attack["model"], *outcomes[attack["id"]]) for attack in shown]
+    shown = [attack for attack in attacks if _called(attack) in outcomes]
+    records = [(_called(one), one["model"], *outcomes[_called(one)]) for one in shown]
     frame = pd.DataFrame(records, columns=["attack", "model", "outcome", "reason"])
     warned = len(outcomes) - len(failed)
     note = (
@@ -36,3 +37,9 @@ def warnings_table(inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> di
     )
     title = f"{settings['paper']}: attacks that failed or warned"
     return {"frame": frame, "title": title, "note": note}
+
+
+def _called(attack: Mapping[str, Any]) -> str:
+    """An attack's id, and which repetition of it this is, after the first."""
+    repetition = attack.get("repetition", 0)
+    return f"{attack['id']}, repetition {repetition}" if repetition else attack["id"]

@@ -225,11 +225,13 @@ def judged(parts: Sequence[Statement], level: float = ALPHA) -> Verdict:
         return Verdict(Class.UNDECIDED, runs=runs, needed=_needed(parts))
     strongest = [min(part.opposition.items(), key=lambda item: _rank(item[1])) for part in parts]
     corrected = _holm([p for _, p in strongest])
-    kind, p = min(
-        ((kind, p) for (kind, _), p in zip(strongest, corrected, strict=True)),
-        key=lambda item: _rank(item[1]),
-    )
-    if p <= level:
+    against = [
+        (kind is Class.NO_DIFFERENCE, p, kind)
+        for (kind, _), p in zip(strongest, corrected, strict=True)
+        if p <= level
+    ]
+    if against:  # the other way is more than none at all
+        _, p, kind = min(against)
         return Verdict(kind, p, runs)
     if any(_runs_disagree(part, level) for part in parts if isinstance(part, Part)):
         return Verdict(Class.RUN, runs=runs)

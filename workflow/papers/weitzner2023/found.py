@@ -73,8 +73,8 @@ def _errors(arrays: Arrays) -> Iterator[Row]:
 def _drops(arrays: Mapping[str, Arrays]) -> Iterator[Row]:
     """What the error of OMP under PGD falls by where it is run to the sparsity, and how much of
     that was excess; how much accuracy noise costs, clean images against the largest budget."""
-    if "signals" in arrays:
-        coders = [str(coder) for coder in arrays["signals"]["coders"]]
+    coders = [str(coder) for coder in arrays["signals"]["coders"]] if "signals" in arrays else []
+    if {"omp_tolerance", "omp_sparsity"} <= set(coders):
         pgd = arrays["signals"]["errors"][:, CONDITIONS.index("pgd")]
         fall = pgd[coders.index("omp_tolerance")] - pgd[coders.index("omp_sparsity")]
         yield {"what": "half of the fall of OMP's error", "samples": fall.sum(0) / 2}
@@ -83,9 +83,10 @@ def _drops(arrays: Mapping[str, Arrays]) -> Iterator[Row]:
         if (found := arrays.get(f"budgets_{role}")) is None:
             continue
         names = [str(name) for name in found["attacks"]]
-        noise = found["correct"][names.index(f"noise_{role}"), 0, -1]
-        cost = found["clean"].mean() - noise.mean()
-        yield {"what": f"cost of noise, {role}", "samples": np.array([cost])}
+        if f"noise_{role}" in names:
+            noise = found["correct"][names.index(f"noise_{role}"), 0, -1]
+            cost = found["clean"].mean() - noise.mean()
+            yield {"what": f"cost of noise, {role}", "samples": np.array([cost])}
 
 
 def _codes(arrays: Arrays) -> Iterator[Row]:
@@ -129,7 +130,7 @@ def _correlations(arrays: Arrays) -> Iterator[Row]:
             key = f"{dictionary}.{by}"
             density = arrays[f"density.{key}"].astype(np.float64)
             density = density * len(density) - 1
-            covariance = float(arrays[f"covariance.{key}"])
+            covariance = arrays[f"covariance.{key}"].item()
             found = {
                 "spread": np.sign(covariance) * np.sqrt(abs(covariance)),
                 "kurtosis": (density**4).mean() / (density**2).mean() ** 2 - 3,
