@@ -197,7 +197,13 @@ def test_accuracies_at_budgets_are_those_of_scaled_perturbations():
     assert found["clean"].all()
     plain, clamped = found["correct"][0]
     np.testing.assert_array_equal(plain.sum(1), [2, 1, 0])
-    assert clamped.all()
+    assert clamped.all() and "crossed" not in found
+    # Other classifiers judge the same images, as they are.
+    judges = (classifier, lambda images: -classifier(images))
+    given = Given(Random(0), {}, {"a": attacked(x, shift)}, classifier, judges)
+    found = Budgets(budgets=[0.5, 1.0, 2.0]).run(given)
+    np.testing.assert_array_equal(found["crossed"][0, 0], plain)
+    np.testing.assert_array_equal(found["crossed"][1, 0], ~plain)
 
 
 def test_the_parts_of_an_error_make_up_the_whole():

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from advsparse.evaluate.effects import ALPHA, Effect
+from advsparse.evaluate.effects import RESAMPLES, Effect
+
+ALPHA = 0.05
+"""The level that is promised, said here anew."""
 
 TIMES = 600
 LIKELY = 1e-4
@@ -98,6 +101,39 @@ def test_runs_that_do_not_differ_are_no_better_known_than_their_images():
     assert min(widths) > 0.75 * least
 
 
+def crossed(rng, rows, columns, between=(0.5, 0.5), within=0.3):
+    """Means of surrogates' attacks on classifiers, of which both are drawn anew."""
+    of_rows = between[0] * rng.standard_normal((rows, 1))
+    of_columns = between[1] * rng.standard_normal((1, columns))
+    return of_rows + of_columns + within * rng.standard_normal((rows, columns))
+
+
+def effect_of(table):
+    return Effect(tuple(row[:, None].mean(0) for row in table), "number", crossed=table)
+
+
+@pytest.mark.parametrize("between", [(0.5, 0.5), (0.0, 0.5), (0.5, 0.0)])
+@pytest.mark.parametrize("count", [3, 6])
+def test_what_is_crossed_is_wrong_no_more_often_than_it_says(count, between):
+    found = [effect_of(crossed(np.random.default_rng([7, n]), count, count, between, 0.1))
+             for n in range(TIMES)]  # fmt: skip
+    assert_share((one.p("above") <= ALPHA for one in found), ALPHA, "greater")
+    hits = [low <= 0 <= high for low, high in (one.interval for one in found)]
+    assert_share(hits, 1 - 2 * ALPHA, "less")
+    # Not by never deciding anything.
+    shifted = [Effect(one.runs, "number", crossed=one.crossed + 3.0) for one in found]
+    assert_share((one.p("above") <= ALPHA for one in shifted), 0.8, "less")
+
+
+def test_the_classifiers_spread_counts_where_runs_alone_hide_it():
+    """Every surrogate meets the same classifiers: their means agree whatever these are."""
+    tables = [crossed(np.random.default_rng([8, n]), 5, 5, (0.01, 1.0), 0.01) for n in range(200)]
+    alone = [Effect(effect_of(table).runs, "number").p("above") <= ALPHA for table in tables]
+    assert np.mean(alone) > 0.3
+    both = [effect_of(table).p("above") <= ALPHA for table in tables]
+    assert_share(both, ALPHA, "greater")
+
+
 def test_numbers_of_runs():
     values = [1.2, 0.9, 1.4, 0.7]
     effect = Effect(tuple(np.array([value]) for value in values), "number")
@@ -116,11 +152,37 @@ def test_the_bootstrap_is_scipys_and_its_p_ends_its_interval():
     low, high = effect.interval
     assert effect.p("above", low) == pytest.approx(ALPHA, abs=5e-4)
     assert effect.p("below", high) == pytest.approx(ALPHA, abs=5e-4)
-    found = stats.bootstrap(
-        (d,), np.mean, confidence_level=1 - 2 * ALPHA, rng=3
-    ).confidence_interval
-    assert (low, high) == pytest.approx((found.low, found.high), abs=0.02)
     assert Effect((d,), "mean", seed=9).interval == effect.interval
+
+
+def test_intervals_of_skewed_means_are_those_of_scipys_bca():
+    """From the same draws, so that what is left is how quantiles are interpolated."""
+    d = np.random.default_rng(6).exponential(size=15) ** 2
+    effect = Effect((d, d[:9]), "mean", seed=9)
+
+    def mean(*samples, axis):
+        return np.mean([sample.mean(axis=axis) for sample in samples], axis=0)
+
+    found = stats.bootstrap(
+        (d, d[:9]),
+        mean,
+        n_resamples=RESAMPLES,
+        confidence_level=1 - 2 * ALPHA,
+        method="BCa",
+        batch=100,
+        rng=np.random.default_rng(9),
+    )
+    expected = found.confidence_interval
+    assert effect.interval == pytest.approx((expected.low, expected.high), rel=2e-3)
+
+
+def test_runs_that_agree_by_chance_know_no_more_than_their_images():
+    d = np.random.default_rng(2).standard_normal(50)
+    d += 0.15 - d.mean()
+    three = Effect((d, d[::-1], d), "mean")
+    alone = stats.ttest_1samp(np.r_[d, d, d], 0, alternative="greater").pvalue
+    assert three.p("above") == pytest.approx(alone, rel=0.2)
+    assert three.interval[0] == pytest.approx(0.15 - 1.65 * d.std() / math.sqrt(150), abs=0.02)
 
 
 def test_effects_without_spread():

@@ -184,6 +184,27 @@ def test_a_curve_is_its_mean():
     assert set(np.unique(effect.runs[0])) == {0.0, 0.5, 1.0}
 
 
+def test_runs_are_crossed_with_those_who_judge():
+    """Two runs, each of whose attacks two classifiers judge."""
+    shares = {1: [(0.9, 0.2), (0.7, 0.2)], 2: [(0.5, 0.1), (0.6, 0.5)]}
+    tables = [
+        table(*(row(share, by=by, judge=judge)
+                for judge, pair in enumerate(shares[run])
+                for by, share in zip("ab", pair, strict=True)))
+        for run in (1, 2)
+    ]  # fmt: skip
+    found = judge(claim(compare(crossed="judge")), tables)
+    ((key, effect),) = effects(found).items()
+    assert key == "a against b" and len(effect.runs) == 2
+    np.testing.assert_allclose(effect.crossed, [[0.7, 0.5], [0.4, 0.1]])
+    assert effect.value == pytest.approx(0.425) and effect.runs[0].mean() == pytest.approx(0.6)
+    below = judge(claim(compare(crossed="judge", expects="below")), tables)
+    np.testing.assert_allclose(below.found[0].effect.crossed, -effect.crossed)
+    # One judge alone crosses nothing.
+    alone = judge(claim(compare(crossed="judge")), [table(A | {"judge": 0}, B | {"judge": 0})] * 3)
+    assert alone.found[0].effect.crossed is None and alone.found[0].effect.unit == "rate"
+
+
 def test_a_trend_rises_as_a_whole_and_takes_no_step_back():
     def verdict(*shares, expects="above"):
         rows = [row(share, atoms=2**index) for index, share in enumerate(shares)]

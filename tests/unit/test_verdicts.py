@@ -7,10 +7,19 @@ import math
 import numpy as np
 import pytest
 from scipy import stats
-from test_effects import assert_share, tried
+from test_effects import ALPHA, assert_share, tried
 
-from advsparse.evaluate.effects import ALPHA, Effect
-from advsparse.evaluate.verdicts import Class, Part, Verdict, discoveries, judged, over_settings
+from advsparse.evaluate.effects import Effect
+from advsparse.evaluate.verdicts import (
+    AllOf,
+    AnyOf,
+    Class,
+    Part,
+    Verdict,
+    discoveries,
+    judged,
+    over_settings,
+)
 
 MARGIN = 0.5
 
@@ -192,3 +201,57 @@ def test_a_setting_that_the_paper_leaves_open():
     assert over_settings("the budget", {"2": yes, "4": none}) == none
     assert over_settings("the budget", {"2": yes, "4": direction}) == direction
     assert over_settings("the budget", {"2": yes, "4": Verdict(Class.SUPPORTED, 0.03, 5)}).p == 0.03
+    other = Verdict(Class.CONTRADICTED, 0.001, 5)
+    found = over_settings("the budget", {"2": no, "4": other})
+    assert (found.kind, found.p) == (Class.CONTRADICTED, 0.02)
+    assert over_settings("the budget", {"2": no, "4": no}) == no
+
+
+# Statements of several effects.
+
+
+def test_all_of_and_any_of_several():
+    yes, no, open_ = numbers(1.0, 1.1, 0.9), numbers(-1.0, -1.1, -0.9), numbers(1.0, -1.1, 0.4)
+    for statement, kind in (
+        (AllOf([yes, yes]), Class.SUPPORTED),
+        (AllOf([yes, no]), Class.CONTRADICTED),
+        (AllOf([yes, open_]), Class.UNDECIDED),
+        (AnyOf([yes, no]), Class.SUPPORTED),
+        (AnyOf([no, no]), Class.CONTRADICTED),
+        (AnyOf([no, open_]), Class.UNDECIDED),
+    ):
+        assert judged([statement]).kind is kind
+    assert AnyOf([yes, no, no]).support == pytest.approx(3 * yes.support)
+    assert AllOf([yes, no]).effects == AnyOf([yes, no]).effects == (yes.effect, no.effect)
+    assert AllOf([yes, open_]).needed() == open_.needed() > AnyOf([yes, open_]).needed()
+    assert (AnyOf([yes]).size_support, AllOf([yes]).size_opposition) == (0.0, 1.0)
+
+
+def test_one_of_twenty_without_an_effect_is_seldom_the_best():
+    groups = [[*simulated(0.0, times=200, seed=50 + index)] for index in range(20)]
+    rows = zip(*groups, strict=True)
+    kinds = [judged([AnyOf([part(one) for one in row])]).kind for row in rows]
+    assert_share((kind is Class.SUPPORTED for kind in kinds), ALPHA, "greater")
+
+
+def test_what_is_no_less_to_within_the_margin():
+    for effect, kind in (
+        (-0.2, Class.SUPPORTED),
+        (-0.8, Class.CONTRADICTED),
+        (3.0, Class.SUPPORTED),
+    ):
+        kinds = [
+            judged([part(one, expects="no_less")]).kind
+            for one in simulated(effect, spread=0.1, times=100, seed=6)
+        ]
+        assert_share((found is kind for found in kinds), 0.95, "less")
+    made = [judged([part(one, expects="no_less")]).kind for one in simulated(-MARGIN, seed=7)]
+    for kind in (Class.SUPPORTED, Class.CONTRADICTED):
+        assert_share((found is kind for found in made), ALPHA)
+
+
+def test_what_is_denied_is_an_effect_that_would_matter():
+    """One that is there, and smaller than the margin, is no denial of a part among several."""
+    made = [judged([AnyOf([part(one)] * 2)]).kind for one in simulated(MARGIN, spread=0.2, seed=8)]
+    denied = [kind in (Class.CONTRADICTED, Class.NO_DIFFERENCE) for kind in made]
+    assert_share(denied, ALPHA, "greater")

@@ -117,6 +117,7 @@ def test_each_table_names_its_analyses_and_the_role_of_their_data(found):
         "correlations": correlations,
         "conditions": correlations,
         "curves": [("budgets_mnist", "mnist")],
+        "crossed": [("budgets_mnist", "mnist")],
     }
     assert {
         name: list(dict.fromkeys(zip(table["data"], table["role"], strict=True)))
@@ -286,6 +287,25 @@ def test_curves_hold_each_image_and_attacks_lose_the_role_of_their_data(found, t
     assert list(shares[columns].itertuples(index=False, name=None)) == [
         (attack.replace("da", "noise"), clamped, budget, *proportion(np.array(right)))
         for attack, clamped, budget, right in CURVES
+    ]
+
+
+def test_classifiers_of_all_repetitions_judge_where_they_are_crossed(found):
+    names = ["noise_mnist", "uap_mnist", "da_mnist"]
+    own = found(budgets_mnist=BUDGETS | {"attacks": names})["crossed"]
+    columns = ("attack", "classifier", "budget", "samples")
+    assert rows(own, *columns) == [
+        (attack, 0, budget, list(map(float, by_budget)))
+        for attack, correct in zip(("noise", "uap", "da"), BUDGETS["correct"], strict=True)
+        for budget, by_budget in zip((0.5, 2.0), correct[0], strict=True)
+    ]
+    crossed = [[[[1, 0, 0, 0], [0, 0, 0, 0]]] * 3, [[[1, 1, 0, 0], [1, 0, 0, 1]]] * 3]
+    both = found(budgets_mnist=BUDGETS | {"attacks": names, "crossed": crossed})["crossed"]
+    assert rows(both[both["attack"] == "uap"], *columns) == [
+        ("uap", 0, 0.5, [1.0, 0.0, 0.0, 0.0]),
+        ("uap", 0, 2.0, [0.0] * 4),
+        ("uap", 1, 0.5, [1.0, 1.0, 0.0, 0.0]),
+        ("uap", 1, 2.0, [1.0, 0.0, 0.0, 1.0]),
     ]
 
 

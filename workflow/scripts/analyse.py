@@ -23,6 +23,7 @@ with job(snakemake, "analysis") as this:
     if settings["attacks"]:
         data = load_dataset(snakemake.input.dataset)
         classifier, _ = load_classifier(snakemake.input.classifier, this.device)
+    judges = [load_classifier(p, this.device)[0] for p in snakemake.input.get("judges", [])]
     for name, path in zip(settings["attacks"], snakemake.input.get("attacks", []), strict=True):
         arrays, metadata = read_arrays(path, stage="attack")
         clean = data.images(metadata.params["images"]["split"], arrays["index"])
@@ -34,6 +35,7 @@ with job(snakemake, "analysis") as this:
         coders,
         attacks,
         classifier,
+        judges,
         Signals(**settings["signals"]) if "signals" in settings else None,
     )
     method = registry.from_spec("analyses", settings["method"])

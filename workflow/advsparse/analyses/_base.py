@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -53,6 +53,8 @@ class Given:
     attacks: Mapping[str, Attacked] = field(default_factory=dict)
     classifier: torch.nn.Module | None = None
     """What the attacks attack."""
+    judges: Sequence[torch.nn.Module] = ()
+    """The same classifier as each repetition has trained it, where they judge each other's."""
     signals: Signals | None = None
     """What the coders have learned from, where that is synthetic."""
 
@@ -81,6 +83,9 @@ class Analysis(ABC):
     """How many coders it takes; none means one or more."""
     attacks: ClassVar[int | None] = 0
     """How many attacks it takes; none means one or more. Without any it is one of signals."""
+
+    crosses: ClassVar[bool] = False
+    """Whether it shows attacked images to classifiers of other repetitions too."""
 
     @abstractmethod
     def run(self, given: Given) -> dict[str, np.ndarray]:

@@ -95,6 +95,10 @@ class Comparison(Measure):
     """What else must hold of the same two sides, as of both coordinates of a trade-off."""
     or_else: list[Measure] = Field(default_factory=list)
     """What may hold in its place."""
+    crossed: str | None = None
+    """A column whose values are crossed with the runs, being drawn anew as these are: of
+    black-box attacks, the classifiers of all runs, which judge what the surrogates of each led
+    to."""
     one_of: Literal["none", "a"] = "none"
     """Whether it is enough if one row of a differs so from a row of b: the best point of a curve,
     for whose choice p is corrected."""
@@ -113,6 +117,7 @@ class Comparison(Measure):
         also += "".join(f", or {measure.words}" for measure in self.or_else)
         each = f", for each {' and '.join(self.for_each)}" if self.for_each else ""
         each += f", mean over {' and '.join(self.over)}" if self.over else ""
+        each += f", runs crossed with {self.crossed}s" if self.crossed else ""
         if self.along is not None:
             way = {"above": "rises", "below": "falls"}[self.expects]
             return f"{self.reads}: {_named(self.rows)} {way} along {self.along}{each}"

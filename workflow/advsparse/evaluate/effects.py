@@ -43,6 +43,9 @@ class Effect:
     runs: tuple[np.ndarray, ...]
     unit: Unit
     seed: int = 0
+    crossed: np.ndarray | None = None
+    """Where each run was judged by something else that is drawn anew too, such as the classifiers
+    of all runs: the means over images, runs x judges. ``runs`` then holds the mean over judges."""
 
     @property
     def value(self) -> float:
@@ -119,7 +122,9 @@ class Effect:
         return np.array([np.mean(run) for run in self.runs])
 
     @cached_property
-    def _over_runs(self) -> _Student:
+    def _over_runs(self) -> _Student | _Crossed:
+        if self.crossed is not None and self.crossed.shape[1] > 1:
+            return _Crossed(self.crossed)
         return _Student(self._of_runs)
 
     @cached_property
@@ -144,14 +149,14 @@ class _Student:
     """Student's t for the mean of independent numbers."""
 
     def __init__(self, values: np.ndarray) -> None:
-        self._count, self._mean = len(values), float(values.mean())
-        self._error = float(values.std(ddof=1)) / math.sqrt(self._count)
+        self._mean, self._freedom = float(values.mean()), len(values) - 1.0
+        self._error = float(values.std(ddof=1)) / math.sqrt(len(values))
 
     @property
     def interval(self) -> tuple[float, float]:
         from scipy import stats
 
-        width = stats.t.ppf(1 - ALPHA, self._count - 1) * self._error
+        width = stats.t.ppf(1 - ALPHA, self._freedom) * self._error
         return self._mean - width, self._mean + width
 
     def p(self, side: Side, value: float) -> float:
@@ -160,7 +165,24 @@ class _Student:
         away = self._mean - value if side == "above" else value - self._mean
         if self._error == 0:
             return float(away <= 0)
-        return float(stats.t.sf(away / self._error, self._count - 1))
+        return float(stats.t.sf(away / self._error, self._freedom))
+
+
+class _Crossed(_Student):
+    """The mean of a table of which rows and columns are both drawn at random.
+
+    Its variance is s_r^2 / R + s_c^2 / C, of the means of R rows and of C columns; what rows and
+    columns do together is in both, so that it errs on the side of doubt. Degrees of freedom are
+    Satterthwaite's.
+    """
+
+    def __init__(self, table: np.ndarray) -> None:
+        self._mean = float(table.mean())
+        shares = [float(table.mean(axis).var(ddof=1)) / table.shape[1 - axis] for axis in (0, 1)]
+        self._error = math.sqrt(sum(shares))
+        drawn = [table.shape[1 - axis] - 1 for axis in (0, 1)]
+        doubt = sum(share**2 / count for share, count in zip(shares, drawn, strict=True))
+        self._freedom = sum(shares) ** 2 / doubt if doubt else float(min(drawn))
 
 
 class _Discordant:

@@ -42,11 +42,12 @@ class Key(NamedTuple):
     place: str
     a: str
     b: str
-    measure: str = ""
+    measure: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         sides = f"{self.a} against {self.b}" if self.b else self.a
-        return ": ".join(filter(None, (self.place, " ".join(filter(None, (sides, self.measure))))))
+        words = ", ".join((sides, *self.measure))
+        return f"{self.place}: {words}" if self.place else words
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,7 @@ def judge(claim: Claim, runs: Sequence[Tables], comparable: bool = True) -> Judg
         verdict, found = _over_settings(claim, kept)
     if claim.absolute and not comparable:
         verdict = Verdict(Class.INCOMPARABLE, runs=verdict.runs)
+    found = _without_common_words(found)
     counts = [one.effect.images for one in found]
     needed = verdict.needed if verdict.kind in (Class.UNDECIDED, Class.RUN) else None
     reasons: tuple[str, ...] = ()
@@ -240,12 +242,31 @@ def _along(part: Comparison, runs: Sequence[Tables]) -> tuple[list[Statement], l
     found = []
     for measure, take in ((part, _slope), (step, _steps)):
         effects = _effects(part, measure, runs, take)
-        found += [Found(key, measure, _part(effect, measure)) for key, effect in effects.items()]
+        found += [
+            Found(key._replace(measure=_of(part)), measure, _part(effect, measure))
+            for key, effect in effects.items()
+        ]
     return [one.part for one in found], found
 
 
-def _of(measure: Measure) -> str:
-    return ", ".join(str(value) for value in measure.rows.values() if isinstance(value, str))
+def _of(measure: Measure) -> tuple[str, ...]:
+    """The words that tell of what a measure is taken."""
+    words = (value for value in measure.rows.values() if isinstance(value, str))
+    return tuple(word for word in words if "*" not in word)
+
+
+def _without_common_words(found: Sequence[Found]) -> list[Found]:
+    """The effects of a claim, told by what differs between them."""
+    common = set.intersection(*(set(one.key.measure) for one in found)) if found else set()
+    return [
+        replace(
+            one,
+            key=one.key._replace(
+                measure=tuple(word for word in one.key.measure if word not in common)
+            ),
+        )
+        for one in found
+    ]
 
 
 def _part(effect: Effect, measure: Measure) -> Part:
@@ -270,21 +291,39 @@ def _effects(
 
     Pairs that not all runs have are left out, unless none would be left.
     """
-    found: dict[Key, list[np.ndarray]] = {}
+    found: dict[Key, list[list[np.ndarray]]] = {}
     for tables in runs:
         table = _matching(tables[part.reads], part.rows | measure.rows)
-        of_run: dict[Key, np.ndarray] = {}
-        for place, group in _groups(table, part.for_each):
-            for key, effect in (take or _pairs)(part, measure, group):
-                of_run[_unlike(key._replace(place=place), of_run)] = effect
-        for key, effect in of_run.items():
-            found.setdefault(key, []).append(effect)
+        of_run: dict[Key, list[np.ndarray]] = {}
+        for judge in _judges(part, table):
+            of_judge: dict[Key, np.ndarray] = {}
+            for place, group in _groups(judge, part.for_each):
+                for key, effect in (take or _pairs)(part, measure, group):
+                    of_judge[_unlike(key._replace(place=place), of_judge)] = effect
+            for key, effect in of_judge.items():
+                of_run.setdefault(key, []).append(effect)
+        for key, effects in of_run.items():
+            found.setdefault(key, []).append(effects)
     common = {key: effects for key, effects in found.items() if len(effects) == len(runs)}
     sign = -1.0 if measure.expects in ("below", "not_above") else 1.0
-    return {
-        key: Effect(tuple(sign * one for one in effects), _unit(measure, effects))
-        for key, effects in (common or found).items()
-    }
+    return {key: _over_judges(measure, sign, effects) for key, effects in (common or found).items()}
+
+
+def _judges(part: Comparison, table: pd.DataFrame) -> list[pd.DataFrame]:
+    """The rows of each value that is crossed with the runs; all of them where none is."""
+    if part.crossed is None or not len(table):
+        return [table]
+    return [group for _, group in table.groupby(part.crossed, sort=False)]
+
+
+def _over_judges(measure: Measure, sign: float, effects: list[list[np.ndarray]]) -> Effect:
+    """An effect of which each run has one array for each judge, or a single one."""
+    runs = [sign * np.mean(of_run, axis=0) for of_run in effects]
+    counts = {len(of_run) for of_run in effects}
+    crossed = None
+    if len(counts) == 1 and counts != {1}:
+        crossed = sign * np.array([[one.mean() for one in of_run] for of_run in effects])
+    return Effect(tuple(runs), _unit(measure, runs), crossed=crossed)
 
 
 def _unlike(key: Key, others: Mapping[Key, Any]) -> Key:

@@ -39,7 +39,7 @@ def effects_table(judgements: Sequence[Judgement], data: Callable[[Claim], str])
                     "for": found.key.place,
                     "a": found.key.a,
                     "b": found.key.b,
-                    "of": found.key.measure,
+                    "of": ", ".join(found.key.measure),
                     "scale": found.measure.scale,
                     "expects": found.measure.expects,
                     "effect": found.effect.value,
@@ -106,7 +106,7 @@ def _effects(found: Sequence[Found]) -> str:
     """All effects, or where these are many, the two between which all lie of each measure."""
     if len(found) <= LISTED:
         return "; ".join(f"{one.key}: {one}" for one in found)
-    by_measure: dict[tuple[str, str], list[Found]] = {}
+    by_measure: dict[tuple[tuple[str, ...], str], list[Found]] = {}
     for one in found:
         by_measure.setdefault((one.key.measure, one.measure.scale), []).append(one)
     said = []
@@ -116,6 +116,8 @@ def _effects(found: Sequence[Found]) -> str:
             said.append(f"{several[0].key}: {several[0]}")
             continue
         worst, best = ordered[0], ordered[-1]
-        of = " of ".join(filter(None, (f"{len(several)} {scale}s", measure)))
-        said.append(f"{of}, least as claimed {worst} ({worst.key}), most {best} ({best.key})")
+        of = " of ".join((f"{len(several)} {scale}s", *([", ".join(measure)] if measure else [])))
+        keys = (one.key._replace(measure=()) for one in (worst, best))
+        ends = (f"{one} ({key})" for one, key in zip((worst, best), keys, strict=True))
+        said.append(f"{of}, as claimed least {next(ends)} and most {next(ends)}")
     return "; ".join(said)

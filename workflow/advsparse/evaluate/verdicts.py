@@ -244,7 +244,11 @@ def over_settings(setting: str, verdicts: Mapping[str, Verdict]) -> Verdict:
     if {_speaks(verdict.kind) for verdict in found} >= {-1, 1}:
         return Verdict(Class.SETTING, runs=min(v.runs for v in found), what=setting)
     # Of verdicts that go together the one that says least.
-    return max(found, key=lambda v: (v.kind not in DECIDED, v.kind is not Class.SUPPORTED, v.p))
+    least = max(found, key=lambda v: (v.kind not in DECIDED, v.kind is not Class.SUPPORTED, v.p))
+    kinds = {verdict.kind for verdict in found}
+    if kinds == {Class.CONTRADICTED, Class.NO_DIFFERENCE}:
+        return replace(least, kind=Class.CONTRADICTED)
+    return least
 
 
 def discoveries(verdicts: Sequence[Verdict], level: float = ALPHA) -> list[Verdict]:

@@ -52,7 +52,7 @@ class Graph:
         if isinstance(need, All):
             return self._all(job, need.stage)
         if isinstance(need, Repeated):
-            return self.repeated(need.job)
+            return self.repeated(need.job)[: need.count]
         if isinstance(need, list):
             return [self._meant(job, part) for part in need]
         if isinstance(need, Job) and job.repetition and not stages()[need.stage].shared:

@@ -47,6 +47,8 @@ class Repeated:
     """A job as often as it is repeated, for what looks at all repetitions."""
 
     job: Job
+    count: int | None = None
+    """Only so many of them."""
 
 
 Needs = Mapping[str, "Job | All | Repeated | list[Job] | str | list[str]"]

@@ -13,7 +13,7 @@ from advsparse.config.names import Name, Of
 from advsparse.config.plan import Plan
 from advsparse.registry import Plugin
 from advsparse.settings import settings
-from advsparse.stages._stage import Around, Job, Needs, Section, Stage
+from advsparse.stages._stage import Around, Job, Needs, Repeated, Section, Stage
 from advsparse.stages.classifier import classified
 from advsparse.stages.coder import signals_settings
 
@@ -29,6 +29,9 @@ class AnalysisEntry:
     attacks: list[Annotated[Name, Of("attacks")]] = Field(default_factory=list)
     """The attacks whose images it reads, none of them a grid, all on the same images of one
     classifier."""
+    crossed: bool = False
+    """Whether the classifiers of all repetitions judge what the attacks of each have found, which
+    know nothing of any (black-box attacks)."""
 
 
 class AnalysisStage(Stage):
@@ -50,7 +53,12 @@ class AnalysisStage(Stage):
             "coders": [Job("coder", coder, job.paper) for coder in entry.coders],
             "attacks": [Job("attack", attack, job.paper) for attack in entry.attacks],
         }
-        return files | (classified(plan, job.paper, model) if model else {})
+        if model:
+            files |= classified(plan, job.paper, model)
+        count = self.repetitions(plan, job)
+        if entry.crossed and model and count > 1:
+            files["judges"] = Repeated(Job("classifier", model, job.paper), count)
+        return files
 
     def settings(self, plan: Plan, job: Job) -> dict[str, Any]:
         entry, coders = self.entry(plan, job), plan.paper(job.paper).coders
@@ -94,6 +102,8 @@ def _inconsistencies(entry: AnalysisEntry, paper: Any) -> Iterator[Mistake]:
         if given != takes if takes is not None else not given:
             text = f"{kind} takes {'one or more' if takes is None else takes}, not {given}"
             yield Mistake((field,), text)
+    if entry.crossed and not type(entry.method).crosses:
+        yield Mistake(("crossed",), f"{kind} looks at one classifier, or none")
     attacks = [paper.attacks.get(name) for name in entry.attacks]
     if None in attacks:
         return

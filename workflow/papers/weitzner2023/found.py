@@ -30,6 +30,7 @@ def tables(paths: Mapping[str, str | Path]) -> dict[str, pd.DataFrame]:
         "correlations": dict.fromkeys(of_roles.values(), _correlations),
         "conditions": dict.fromkeys(of_roles.values(), _conditions),
         "curves": {f"budgets_{role}": _curves for role in ROLES},
+        "crossed": {f"budgets_{role}": _crossed for role in ROLES},
     }
     found = {
         table: pd.DataFrame(
@@ -166,10 +167,26 @@ def _curves(arrays: Arrays) -> Iterator[Row]:
     images have ``none`` and budget 0.
     """
     yield {"attack": "none", "clamped": False, "budget": 0.0, "samples": arrays["clean"]}
-    roles = tuple(f"_{role}" for role in ROLES)
-    for name, correct in zip(map(str, arrays["attacks"]), arrays["correct"], strict=True):
-        attack = next((name.removesuffix(end) for end in roles if name.endswith(end)), name)
+    for attack, correct in zip(_attacks(arrays), arrays["correct"], strict=True):
         for clamped, by_budget in zip((False, True), correct, strict=True):
             for budget, right in zip(arrays["budgets"], by_budget, strict=True):
                 row = {"attack": attack, "clamped": clamped, "budget": float(budget)}
                 yield row | {"samples": right}
+
+
+def _crossed(arrays: Arrays) -> Iterator[Row]:
+    """The same, unclamped, as the classifier of each repetition judges; or its own alone."""
+    for judge, by_attack in enumerate(arrays.get("crossed", arrays["correct"][None, :, 0])):
+        for attack, by_budget in zip(_attacks(arrays), by_attack, strict=True):
+            for budget, right in zip(arrays["budgets"], by_budget, strict=True):
+                row = {"attack": attack, "classifier": judge, "budget": float(budget)}
+                yield row | {"samples": right}
+
+
+def _attacks(arrays: Arrays) -> list[str]:
+    """The names of attacks without the role of their data."""
+    names, roles = map(str, arrays["attacks"]), tuple(f"_{role}" for role in ROLES)
+    return [
+        next((name.removesuffix(end) for end in roles if name.endswith(end)), name)
+        for name in names
+    ]

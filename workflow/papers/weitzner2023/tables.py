@@ -19,7 +19,7 @@ from advsparse.figures.origin import ROLES, comparable, data_used, origins
 from papers.weitzner2023.found import accuracies, tables
 
 _SYNTHETIC = "synthetic signals"
-_OF = {"changes": "change", "curves": "budgets", "codes": "signals", "errors": "signals"}
+_OF = {"changes": "change", "crossed": "budgets", "codes": "signals", "errors": "signals"}
 """The analyses that tables are made of, by the tables' names; the rest are of correlations."""
 
 
