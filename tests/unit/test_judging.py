@@ -64,9 +64,12 @@ def test_rates_are_compared_as_the_claim_expects(rows, expects, kind):
 
 def test_images_are_paired():
     """Of 40 % and 35 % the same images make a certain difference, others none."""
-    wide, part = {"by": "a", "samples": hits(0.4)}, {"by": "b", "samples": hits(0.35)}
+    order = np.random.default_rng(0).permutation(N)
+    wide, part = (
+        {"by": by, "samples": order < share * N} for by, share in (("a", 0.4), ("b", 0.35))
+    )
     assert judge(claim(compare()), runs(wide, part, count=1)).verdict.kind is Class.SUPPORTED
-    other = part | {"samples": hits(0.35, start=N // 2)}
+    other = part | {"samples": np.roll(part["samples"], 1)}
     assert judge(claim(compare()), runs(wide, other, count=1)).verdict.kind is Class.UNDECIDED
 
 

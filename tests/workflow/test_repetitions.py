@@ -68,11 +68,11 @@ def test_a_repetition_is_made_beside_the_first_and_draws_everything_anew(project
 def test_what_no_repetition_is_made_of_can_not_be_asked_for(sources):
     repeat(sources, 2)
     done = sources.snakemake("-n", ROWS.format(2), check=False)
-    assert done.returncode and "MissingRuleException" in done.stderr
+    assert done.returncode and "MissingRuleException" in done.stdout + done.stderr
     sources.configure("settings: {frecon2021: {repetitions: {tradeof: 1}}}\n")
     done = sources.snakemake("-n", check=False)
     said = "settings.frecon2021.repetitions.tradeof: no experiment or analysis 'tradeof'; did you"
-    assert said in done.stderr
+    assert said in done.stdout + done.stderr
 
 
 def test_parts_may_be_repeated_less_often(sources):
