@@ -12,6 +12,8 @@ import pytest
 import torch
 from models_for_tests import build, need, predictions, small_images, small_network
 
+from advsparse.config.loading import WORKFLOW
+
 BUDGET = 48 * 2**20
 IMAGES = 10_000
 
@@ -123,3 +125,20 @@ def test_memory_makes_no_difference_to_what_is_learned(name):
         assert max(map(len, seen)) == max(1, memory // one)
         for key, values in whole.arrays.items():
             torch.testing.assert_close(parts.arrays[key], values, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("settings", [{"kind": "fgsm", "norm": "linf", "eps": 0.1},
+                                      {"kind": "square", "norm": "linf", "eps": 0.1, "queries": 5}],
+                         ids=["gradients", "none"])  # fmt: skip
+def test_no_attack_imports_torchs_compiler(settings):
+    """Counting what a pass writes did, which took each such job a second or two."""
+    code = (
+        "import sys, torch\n"
+        "from advsparse import registry\n"
+        "network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(4, 2))\n"
+        f"attack = registry.from_spec('attacks', {settings!r})\n"
+        "attack(network, torch.rand(2, 1, 2, 2), torch.zeros(2, dtype=torch.int64))\n"
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    environment = os.environ | {"PYTHONPATH": str(WORKFLOW)}
+    assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -286,6 +287,11 @@ def _written(model, x):
 
     class Count(TorchDispatchMode):
         """Sees each operation, and counts what it returns unless that lies in what it was given."""
+
+        @classmethod
+        def _should_skip_dynamo(cls):
+            # Torch would import its compiler to keep it away from here, which takes a second.
+            return "torch._dynamo" in sys.modules
 
         def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
             nonlocal written
