@@ -12,6 +12,7 @@ from advsparse.errors import TrainingError
 from advsparse.models import _training
 from advsparse.models._training import Examples, LabelledImages, Stored, Training, train, train_on
 from advsparse.models.lenet import LeNet
+from advsparse.seeding import Random
 
 
 def steps(**settings):
@@ -279,3 +280,70 @@ def test_correct_predictions_are_those_of_the_largest_logit():
     # The loss is taken in float32, whatever the network's precision.
     loss, _ = images.loss(lambda x: logits.bfloat16(), torch.zeros(3, 2), torch.tensor([1, 1, 1]))
     assert loss.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "kind"), [("adam", torch.optim.Adam), ("sgd", torch.optim.SGD)]
+)
+def test_the_optimizer_is_told_all_that_is_asked_for(optimizer, kind):
+    training = Training(optimizer=optimizer, learning_rate=0.3, weight_decay=0.02)
+    made = training.make_optimizer(one_weight().parameters())
+    (group,) = made.param_groups
+    assert type(made) is kind and (group["lr"], group["weight_decay"]) == (0.3, 0.02)
+    assert optimizer == "adam" or group["momentum"] == 0.9
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_precision_is_that_of_the_networks_passes_and_of_nothing_else(precision):
+    seen = []
+
+    class Looking(Stored):
+        def loss(self, model, batch):
+            seen.append((torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu")))
+            return model(batch[:, None]).float().sum(), None
+
+    train_on(Looking(torch.ones(2)), Training(precision=precision), one_weight(), seed=0)
+    assert set(seen) == {(precision == "bfloat16", torch.bfloat16)}
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def test_the_order_of_an_epoch_is_that_of_its_own_generator():
+    orders = []
+
+    class Ordered(Stored):
+        def loss(self, model, batch):
+            orders.append(batch.tolist())
+            return model.weight.sum(), None
+
+    train_on(Ordered(torch.arange(20.0)), Training(epochs=2), one_weight(), seed=5)
+    generators = [Random(5).generator("epoch", epoch) for epoch in range(2)]
+    assert orders == [torch.randperm(20, generator=g).tolist() for g in generators]
+
+
+def test_the_log_says_what_is_left(monkeypatch, caplog):
+    clock = iter([100.0, 106.0, 112.0, 118.0])
+    monkeypatch.setattr(_training.time, "monotonic", lambda: next(clock))
+
+    class Constant(Stored):
+        def loss(self, model, batch):
+            return 0 * model.weight.sum() + len(batch), None
+
+    with caplog.at_level(logging.INFO):
+        train_on(Constant(torch.ones(2)), Training(epochs=3), one_weight(), seed=0)
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [
+        f"epoch {done} of 3: loss 1.0000, {left} s left" for done, left in ((1, 12), (2, 6), (3, 0))
+    ]
+
+
+def test_a_diverged_training_says_what_to_do():
+    class Lost(Stored):
+        def loss(self, model, batch):
+            return model.weight.sum() * math.nan, None
+
+    with pytest.raises(
+        TrainingError, match=r"; lower the learning_rate of 0\.001 \(adam\), or check"
+    ):
+        train_on(Lost(torch.ones(1)), Training(), one_weight(), seed=0)
+    with pytest.raises(TrainingError, match=r"the data$"):
+        train_on(Lost(torch.ones(1)), Training(), one_weight(), seed=0)
