@@ -110,7 +110,7 @@ def _jobs(config: dict[str, Any], modules: bool) -> list[dict[str, Any]]:
 
 def _described(job: Any, runs: bool) -> dict[str, Any]:
     wildcards = dict(job.wildcards.items())
-    names = [value for name, value in wildcards.items() if name != "paper"]
+    names = [value for name, value in wildcards.items() if value and name != "paper"]
     return {
         "name": " ".join([job.rule.name, *names]),
         "rule": job.rule.name,

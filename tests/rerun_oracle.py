@@ -53,7 +53,8 @@ def read_by(key: Key, before: Plan, after: Plan, job: Job) -> bool:
         case "signals", "train_coder":
             return entry.coders[job.wildcards["coder"]].signals == name
         case "analyses", "analyse":
-            return job.wildcards["analysis"] == name
+            # A single repetition crosses nothing.
+            return job.wildcards["analysis"] == name and field != ["crossed"]
         case "experiments", "evaluate_attacks":
             return job.wildcards["experiment"] == name
         case "images", "run_attack":

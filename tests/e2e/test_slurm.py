@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 from advsparse.artifacts import read_arrays, read_tensors
@@ -117,7 +118,11 @@ def test_results_equal_those_of_a_local_run(run, built):
         if path.stem != "digits":
             read = read_arrays if path.suffix == ".npz" else read_tensors
             local = built.path / path.relative_to(run.project.path)
-            assert read(path)[1].payload_sha256 == read(local)[1].payload_sha256, path
+            (here, made), (there, known) = read(path), read(local)
+            if path.parent.name == "rows":  # of fewer attacks
+                assert here and all(np.array_equal(here[name], there[name]) for name in here), path
+            else:
+                assert made.payload_sha256 == known.payload_sha256, path
             compared += 1
     assert compared >= 6
     for name in TARGETS[2:]:

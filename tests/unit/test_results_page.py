@@ -82,3 +82,8 @@ def test_a_missing_table_is_named(results):
     (folder / "p/tables/numbers.csv").unlink()
     with pytest.raises(FileNotFoundError, match=r"numbers\.csv"):
         page(folder, "mini")
+
+
+def test_verdicts_of_an_older_version_are_told(results):
+    with pytest.raises(ValueError, match="'holds' is no verdict of this version: build the table"):
+        page(results([CLAIM | {"verdict": "holds"}]), "mini")

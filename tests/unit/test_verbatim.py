@@ -220,15 +220,16 @@ def test_the_page_of_results(text, tmp_path):
     claims = pd.DataFrame(
         {
             name: [text]
-            for name in ("where", "paper", "reproduced", "verdict", "likely reason", "data")
+            for name in ("where", "paper", "effect", "n", "margin", "likely reason", "data")
         }
+        | {"verdict": ["supported"]}
     )
     claims.to_csv(tmp_path / "claims.csv", index=False)
     pd.DataFrame({"quantity": [text]}).to_csv(tmp_path / "numbers.csv", index=False)
     record = {"configuration": {"settings": {"p": {"title": text}}}}
     heading, _, table, numbers = results_page._paper(tmp_path, "p", record)
     assert heading == f"## {in_markdown(text)}\n"
-    assert table.count(in_markdown(text)) == 6 and in_markdown(text) in numbers
+    assert table.count(in_markdown(text)) == 7 and in_markdown(text) in numbers
 
 
 def test_html_of_attributes():

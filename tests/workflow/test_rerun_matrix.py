@@ -171,9 +171,10 @@ def test_a_changed_key_reruns_the_jobs_that_read_it_and_what_follows(copied):
     found = {
         key: config_keys.change(path, key, value, described)
         for key, value in config_keys.keys(described)
-        # Which folder, and which of the projects built here; and kinds, whose other keys would have
-        # to change too.
-        if key[0] not in ("preset", "papers") and key[-1] != "kind"
+        # Which folder, and which of the projects built here; kinds, whose other keys would have to
+        # change too; and repetitions, which add jobs (test_repetitions), or of which a function
+        # reads all or one.
+        if key[0] not in ("preset", "papers") and key[-1] not in ("kind", "repetitions")
     }
     changes = {key: value for key, value in found.items() if value is not None}
     # What can only be one thing is left.

@@ -69,7 +69,12 @@ def _class_of(verdict: str) -> str:
         return f"fewer than {ENOUGH} runs"
     # The longer words first: one class begins as another does.
     kinds = sorted(map(str, Class), key=len, reverse=True)
-    return next(kind for kind in kinds if verdict.startswith(kind))
+    found = next((kind for kind in kinds if verdict.startswith(kind)), None)
+    if found is None:
+        raise ValueError(
+            f"{verdict!r} is no verdict of this version: build the table of claims again"
+        )
+    return found
 
 
 def _line(one: Judgement, data: str) -> dict[str, str]:
