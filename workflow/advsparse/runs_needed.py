@@ -62,7 +62,7 @@ def undecided(results: Path, papers: list[str]) -> Iterator[Needed]:
 def seconds_a_repetition(benchmarks: Path) -> dict[str, float]:
     """What a repetition of a paper takes: all its jobs that are repeated, one after the other, in
     the repetition that took longest, as of some only parts may be built."""
-    shared = {stage.folder for stage in stages().values() if not stage.repeats or stage.shared}
+    shared = {stage.folder for stage in stages().values() if not stage.repeats}
     found: dict[str, dict[int, float]] = {}
     for path in benchmarks.rglob("*.tsv"):
         paper, *inside = path.relative_to(benchmarks).with_suffix("").parts

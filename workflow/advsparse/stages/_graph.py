@@ -37,7 +37,7 @@ class Graph:
     def repeated(self, job: Job) -> list[Job]:
         """A job, as often as it is made."""
         stage = stages()[job.stage]
-        if stage.shared or not stage.repeats:
+        if not stage.repeats:
             return [job]
         count = stage.repetitions(self.plan, job)
         return [replace(job, repetition=repetition) for repetition in range(count)]
@@ -52,10 +52,11 @@ class Graph:
         if isinstance(need, All):
             return self._all(job, need.stage)
         if isinstance(need, Repeated):
-            return self.repeated(need.job)[: need.count]
+            again = stages()[need.job.stage].repeats
+            return self.repeated(need.job)[: need.count] if again else need.job
         if isinstance(need, list):
             return [self._meant(job, part) for part in need]
-        if isinstance(need, Job) and job.repetition and not stages()[need.stage].shared:
+        if isinstance(need, Job) and stages()[need.stage].repeats:
             return replace(need, repetition=job.repetition)
         return need
 

@@ -92,14 +92,18 @@ def _readable() -> dict[str, Stage]:
 class Products(Stage):
     """What figures and tables have in common."""
 
-    computes, target, repeats = False, True, False
+    computes, target = False, True
     gpu, light, memory, minutes = False, True, 1000, 10
+
+    @property
+    def repeats(self) -> bool:
+        return False
 
     def needs(self, plan: Plan, job: Job) -> Needs:
         entry = self.entry(plan, job)
         reads = {role: _read(plan, job.paper, reading) for role, reading in entry.reads.items()}
         return {
-            role: Repeated(need) if entry.repetitions and _repeats(need) else need
+            role: Repeated(need) if entry.repetitions and isinstance(need, Job) else need
             for role, need in reads.items()
         }
 
@@ -158,11 +162,6 @@ def _read(plan: Plan, paper: str, reading: Mapping[str, Any]) -> Job | All | str
         return All(reading["all"])
     (stage,) = (stage for name, stage in _readable().items() if name in reading)
     return stage.read(plan, paper, reading)
-
-
-def _repeats(need: Job | All | str) -> bool:
-    stage = stages()[need.stage] if isinstance(need, Job) else None
-    return stage is not None and stage.repeats and not stage.shared
 
 
 def _unreadable(paper: Any, reading: Mapping[str, Any], around: Around) -> Iterator[Mistake]:

@@ -98,9 +98,6 @@ class Stage:
 
     shared: ClassVar[bool] = False
     """Whether its jobs are made once for all papers."""
-    repeats: ClassVar[bool] = True
-    """Whether what it makes hangs on random numbers, so that each repetition makes it anew. What
-    all papers share does not."""
     computes: ClassVar[bool] = True
     """Whether a job that fails leaves a record, instead of showing the gaps that others left."""
     blamed: ClassVar[bool] = False
@@ -126,6 +123,11 @@ class Stage:
     def sections(self) -> Mapping[str, Section]:
         """The sections of a paper's settings that are this stage's to declare."""
         return {}
+
+    @property
+    def repeats(self) -> bool:
+        """Whether what it makes hangs on random numbers, so that each repetition makes it anew."""
+        return not self.shared
 
     section: ClassVar[str] = ""
     """The section with an entry for each of its jobs, where it is as simple as that."""

@@ -117,8 +117,7 @@ class Rule:
     def __init__(self, wiring: Wiring, stage: Stage, script: str) -> None:
         self.wiring, self.stage, self.script = wiring, stage, script
         paper = "" if stage.shared else "{paper}"
-        self._repeats = stage.repeats and not stage.shared
-        again = "{repetition}" if self._repeats else ""
+        again = "{repetition}" if stage.repeats else ""
         self._pattern = Job(stage.name, f"{{{stage.wildcard}}}", paper + again)
         self.log = wiring.places.log(self._pattern)
         self.benchmark = wiring.places.benchmark(self._pattern)
@@ -130,7 +129,7 @@ class Rule:
     def job(self, wildcards: Any) -> Job:
         """The job that wildcards name."""
         paper = "" if self.stage.shared else wildcards.paper
-        repetition = repetition_of(wildcards.repetition) if self._repeats else 0
+        repetition = repetition_of(wildcards.repetition) if self.stage.repeats else 0
         return Job(self.stage.name, getattr(wildcards, self.stage.wildcard), paper, repetition)
 
     # What a job reads, and what stands in its place where that has failed.
