@@ -124,14 +124,20 @@ class Part:
 
 
 @dataclass(frozen=True)
-class AllOf:
-    """A statement that holds if all of its parts do: a trade-off on both of its coordinates."""
+class _Several:
+    """Statements that make up one."""
 
     parts: Sequence[Statement]
+
+    size_support, size_opposition = 0.0, 1.0
 
     @property
     def effects(self) -> tuple[Effect, ...]:
         return tuple(effect for part in self.parts for effect in part.effects)
+
+
+class AllOf(_Several):
+    """A statement that holds if all of its parts do: a trade-off on both of its coordinates."""
 
     @property
     def support(self) -> float:
@@ -141,25 +147,16 @@ class AllOf:
     def opposition(self) -> dict[Class, float]:
         return {Class.CONTRADICTED: _least(_holm([_denial(part) for part in self.parts]))}
 
-    size_support, size_opposition = 0.0, 1.0
-
     def needed(self) -> int | None:
         return _needed(self.parts)
 
 
-@dataclass(frozen=True)
-class AnyOf:
+class AnyOf(_Several):
     """A statement that holds if one of its parts does: one point of a curve that is better.
 
     Which one is not said beforehand, so that the p of the best counts as often as there are parts.
     It is contradicted only if every part is.
     """
-
-    parts: Sequence[Statement]
-
-    @property
-    def effects(self) -> tuple[Effect, ...]:
-        return tuple(effect for part in self.parts for effect in part.effects)
 
     @property
     def support(self) -> float:
@@ -168,8 +165,6 @@ class AnyOf:
     @property
     def opposition(self) -> dict[Class, float]:
         return {Class.CONTRADICTED: _worst(_denial(part) for part in self.parts)}
-
-    size_support, size_opposition = 0.0, 1.0
 
     def needed(self) -> int | None:
         known = [count for part in self.parts if (count := part.needed()) is not None]
