@@ -5,9 +5,10 @@ message, and runs the tests that reach the function. It does so in a copy of the
 which keeps what it has found. The words choose modules by their paths, among those that
 pyproject.toml names; none means all. ``--again`` tries only what survived last time.
 
-A change that no test can notice stands in mutants.yaml, with the reason. What survives besides is
-shown, and the exit status is 1. mutmut leaves alone what stands outside of functions, and functions
-with other decorators than ``staticmethod`` and ``classmethod``.
+A change that no test can notice stands in mutants.yaml, with the reason; one of where tensors lie
+alone is spared as well. What survives besides is shown, and the exit status is 1. mutmut leaves
+alone what stands outside of functions, and functions with other decorators than ``staticmethod``
+and ``classmethod``.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -145,7 +147,7 @@ def report(paths: list[Path]) -> int:
                 count["killed"] += 1
                 continue
             was, becomes = change(name)
-            if (was, becomes) in known:
+            if (was, becomes) in known or only_of_devices(was, becomes):
                 count["spared"] += 1
                 continue
             count["left"] += 1
@@ -157,6 +159,17 @@ def report(paths: list[Path]) -> int:
         said = {UNTESTED: " (no test reaches it)", UNTRIED: " (not tried)"}.get(code, "")
         print(f"\n{name}{said}\n- {was}\n+ {becomes}".replace("\n", "\n  "))
     return 1 if left else 0
+
+
+def only_of_devices(was: str, becomes: str) -> bool:
+    """Whether a change says nothing but where a tensor lies, which is all one without a GPU."""
+    return _without_devices(was) == _without_devices(becomes)
+
+
+def _without_devices(code: str) -> str:
+    code = re.sub(r",? *\bdevice=[\w.\[\]]+", "", code)
+    code = re.sub(r"\.to\((?:None|(?:self\.|[a-z_]\w*\.)?device)\)", "", code)
+    return re.sub(r", *\)", ")", code)
 
 
 def score(count: Counter[str]) -> str:
