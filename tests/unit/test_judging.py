@@ -334,6 +334,13 @@ def test_runs_in_which_something_failed_are_left_out():
     assert judge(claim(compare()), [{}]).verdict.what == "nothing was measured"
 
 
+def test_a_claim_one_part_of_which_can_not_be_seen_is_not_judged_by_the_rest():
+    rows = [*plane("a", 0.5, 0.5), *plane("b", 0.0, 1.0)]  # no image that both fool
+    rate, size = compare(**RATE), compare(rows={"metric": "size"}, scale="ratio", expects="below")
+    assert judge(claim(rate), runs(*rows)).verdict.kind is Class.SUPPORTED
+    assert str(judge(claim(rate, size), runs(*rows)).verdict) == "not judged: nothing to compare"
+
+
 def test_pairs_that_not_all_runs_have_are_left_out_unless_none_is_left():
     part = compare(b={"by": "b", "name": "*"})
     some = table(A, B | {"name": "x"}, B | {"name": "y"})

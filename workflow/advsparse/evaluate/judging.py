@@ -155,10 +155,11 @@ def _verdict(parts: Sequence[Comparison], runs: Sequence[Tables]) -> tuple[Verdi
     leaves: list[Found] = []
     for part in parts:
         made, found = _statements(part, runs)
+        # Without one of its parts a claim is another claim.
+        if not made:
+            return Verdict(Class.FAILED, what="nothing to compare"), []
         statements += made
         leaves += found
-    if not statements:
-        return Verdict(Class.FAILED, what="nothing to compare"), []
     return judged(statements), leaves
 
 
@@ -295,9 +296,9 @@ def _effects(
     for tables in runs:
         table = _matching(tables[part.reads], part.rows | measure.rows)
         of_run: dict[Key, list[np.ndarray]] = {}
-        for judge in _judges(part, table):
+        for judged_by in _judges(part, table):
             of_judge: dict[Key, np.ndarray] = {}
-            for place, group in _groups(judge, part.for_each):
+            for place, group in _groups(judged_by, part.for_each):
                 for key, effect in (take or _pairs)(part, measure, group):
                     of_judge[_unlike(key._replace(place=place), of_judge)] = effect
             for key, effect in of_judge.items():
