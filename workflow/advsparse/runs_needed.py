@@ -19,6 +19,7 @@ import pandas as pd
 
 from advsparse.config.loading import presets
 from advsparse.cost import taken
+from advsparse.evaluate.effects import ENOUGH
 from advsparse.stages._places import repetition_of, without_repetition
 from advsparse.stages._registry import stages
 
@@ -81,7 +82,8 @@ def lines(found: list[Needed], costs: dict[str, float], built: int) -> Iterator[
         yield "no claim is undecided"
     for one in found:
         if one.runs is None:
-            yield f"{one.paper} {one.claim}: undecided; how many runs would do can't be told"
+            hint = f"; {ENOUGH} runs would tell how many it takes" if built < ENOUGH else ""
+            yield f"{one.paper} {one.claim}: undecided{hint}"
             continue
         more = max(0, one.runs - built)
         hours = more * costs.get(one.paper, 0.0) / 3600
