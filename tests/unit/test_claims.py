@@ -82,6 +82,8 @@ def test_a_claim_has_parts_and_a_reason_something_that_shows_it():
         ({"over": ["budget", "eps"]}, ", mean over budget and eps"),
         ({"a": {"budget": "largest"}, "one_of": "a"}, "t: a row of largest budget against b"),
         ({"a": {"eps": 2.0, "big": True}, "b": {"big": False, "by": "*"}}, "eps 2 big against not"),
+        ({"a": {"budget": "smallest"}}, "t: smallest budget against b: above"),
+        ({"b": {"by": "*", "name": "z"}}, "t: a against z: above"),
         ({"rows": {"metric": ["x", "y"]}}, "above in x or y (rate"),
         (
             {"expects": "not_below", "and_also": [Measure(expects="not_above")]},

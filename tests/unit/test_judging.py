@@ -62,6 +62,42 @@ def test_rates_are_compared_as_the_claim_expects(rows, expects, kind):
     assert found.verdict.kind is kind and found.verdict.runs == 3 and found.images == (N, N)
 
 
+@pytest.mark.parametrize("expects", ["above", "below", "not_above"])
+def test_an_effect_is_told_of_a_on_b_whatever_is_claimed(expects):
+    a = np.r_[np.ones(30), np.zeros(70)]
+    rows = {"by": "a", "samples": a}, {"by": "b", "samples": np.roll(a, 40)[::-1] * 0.5}
+    part = compare(expects=expects, scale="difference", margin=0.1)
+    (found,) = judge(claim(part), runs(*rows, count=1)).found
+    low, high = (value if expects == "above" else -value for value in found.effect.interval)
+    low, high = sorted((low, high))
+    assert 0.05 < low < 0.15 < high < 0.26
+    assert str(found) == f"+0.15 [{low:.3g}, {high:.3g}]"
+    turned = compare(a={"by": "b"}, b={"by": "a"}, expects=expects, scale="difference", margin=0.1)
+    (other,) = judge(claim(turned), runs(*rows, count=1)).found
+    assert str(other).startswith("-0.15 [-0.2")
+
+
+def test_one_number_of_a_run_is_told_without_an_interval():
+    rows = {"by": "a", "samples": np.array(0.5)}, {"by": "b", "samples": np.array(0.2)}
+    part = compare(scale="number", margin=0.1, expects="below")
+    (found,) = judge(claim(part), runs(*rows, count=1)).found
+    assert str(found) == "+0.3"
+    rows = {"by": "a", "samples": np.array(3.0)}, {"by": "b", "samples": np.array(2.0)}
+    (found,) = judge(claim(compare(scale="ratio")), runs(*rows, count=1)).found
+    assert str(found) == "x 1.5"
+
+
+def test_effects_are_told_by_what_differs_between_them():
+    table_rows = [A | {"metric": "one"}, B | {"metric": "one"}]
+    table_rows += [A | {"metric": "other"}, B | {"metric": "other"}]
+    parts = [compare(rows={"metric": metric, "by": "*"}) for metric in ("one", "other")]
+    assert [*effects(judge(claim(*parts), runs(*table_rows)))] == [
+        "a against b, one",
+        "a against b, other",
+    ]
+    assert [*effects(judge(claim(parts[0]), runs(*table_rows)))] == ["a against b"]
+
+
 def test_images_are_paired():
     """Of 40 % and 35 % the same images make a certain difference, others none."""
     order = np.random.default_rng(0).permutation(N)
@@ -226,13 +262,17 @@ def test_a_trend_rises_as_a_whole_and_takes_no_step_back():
     assert verdict(0.6, 0.2, 0.4, expects="below").verdict.kind is Class.CONTRADICTED
     assert verdict(0.5, 0.49, 0.6).verdict.kind is Class.SUPPORTED  # within the margin
     two = verdict(0.2, 0.4)
-    assert [*effects(two)] == ["atoms 1 to atoms 2"]
+    assert [*effects(two)] == ["atoms 1 to atoms 2"] and len(two.found) == 1
+    assert [one.measure.expects for one in found.found] == ["above", "not_below", "not_below"]
     assert verdict(0.2).verdict.kind is Class.FAILED
 
 
 def test_the_trend_of_ratios_is_of_images_with_all_values():
     rows = [
-        {"atoms": atoms, "samples": np.array([value, value, np.nan if atoms == 4 else 1.0])}
+        {
+            "atoms": atoms,
+            "samples": np.array([value, value, np.nan if atoms == 4 else 1.0, atoms - 1.0]),
+        }
         for atoms, value in ((1, 1.0), (4, 3.0), (2, 2.0))
     ]
     part = compare(a={}, b={}, along="atoms", scale="ratio")

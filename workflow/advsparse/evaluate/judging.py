@@ -68,7 +68,7 @@ class Found:
         if self.measure.expects in ("below", "not_above"):
             shown = [-shown[0], -shown[2], -shown[1]]
         if self.measure.scale == "ratio":
-            shown = list(map(_exp, shown))
+            shown = list(map(math.exp, shown))
         first, low, high = (f"{value:.3g}" for value in shown)
         sign = "" if first.startswith("-") or self.measure.scale == "ratio" else "+"
         times = "x " if self.measure.scale == "ratio" else ""
@@ -486,7 +486,3 @@ def _told(columns: Iterable[str], row: pd.Series, wanted: Rows | None = None) ->
         else:
             words.append(str(value))
     return ", ".join(words)
-
-
-def _exp(value: float) -> float:
-    return math.exp(value) if not math.isnan(value) else value
