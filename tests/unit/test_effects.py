@@ -62,6 +62,23 @@ def test_mcnemars_test_is_exact():
     assert Effect((np.zeros(50),), "rate").p("above") == 1.0
 
 
+@pytest.mark.parametrize(("more", "less"), [(12, 3), (3, 12), (6, 6)])
+def test_tests_of_paired_rates_at_other_values_are_walds_with_two_more_images(more, less):
+    d = np.r_[np.ones(more), -np.ones(less), np.zeros(85)]
+    n = len(d) + 2
+    p = np.array([more + 1, less + 1]) / n
+    centre = p[0] - p[1]
+    error = math.sqrt((p.sum() - centre**2) / n)
+    effect = Effect((d,), "rate")
+    for value in (-0.1, 0.05, 0.2):
+        away = (centre - value) / error
+        assert effect.p("above", value) == pytest.approx(stats.norm.sf(away))
+        assert effect.p("below", value) == pytest.approx(stats.norm.cdf(away))
+    assert effect.p("above") == pytest.approx(
+        stats.binomtest(more, more + less, alternative="greater").pvalue
+    )
+
+
 @pytest.mark.parametrize(
     ("n", "more", "less"), [(100, 0.2, 0.1), (100, 0.02, 0.05), (30, 0.3, 0.3)]
 )
@@ -123,6 +140,19 @@ def test_what_is_crossed_is_wrong_no_more_often_than_it_says(count, between):
     # Not by never deciding anything.
     shifted = [Effect(one.runs, "number", crossed=one.crossed + 3.0) for one in found]
     assert_share((one.p("above") <= ALPHA for one in shifted), 0.8, "less")
+
+
+def test_the_error_of_a_crossed_mean_is_that_of_its_rows_and_columns():
+    table = crossed(np.random.default_rng(3), 3, 5, (0.4, 0.9), 0.2) + 0.5
+    shares = table.mean(1).var(ddof=1) / 3, table.mean(0).var(ddof=1) / 5
+    error = math.sqrt(sum(shares))
+    freedom = sum(shares) ** 2 / (shares[0] ** 2 / 2 + shares[1] ** 2 / 4)
+    found = effect_of(table)
+    assert found.p("above", 0.1) == pytest.approx(stats.t.sf((table.mean() - 0.1) / error, freedom))
+    width = stats.t.ppf(1 - ALPHA, freedom) * error
+    assert found.interval == pytest.approx((table.mean() - width, table.mean() + width))
+    still = effect_of(np.full((3, 4), 0.25))
+    assert still.interval == (0.25, 0.25) and still.p("above") == 0.0 == 1 - still.p("below")
 
 
 def test_the_classifiers_spread_counts_where_runs_alone_hide_it():

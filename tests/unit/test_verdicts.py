@@ -225,6 +225,8 @@ def test_all_of_and_any_of_several():
     assert AllOf([yes, no]).effects == AnyOf([yes, no]).effects == (yes.effect, no.effect)
     assert AllOf([yes, open_]).needed() == open_.needed() > AnyOf([yes, open_]).needed()
     assert (AnyOf([yes]).size_support, AllOf([yes]).size_opposition) == (0.0, 1.0)
+    alone = numbers(1.0)
+    assert AnyOf([alone, alone]).needed() is None and AllOf([alone, yes]).needed() is None
 
 
 def test_one_of_twenty_without_an_effect_is_seldom_the_best():
