@@ -422,3 +422,33 @@ def test_a_discovery_is_one_among_all_claims_of_a_paper():
     assert str(found[-1].verdict) == "not judged: cw failed"
     (only,) = judge_all(claims[:1], lambda one: tables[one.unit], lambda one: True)
     assert only.verdict == alone.verdict
+
+
+def test_reasons_go_with_the_decision_that_they_are_of():
+    seen = Reason(says="because", shown_by=[compare(a={"by": "b"}, b={"by": "a"})])
+    # Of 22 images that disagree 16 speak against it: enough alone, and not among many.
+    weak = [{"by": "b", "samples": hits(16 / 60, 60)}, {"by": "a", "samples": hits(0.1, 60, 20)}]
+    nothing = [row(0.5, by="a"), {"by": "b", "samples": hits(0.5, start=N // 2)}]
+    tables = {"weak": [table(*weak)], "nothing": [table(*nothing)]}
+    claims = [claim(compare(), unit=name, reasons=[seen]) for name in ["weak", *["nothing"] * 5]]
+    (alone,) = judge_all(claims[:1], lambda one: tables[one.unit], lambda one: True)
+    assert alone.verdict.kind is Class.CONTRADICTED and alone.reasons == ("because",)
+    among = judge_all(claims, lambda one: tables[one.unit], lambda one: True)[0]
+    assert among.verdict.kind is Class.UNDECIDED and among.reasons == ()
+    assert among.claim is claims[0] and among.found and among.images == (60, 60)
+
+
+def test_each_claim_says_whether_its_data_is_the_papers():
+    part = compare(b=0.7, expects="alike")
+    claims = [claim(part, absolute=True, unit=name) for name in ("ours", "theirs", "lost")]
+    found = judge_all(
+        claims,
+        lambda one: "cw failed" if one.unit == "lost" else runs(A),
+        lambda one: one.unit == "theirs",
+    )
+    assert [str(one.verdict) for one in found] == [
+        "not comparable",
+        "supported",
+        "not judged: cw failed",
+    ]
+    assert [one.claim for one in found] == claims

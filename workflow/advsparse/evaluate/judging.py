@@ -20,7 +20,6 @@ import pandas as pd
 from advsparse.evaluate.claims import Claim, Comparison, Measure, Rows, Value
 from advsparse.evaluate.effects import Effect, Unit
 from advsparse.evaluate.verdicts import (
-    DECIDED,
     AllOf,
     AnyOf,
     Class,
@@ -145,9 +144,9 @@ def judge_all(
 
 
 def _with_verdict(one: Judgement, verdict: Verdict) -> Judgement:
-    same = verdict.kind in DECIDED or verdict == one.verdict
-    reasons = one.reasons if same else ()
-    return Judgement(one.claim, verdict, one.found, reasons, one.images, one.needed, one.without)
+    """A judgement as it stands among all; what was decided by itself only has no reasons."""
+    reasons = one.reasons if verdict.kind is one.verdict.kind else ()
+    return replace(one, verdict=verdict, reasons=reasons)
 
 
 def _verdict(parts: Sequence[Comparison], runs: Sequence[Tables]) -> tuple[Verdict, list[Found]]:
