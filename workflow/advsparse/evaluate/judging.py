@@ -11,7 +11,7 @@ import itertools
 import math
 import numbers
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,9 +86,7 @@ class Judgement:
     """Those that were seen to be right in what was built."""
     images: tuple[int, int] = (0, 0)
     """Images, signals or numbers of a run: of the effect that has fewest, and most."""
-    needed: int | None = None
-    """Runs that would decide it, about; none where it is decided, or that can't be told."""
-    without: tuple[str, ...] = field(default=())
+    without: tuple[str, ...] = ()
     """Runs that are left out, with what failed in them."""
 
 
@@ -116,12 +114,11 @@ def judge(claim: Claim, runs: Sequence[Tables], comparable: bool = True) -> Judg
         verdict = Verdict(Class.INCOMPARABLE, runs=verdict.runs)
     found = _without_common_words(found)
     counts = [one.effect.images for one in found]
-    needed = verdict.needed if verdict.kind in (Class.UNDECIDED, Class.RUN) else None
     reasons: tuple[str, ...] = ()
     if verdict.kind not in (Class.SUPPORTED, Class.INCOMPARABLE, Class.UNDECIDED):
         reasons = tuple(one.says for one in claim.reasons if _shown(one.shown_by, kept))
     images = (min(counts, default=0), max(counts, default=0))
-    return Judgement(claim, verdict, tuple(found), reasons, images, needed, without)
+    return Judgement(claim, verdict, tuple(found), reasons, images, without)
 
 
 def judge_all(

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from advsparse.artifacts import read_metadata
+from advsparse.evaluate.repeated import again
 
 
 def warnings_table(inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,5 +42,4 @@ def warnings_table(inputs: Mapping[str, Any], settings: Mapping[str, Any]) -> di
 
 def _called(attack: Mapping[str, Any]) -> str:
     """An attack's id, and which repetition of it this is, after the first."""
-    repetition = attack.get("repetition", 0)
-    return f"{attack['id']}, repetition {repetition}" if repetition else attack["id"]
+    return attack["id"] + again(attack.get("repetition", 0))

@@ -10,6 +10,12 @@ from typing import Any
 _AGAIN = re.compile(r", repetition (\d+)$")
 
 
+def again(repetition: int) -> str:
+    """What the name of something repeated ends in, where it stands among others: nothing the first
+    time."""
+    return f", repetition {repetition}" if repetition else ""
+
+
 @dataclass(frozen=True)
 class Read:
     """What is read of one repetition."""

@@ -79,7 +79,6 @@ class Part:
     margin: float
     expects: Expects = "more"
     size: float | None = None
-    name: str = ""
 
     @property
     def effects(self) -> tuple[Effect]:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 from advsparse import registry
 from advsparse.config.mistakes import Mistake, nearest
 from advsparse.config.plan import Plan
+from advsparse.evaluate.repeated import again
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Job:
     @property
     def again(self) -> str:
         """What names in messages end in: nothing the first time."""
-        return f", repetition {self.repetition}" if self.repetition else ""
+        return again(self.repetition)
 
 
 @dataclass(frozen=True)
