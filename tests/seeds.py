@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from advsparse.evaluate.claims import Comparison, read_claims
-from advsparse.evaluate.judging import _matching
+from advsparse.evaluate.matching import matching
 
 SEEDS = Path(__file__).with_suffix("")
 WORKFLOW = Path(__file__).parents[1] / "workflow"
@@ -66,7 +66,7 @@ def asked_for(paper: str, tables: Tables) -> Tables:
         kept = pd.Series(False, index=table.index)
         for part in parts:
             for measure in (part, *part.and_also, *part.or_else) if part.reads == name else ():
-                kept[_matching(table, part.rows | measure.rows, extremes=False).index] = True
+                kept[matching(table, part.rows | measure.rows, extremes=False).index] = True
         found[name] = table[kept]
     return {name: table for name, table in found.items() if len(table)}
 

@@ -369,9 +369,19 @@ def test_runs_in_which_something_failed_are_left_out():
     elsewhere = table(A, B, {"by": "c", "attack": "pgd", "failed": "no luck"})
     found = judge(claim(compare()), [*runs(A, B, count=2), lost, elsewhere])
     assert found.verdict.runs == 3 and found.without == ("run 2: cw failed",)
-    none = judge(claim(compare()), [lost, lost])
-    assert str(none.verdict) == "not judged: cw failed" and none.found == ()
+    none = judge(claim(compare()), [lost, "uap", lost])
+    assert str(none.verdict) == "not judged: cw, uap failed" and none.found == none.without == ()
     assert judge(claim(compare()), [{}]).verdict.what == "nothing was measured"
+
+
+def test_a_run_without_any_table_is_left_out_and_named():
+    found = judge(claim(compare()), ["uap", *runs(A, B, count=3), "cw, pgd"])
+    assert found.verdict == judge(claim(compare()), runs(A, B, count=3)).verdict
+    assert found.without == ("run 0: uap failed", "run 4: cw, pgd failed")
+    # One that is made less often than others has not failed there.
+    assert judge(claim(compare()), [*runs(A, B, count=3), {}, "cw"]).without == (
+        "run 4: cw failed",
+    )
 
 
 def test_a_claim_one_part_of_which_can_not_be_seen_is_not_judged_by_the_rest():
@@ -417,7 +427,7 @@ def test_a_discovery_is_one_among_all_claims_of_a_paper():
     tables = {"weak": [table(*weak)], "nothing": [table(*nothing)]}
     names = ["weak", *["nothing"] * 5, "lost"]
     claims = [claim(compare(), unit=name) for name in names]
-    found = judge_all(claims, lambda one: tables.get(one.unit, "cw failed"), lambda one: True)
+    found = judge_all(claims, lambda one: tables.get(one.unit, ["cw"]), lambda one: True)
     assert [one.verdict.kind for one in found[:6]] == [Class.UNDECIDED] * 6
     assert str(found[-1].verdict) == "not judged: cw failed"
     (only,) = judge_all(claims[:1], lambda one: tables[one.unit], lambda one: True)
@@ -443,7 +453,7 @@ def test_each_claim_says_whether_its_data_is_the_papers():
     claims = [claim(part, absolute=True, unit=name) for name in ("ours", "theirs", "lost")]
     found = judge_all(
         claims,
-        lambda one: "cw failed" if one.unit == "lost" else runs(A),
+        lambda one: ["cw"] if one.unit == "lost" else runs(A),
         lambda one: one.unit == "theirs",
     )
     assert [str(one.verdict) for one in found] == [

@@ -7,8 +7,10 @@ import pandas as pd
 import pytest
 
 from advsparse.artifacts import make_metadata, write_arrays
+from advsparse.config.loading import WORKFLOW
 from advsparse.errors import ArtifactError
 from advsparse.evaluate.statistics import proportion
+from papers.weitzner2023 import tables as paper
 from papers.weitzner2023.found import accuracies, tables
 
 SIGNALS = {
@@ -307,6 +309,28 @@ def test_classifiers_of_all_repetitions_judge_where_they_are_crossed(found):
         ("uap", 1, 0.5, [1.0, 1.0, 0.0, 0.0]),
         ("uap", 1, 2.0, [1.0, 0.0, 0.0, 1.0]),
     ]
+
+
+def test_a_repetition_that_failed_is_named_where_it_is_left_out(found, tmp_path):
+    found(signals=SIGNALS)
+    path = str(tmp_path / "signals.npz")
+    claims = WORKFLOW / "papers/weitzner2023/reference/claims.yaml"
+    others = ("signals_half", "change", "correlation_cifar10", "correlation_tiny_imagenet")
+    others += ("budgets_mnist", "budgets_cifar10")
+    again = ("", ", repetition 1", ", repetition 2")
+    settings = {
+        "preset": "test",
+        "reads": {
+            name: [{}, {"repetition": 1}, {"repetition": 2}] for name in ("signals", *others)
+        },
+        "failures": {name: {name + end: "no luck" for end in again} for name in others}
+        | {"signals": {"signals, repetition 1": "no luck"}},
+    }
+    inputs = {"signals": [path, path], "claims": claims}
+    lines = paper.claims(inputs, settings)["frame"].set_index("claim")
+    assert lines.at["energy", "n"].endswith(" x 2 runs")
+    assert lines.at["energy", "data"] == "synthetic signals; run 1: signals failed"
+    assert lines.at["da_mnist", "verdict"] == "not judged: budgets_mnist failed"
 
 
 def test_what_another_stage_has_written_is_refused(found):

@@ -51,18 +51,15 @@ def claims(inputs, settings):
 def _judged(inputs, settings) -> list[Judgement]:
     read = {name: repeated(inputs, settings, name) for name in _analyses(settings)}
 
-    def runs(claim: Claim) -> list[Tables] | str:
+    def runs(claim: Claim) -> list[Tables | str]:
         # Together, as each is made from the same networks in a run.
         names = _analyses_of(claim)
-        several = list(zip(*(read[name] for name in names), strict=False))
-        there = [run for run in several if all(one.failed is None for one in run)]
-        if not there:
-            failed = [name for name in names if any(one.failed for one in read[name])]
-            return f"{', '.join(failed)} failed"
-        return [
-            found_in({name: one.path for name, one in zip(names, run, strict=True)})
-            for run in there
-        ]
+        found: list[Tables | str] = []
+        for run in zip(*(read[name] for name in names), strict=False):
+            failed = [name for name, one in zip(names, run, strict=True) if one.path is None]
+            paths = {name: one.path for name, one in zip(names, run, strict=True)}
+            found.append(", ".join(failed) or found_in(paths))
+        return found
 
     known: dict[tuple[tuple[str, str], ...], Tables] = {}
 
