@@ -21,6 +21,7 @@ from advsparse import artifacts
 from advsparse.artifacts import (
     ROW_COLUMNS,
     Metadata,
+    Slices,
     atomic_path,
     make_metadata,
     read_arrays,
@@ -29,6 +30,7 @@ from advsparse.artifacts import (
     sidecar_path,
     write_arrays,
     write_rows,
+    write_slices,
     write_tensors,
 )
 from advsparse.errors import ArtifactError
@@ -51,12 +53,20 @@ def frame(*changes: dict) -> pd.DataFrame:
     return pd.DataFrame([row(**change) for change in changes or ({}, {"value": 1 / 3})])
 
 
+def read_slices(path, stage=None):
+    """All of them; what is read of a file says nothing of the rest."""
+    found = Slices(path, stage)
+    return {name: array[:] for name, array in found.items()}, found.metadata
+
+
 # One small artifact of each kind: its name, how to write it, how to read it, and the payload.
 ARRAYS = {"x": np.arange(6, dtype=np.float32).reshape(2, 3), "ok": np.array(True)}
+SLICES = {"x": np.arange(12, dtype=np.uint8).reshape(3, 2, 2), "y": np.arange(3)}
 TENSORS = {"w": torch.arange(6.0).reshape(2, 3), "b": torch.tensor([True, False])}
 KINDS = {
     "arrays": ("a.npz", write_arrays, read_arrays, ARRAYS),
     "tensors": ("a.safetensors", write_tensors, read_tensors, TENSORS),
+    "slices": ("s.safetensors", write_slices, read_slices, SLICES),
     "rows": ("a.csv", write_rows, read_rows, frame()),
 }
 kinds = pytest.mark.parametrize("kind", KINDS)
