@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from advsparse.attacks.scada import SCADA
+from advsparse.data._pixels import channel_statistics
 from advsparse.data.photos import Photos
 from advsparse.models._io import predict
 from advsparse.models._training import Training, train
@@ -35,7 +36,7 @@ def measure() -> dict[str, Any]:
     data = Photos().load(Path())
     model = LeNet().build((3, 32, 32), 10)
     x, y = torch.from_numpy(data.images("train")), torch.from_numpy(data.y_train)
-    model.normalise.set_statistics(x)
+    model.normalise.set_statistics(*channel_statistics(data.x_train))
     train(Training(epochs=3), model, x, y, seed=0)
     order = torch.randperm(len(data.y_test), generator=torch.Generator().manual_seed(0))
     test = torch.from_numpy(data.images("test"))

@@ -18,7 +18,7 @@ from slurm_cluster import SlurmCluster, SlurmJob, missing, slurm_cluster
 
 PAPER = "results/test/frecon2021"
 TARGETS = (
-    "results/test/datasets/digits.npz",
+    "results/test/datasets/digits.safetensors",
     "results/test/datasets/photos.png",
     f"{PAPER}/figures/atoms.csv",
     f"{PAPER}/figures/loss.csv",

@@ -24,6 +24,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
+from advsparse.data._pixels import channel_statistics
 from advsparse.data.photos import Photos
 from advsparse.models._training import Training, train
 from advsparse.models.lenet import LeNet
@@ -49,7 +50,7 @@ def network_and_images() -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:
     model = LeNet().build((3, 32, 32), 10, seed=0)
     if not WEIGHTS.exists():
         x, y = torch.from_numpy(splits.images("train")), torch.from_numpy(splits.labels("train"))
-        model.normalise.set_statistics(x)
+        model.normalise.set_statistics(*channel_statistics(splits.x_train))
         train(Training(epochs=8, batch_size=32, learning_rate=0.002), model, x, y, seed=0)
         save_file({k: v.contiguous() for k, v in model.state_dict().items()}, WEIGHTS)
     model.load_state_dict(load_file(WEIGHTS))

@@ -10,6 +10,7 @@ import pytest
 import torch
 from models_for_tests import SHARED, predictions, state_of
 
+from advsparse.data._pixels import channel_statistics
 from advsparse.data.photos import Photos
 from advsparse.models._training import Training, train
 from advsparse.models.lenet import LeNet
@@ -36,7 +37,7 @@ def lenet() -> Trained:
     splits = Photos(train_per_class=120, test_per_class=40).load(Path())
     x, y = torch.from_numpy(splits.images("train")), torch.from_numpy(splits.labels("train"))
     model = LeNet().build((3, 32, 32), 10, seed=0)
-    model.normalise.set_statistics(x)
+    model.normalise.set_statistics(*channel_statistics(splits.x_train))
     train(Training(epochs=5, batch_size=32, learning_rate=0.002), model, x, y, seed=0)
     x, y = torch.from_numpy(splits.images("test")), torch.from_numpy(splits.labels("test"))
     mixed = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))

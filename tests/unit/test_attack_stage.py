@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 from advsparse import registry
 from advsparse.artifacts import make_metadata, write_arrays, write_tensors
@@ -34,7 +35,7 @@ def files(tmp_path_factory):
     def described(stage, params=None, **extra):
         return make_metadata(stage, params=params or {}, code="", seed=0, extra=extra)
 
-    paths = {"dataset": folder / "data.npz"}
+    paths = {"dataset": folder / "data.safetensors"}
     sets = [
         (rng.integers(0, 256, (12, 1, 28, 28), dtype=np.uint8), rng.integers(0, 3, 12))
         for _ in range(2)
@@ -68,8 +69,8 @@ def clock(monkeypatch):
 def test_images_and_labels_are_those_that_the_settings_choose(files, caplog, split):
     with caplog.at_level(logging.INFO):
         made = stage(files, PGD, images=IMAGES | {"split": split})
-    with np.load(files["dataset"]) as stored:
-        pixels, labels = stored[f"x_{split}"], stored[f"y_{split}"]
+    stored = load_file(files["dataset"])
+    pixels, labels = stored[f"x_{split}"], stored[f"y_{split}"]
     index = choose(12, **IMAGES | {"split": split})
     assert made.index.tolist() == index.tolist() and len(index) == 6
     expected = pixels[index].astype(np.float32) / np.float32(255)

@@ -618,6 +618,51 @@ ABOUT_CODES = [
         "classifies other images than 'resnet18'",
     ),
     (
+        IN_CODES % "models: {resnet18: {starts_from: resnet50}}",
+        f"{CODES}.models.resnet18.starts_from",
+        "'resnet50' is of another architecture, or of other codes",
+    ),
+    (
+        IN_CODES % "models: {codes_mnist: {starts_from: codes_cifar10}}",
+        f"{CODES}.models.codes_mnist.starts_from",
+        "'codes_cifar10' is of another architecture, or of other codes",
+    ),
+    (
+        IN_CODES % "models: {resnet18: {starts_from: resnet81}}",
+        f"{CODES}.models.resnet18.starts_from",
+        "no classifier 'resnet81'; did you mean 'resnet18'?",
+    ),
+    (
+        IN_CODES % "models: {resnet18: {starts_from: resnet18}}",
+        f"{CODES}.models.resnet18.starts_from",
+        "'resnet18' would start from itself",
+    ),
+    (
+        IN_CODES % "models: {resnet18: {starts_from: resnet50, weights: {path: w}}}",
+        f"{CODES}.models.resnet18",
+        "starts_from: weights are given, so that nothing is trained",
+    ),
+    (
+        IN_CODES % "models: {resnet18: {weights: {path: w, sha256: abc}}}",
+        f"{CODES}.models.resnet18.weights.sha256",
+        "",
+    ),
+    (
+        IN_CODES % "coders: {lista_a: {training: {augmentation: {flip: true}}}}",
+        f"{CODES}.coders.lista_a.training.augmentation",
+        "is of classifiers alone",
+    ),
+    (
+        IN_CODES % "coders: {lista_a: {training: {label_smoothing: 0.1}}}",
+        f"{CODES}.coders.lista_a.training.label_smoothing",
+        "is of classifiers alone",
+    ),
+    (
+        IN_CODES % "models: {resnet18: {training: {schedule: cosine}}}",
+        f"{CODES}.models.resnet18.training",
+        "decay_at: a cosine has no steps",
+    ),
+    (
         IN_CODES % "attacks: {pgd_l2: {surrogate: codes_cifar10}}",
         f"{CODES}.attacks.pgd_l2.surrogate",
         "pgd learns nothing",
@@ -989,3 +1034,12 @@ print(sorted(heavy & sys.modules.keys()))
     )
     assert done.stderr == ""
     assert done.stdout.strip() == "[]"
+
+
+def test_classifiers_that_start_from_one_another_in_a_circle_are_refused(write):
+    entry = "{dataset: mnist, architecture: {kind: resnet18}, starts_from: %s}"
+    others = ", ".join(f"{a}: {entry % b}" for a, b in (("a", "b"), ("b", "c"), ("c", "a")))
+    message = refusal([write(IN_CODES % f"models: {{{others}, d: {entry % 'a'}}}")])
+    for name in "abc":
+        assert f"{CODES}.models.{name}.starts_from: '{name}' would start from itself" in message
+    assert f"{CODES}.models.d" not in message

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from advsparse.artifacts import make_metadata, slices
+from advsparse.data._io import load_dataset, save_dataset
 from advsparse.data.imagenet import ImageNet
 from advsparse.data.imagenet10 import COARSE, ImageNet10
 from advsparse.errors import DataError
@@ -19,7 +21,7 @@ def picture(path, seed, height=40, width=56):
 
 def colour(splits, split, index):
     """What :func:`flat` has drawn."""
-    return getattr(splits, f"x_{split}")[index, 0, 0, 0].item()
+    return splits.pixels(split)[index : index + 1][0, 0, 0, 0].item()
 
 
 def flat(path, level):
@@ -29,7 +31,8 @@ def flat(path, level):
 
 def refused(source, directory, *parts):
     with pytest.raises(DataError) as caught:
-        source.load(directory)
+        splits = source.load(directory)
+        splits.x_train[:], splits.x_test[:]
     for part in parts:
         assert part in str(caught.value), caught.value
 
@@ -56,11 +59,13 @@ def test_imagenet(imagenet):
     # Sorted by name: 1, 10, 2.
     with Image.open(imagenet / f"imagenet/train/{WNIDS[1]}/{WNIDS[1]}_10.JPEG") as image:
         expected = image.crop((8, 0, 48, 40)).resize((16, 16), Image.Resampling.BICUBIC)
-    np.testing.assert_array_equal(splits.x_train[4], np.asarray(expected).transpose(2, 0, 1))
+    np.testing.assert_array_equal(splits.x_train[4:5][0], np.asarray(expected).transpose(2, 0, 1))
     fewer = ImageNet(size=16, train_per_class=2).load(imagenet)
-    np.testing.assert_array_equal(fewer.x_train, splits.x_train[[0, 1, 3, 4]])
+    np.testing.assert_array_equal(fewer.x_train[:], splits.x_train[:][[0, 1, 3, 4]])
+    np.testing.assert_array_equal(splits.x_train[np.array([4, 1, 4])], splits.x_train[:][[4, 1, 4]])
+    assert splits.x_train[3:3].shape == (0, 3, 16, 16)
     elsewhere = ImageNet(path=str(imagenet / "imagenet"), size=16).load(imagenet / "nowhere")
-    np.testing.assert_array_equal(elsewhere.x_train, splits.x_train)
+    np.testing.assert_array_equal(elsewhere.x_train[:], splits.x_train[:])
 
 
 def test_hidden_files_of_imagenet_are_passed_over(imagenet):
@@ -73,8 +78,8 @@ def test_hidden_files_of_imagenet_are_passed_over(imagenet):
             picture(folder / f".{name}.JPEG", 99)  # an image, and hidden
     (imagenet / "imagenet/train/._n01000001").write_bytes(b"\0\5\x16\7")
     found = ImageNet(size=16, train_per_class=2).load(imagenet)
-    np.testing.assert_array_equal(found.x_train, whole.x_train)
-    np.testing.assert_array_equal(found.x_test, whole.x_test)
+    np.testing.assert_array_equal(found.x_train[:], whole.x_train[:])
+    np.testing.assert_array_equal(found.x_test[:], whole.x_test[:])
 
 
 def test_image_of_imagenet_whose_name_is_not_utf8(imagenet):
@@ -106,16 +111,21 @@ def test_incomplete_imagenet(imagenet):
     refused(ImageNet(), imagenet, "no folder named as a WordNet id")
 
 
-def test_imagenet_is_decoded_one_image_at_a_time(imagenet):
-    for i in range(40):
+def test_imagenet_is_stored_with_some_images_in_memory_at_a_time(imagenet, tmp_path, monkeypatch):
+    for i in range(60):
         picture(imagenet / f"imagenet/train/{WNIDS[0]}/big_{i}.JPEG", i, 400, 400)
-    source = ImageNet(size=32)
-    source.load(imagenet)  # imports
+    size, few = 3 * 64 * 64, 4
+    monkeypatch.setattr(slices, "_AT_ONCE", few * size)
+    source, path = ImageNet(size=64), tmp_path / "d.safetensors"
+    made = make_metadata("dataset", params={}, code="", seed=0)
+    save_dataset(path, source.load(imagenet), made)  # imports
     tracemalloc.start()
-    splits = source.load(imagenet)
+    save_dataset(path, source.load(imagenet), made)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < splits.x_train.nbytes + splits.x_test.nbytes + 3 * 400 * 400 * 3
+    # A picture while it is decoded, and what is written at once, three times; of 66.
+    assert peak < 3 * 400 * 400 * 3 + 3 * few * size + 2 * slices.BLOCK
+    np.testing.assert_array_equal(load_dataset(path).x_train[:], source.load(imagenet).x_train[:])
 
 
 def test_coarse_classes_are_ten_of_ten_ids_each():

@@ -81,12 +81,18 @@ def arrays_of(stage: str):
     )
 
 
+def whole(found: Splits) -> dict:
+    """A dataset, all images of which are read."""
+    arrays = {name: getattr(found, name)[:] for name in ("x_train", "y_train", "x_test", "y_test")}
+    return arrays | {"classes": found.classes}
+
+
 # Of each kind of artifact: a file name, how it is written, and how the stages read it.
 KINDS = {
     "dataset": (
-        "d.npz",
+        "d.safetensors",
         lambda path: save_dataset(path, splits(), described("dataset")),
-        lambda path: dataclasses.asdict(load_dataset(path)),
+        lambda path: whole(load_dataset(path)),
     ),
     "classifier": (
         "c.safetensors",

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from advsparse.data._pixels import batches, channel_statistics, floats
 from advsparse.data.digits import Digits
 from advsparse.errors import TrainingError
+from advsparse.models._examples import Stored
 from advsparse.models._layers import Normalise
-from advsparse.models._training import Stored, Training, train, train_on
+from advsparse.models._training import Training, train, train_on
 from advsparse.models.lenet import LeNet
 
 SHAPES = {(3, 32, 32), (1, 28, 28), (1, 32, 32), (3, 28, 28)}
@@ -42,7 +44,8 @@ def digits(tmp_path_factory):
 
 def built(x, seed=1, classes=4):
     model = LeNet().build(tuple(x.shape[1:]), classes, seed)
-    model.normalise.set_statistics(x)
+    std, mean = torch.std_mean(x.double(), (0, 2, 3), correction=0)
+    model.normalise.set_statistics(mean, std)
     return model
 
 
@@ -124,28 +127,59 @@ def test_normalisation_is_part_of_what_is_saved():
     assert {"normalise.mean", "normalise.std"} <= state.keys()
 
 
+def normalisation(pixels, size=1000):
+    layer = Normalise(pixels.shape[1])
+    layer.set_statistics(*channel_statistics(pixels, size))
+    return layer
+
+
 @pytest.mark.parametrize("shape", [(40, 3, 28, 28), (1, 1, 32, 32), (1000, 1, 5, 7)])
 def test_normalised_images_have_mean_0_and_deviation_1(shape):
     rng = np.random.default_rng(1)
-    x = torch.from_numpy(rng.random(shape, dtype=np.float32))
-    x = x * torch.linspace(0.1, 1, shape[1]).reshape(1, -1, 1, 1)
-    layer = Normalise(shape[1])
-    layer.set_statistics(x)
-    out = layer(x).double()
+    pixels = rng.integers(0, np.linspace(26, 256, shape[1])[:, None, None], shape, dtype=np.uint8)
+    out = normalisation(pixels)(floats(torch.from_numpy(pixels))).double()
     assert out.mean((0, 2, 3)).abs().max() < 1e-5
     assert (out.std((0, 2, 3), correction=0) - 1).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("value", [0.0, 0.1, 1 / 3, 0.7, 1.0])
+@pytest.mark.parametrize("value", [0, 26, 85, 179, 255])
 @pytest.mark.parametrize("shape", [(1, 1, 7, 3), (13, 2, 9, 11), (101, 2, 28, 28)])
 def test_constant_channel_is_centred_only(value, shape):
-    x = torch.rand(shape, generator=torch.Generator().manual_seed(0))
-    x[:, 0] = value
-    layer = Normalise(shape[1])
-    layer.set_statistics(x)
-    assert layer(x)[:, 0].abs().max() < 1e-6
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    pixels[:, 0] = value
+    layer, x = normalisation(pixels), floats(torch.from_numpy(pixels))
+    assert layer(x)[:, 0].abs().max() == 0
     # A pixel that is not constant later on is not blown up.
     assert layer(x + 0.5)[:, 0].abs().max() < 0.51
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_statistics_do_not_depend_on_how_many_images_are_looked_at_at_once(size):
+    pixels = np.random.default_rng(0).integers(0, 200, (50, 3, 9, 7), dtype=np.uint8)
+    mean, std = channel_statistics(pixels, size)
+    whole = pixels.astype(np.float64) / 255
+    np.testing.assert_allclose(mean, whole.mean((0, 2, 3)), rtol=1e-7)
+    np.testing.assert_allclose(std, whole.std((0, 2, 3)), rtol=1e-7)
+    for one, other in zip((mean, std), channel_statistics(pixels), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_pixels_are_the_same_numbers_as_numpys_on_whatever_device():
+    levels = np.arange(256, dtype=np.uint8).reshape(2, 2, 8, 8)
+    expected = levels.astype(np.float32) / np.float32(255)
+    for device in ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]:
+        found = floats(torch.from_numpy(levels).to(device))
+        assert found.dtype == torch.float32
+        np.testing.assert_array_equal(found.cpu().numpy(), expected)
+    given = torch.rand(3)
+    assert floats(given) is given
+
+
+def test_batches_are_all_images_in_their_order():
+    pixels = np.random.default_rng(0).integers(0, 256, (10, 1, 2, 2), dtype=np.uint8)
+    found = list(batches(pixels, 4))
+    assert [len(part) for part in found] == [4, 4, 2]
+    assert torch.equal(torch.cat(found), floats(torch.from_numpy(pixels)))
 
 
 # Training.

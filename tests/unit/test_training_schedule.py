@@ -10,14 +10,15 @@ import torch
 
 from advsparse.errors import TrainingError
 from advsparse.models import _training
-from advsparse.models._training import Examples, LabelledImages, Stored, Training, train, train_on
+from advsparse.models._examples import Examples, LabelledImages, Stored
+from advsparse.models._training import Training, train, train_on
 from advsparse.models.lenet import LeNet
 from advsparse.seeding import Random
 
 
 def steps(**settings):
     training = Training(**settings)
-    return [training.learning_rate_in(epoch) for epoch in range(training.epochs)]
+    return [training.learning_rate_at(epoch) for epoch in range(training.epochs)]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +107,7 @@ def test_parameters_without_gradients_are_left_alone():
 
 def test_classifier_with_a_loss_of_its_own():
     class Own(torch.nn.Linear):
-        def loss(self, x, y):
+        def loss(self, x, y, smoothing):
             return self.weight.square().sum(), self(x)
 
     loss, correct = LabelledImages().loss(Own(2, 3), torch.zeros(4, 2), torch.zeros(4).long())
@@ -347,3 +348,67 @@ def test_a_diverged_training_says_what_to_do():
         train_on(Lost(torch.ones(1)), Training(), one_weight(), seed=0)
     with pytest.raises(TrainingError, match=r"the data$"):
         train_on(Lost(torch.ones(1)), Training(), one_weight(), seed=0)
+
+
+# Step sizes that change from step to step.
+
+
+def test_a_cosine_falls_from_the_whole_step_size_to_none():
+    training = Training(epochs=10, learning_rate=0.3, schedule="cosine")
+    reference = torch.optim.SGD(one_weight().parameters(), lr=0.3)
+    published = torch.optim.lr_scheduler.CosineAnnealingLR(reference, T_max=10)
+    for epoch in range(11):
+        expected = reference.param_groups[0]["lr"]
+        assert training.learning_rate_at(epoch) == pytest.approx(expected, abs=1e-12)
+        reference.step()
+        published.step()
+
+
+@pytest.mark.parametrize("schedule", ["steps", "cosine"])
+def test_a_warm_up_rises_in_a_line_and_the_rest_follows_it(schedule):
+    training = Training(epochs=6, learning_rate=0.2, warmup=2.0, schedule=schedule)
+    assert [training.learning_rate_at(t) for t in (0.0, 0.5, 1.0)] == pytest.approx([0, 0.05, 0.1])
+    assert training.learning_rate_at(2.0) == pytest.approx(0.2)
+    at = {"steps": 0.2, "cosine": 0.1}
+    assert training.learning_rate_at(4.0) == pytest.approx(at[schedule])
+
+
+def test_each_step_has_the_size_of_its_middle():
+    sizes = []
+
+    class Looking(Stored):
+        def loss(self, model, batch):
+            return 0 * model.weight.sum(), None
+
+    class Recording(Training):
+        def learning_rate_at(self, time):
+            sizes.append(time)
+            return super().learning_rate_at(time)
+
+    training = Recording(epochs=2, batch_size=4, warmup=0.5)
+    train_on(Looking(torch.zeros(10)), training, one_weight(), seed=0)
+    assert sizes == pytest.approx([0.2, 0.6, 0.9, 1.2, 1.6, 1.9])
+    # Of examples without a known number an epoch has one size.
+    sizes.clear()
+
+    class Endless(Examples):
+        def batches(self, training, generator):
+            yield from [(torch.zeros(2),)] * 3
+
+        def loss(self, model, batch):
+            return 0 * model.weight.sum(), None
+
+    train_on(Endless(), training, one_weight(), seed=0)
+    assert sizes == [0.5] * 3 + [1.5] * 3
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"schedule": "cosine", "decay_at": [0.5]}, "decay_at: a cosine has no steps"),
+        ({"epochs": 3, "warmup": 3.0}, "warmup must end before the 3 epochs do"),
+    ],
+)
+def test_schedules_that_contradict_themselves_are_refused(values, said):
+    with pytest.raises(ValueError, match=said):
+        Training(**values)

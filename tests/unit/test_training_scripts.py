@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from advsparse import registry
 from advsparse.artifacts import make_metadata
 from advsparse.coding._io import load_coder
 from advsparse.coding._signals import Signals
 from advsparse.data._base import Splits
 from advsparse.data._io import save_dataset
-from advsparse.models._io import load_classifier, predict
+from advsparse.models._io import classes_of, load_classifier, predict
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"
 
@@ -58,7 +60,7 @@ def dataset(tmp_path):
     y = np.arange(80) % 2
     x[y == 0, :, :, :4] += 120
     x[y == 1, :, :, 4:] += 120
-    path = tmp_path / "dataset.npz"
+    path = tmp_path / "dataset.safetensors"
     splits = Splits(x[:60], y[:60], x[60:], y[60:], ("left", "right"))
     save_dataset(path, splits, make_metadata("dataset", params={}, code="", seed=0))
     return path, splits
@@ -86,6 +88,29 @@ def test_classifier_of_the_codes_of_a_trained_coder(dataset, tmp_path):
     assert (found.numpy() == splits.y_test).mean() > 0.9
 
 
+def test_classifier_with_all_that_a_training_may_be_told(dataset, tmp_path):
+    path, splits = dataset
+    training = TRAINING | {
+        "epochs": 12,
+        "schedule": "cosine",
+        "warmup": 1.0,
+        "label_smoothing": 0.05,
+        # Mirrored, left and right would be one.
+        "augmentation": {"crop": 1, "flip": False},
+    }
+    settings = {"training": training, "seed": 1, "threads": 1}
+    settings["architecture"] = {"kind": "resnet18", "width": 4}
+    larger = Splits(
+        *(array if array.ndim == 1 else array.repeat(2, 2).repeat(2, 3)
+          for array in (splits.x_train, splits.y_train, splits.x_test, splits.y_test)),
+        splits.classes,
+    )  # fmt: skip
+    save_dataset(path, larger, make_metadata("dataset", params={}, code="", seed=0))
+    run("train_classifier.py", tmp_path / "classifier.safetensors", settings, dataset=path)
+    model, _ = load_classifier(tmp_path / "classifier.safetensors")
+    assert (classes_of(model, larger.x_test) == larger.y_test).mean() > 0.9
+
+
 def test_coder_of_generated_signals(tmp_path):
     path = tmp_path / "coder.safetensors"
     signals = {"size": 10, "atoms": 20, "sparsity": 2}
@@ -101,3 +126,38 @@ def test_coder_of_generated_signals(tmp_path):
     network, metadata = load_coder(path)
     assert metadata.params == settings
     assert torch.equal(network.synthesis.matrix, Signals(**signals).dictionary(7))
+
+
+def test_a_classifier_starts_from_the_weights_and_the_normalisation_of_another(dataset, tmp_path):
+    path, splits = dataset
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    settings = {"training": TRAINING, "seed": 1, "threads": 1}
+    settings["architecture"] = {"kind": "wideresnet", "depth": 10, "width": 1}
+    run("train_classifier.py", first, settings, dataset=path)
+    # Darker images: a training of its own would normalise by them.
+    darker = Splits(
+        splits.x_train // 2, splits.y_train, splits.x_test // 2, splits.y_test, ("a", "b")
+    )
+    save_dataset(path, darker, make_metadata("dataset", params={}, code="", seed=0))
+    slowly = settings | {"training": TRAINING | {"learning_rate": 1e-9}, "seed": 2}
+    run("train_classifier.py", second, slowly, dataset=path, start=first)
+    ours, theirs = (load_classifier(file)[0].state_dict() for file in (second, first))
+    assert torch.equal(ours["normalise.mean"], theirs["normalise.mean"])
+    for name, value in ours.items():
+        if name.rpartition(".")[2] in ("weight", "bias"):
+            torch.testing.assert_close(value, theirs[name], rtol=0, atol=1e-6)
+    assert not all(torch.equal(value, theirs[name]) for name, value in ours.items())
+
+
+def test_a_classifier_takes_the_weights_of_a_file_as_they_are(dataset, tmp_path):
+    path, _ = dataset
+    architecture = {"kind": "wideresnet", "depth": 10, "width": 1}
+    model = registry.from_spec("models", architecture).build((1, 8, 8), 2, seed=5)
+    tensors = {name: value.contiguous() for name, value in model.state_dict().items()}
+    save_file(tensors, tmp_path / "w.safetensors")
+    settings = {"architecture": architecture, "weights": {"path": "w.safetensors"}, "seed": 1}
+    settings |= {"directory": str(tmp_path), "threads": 1}
+    output = tmp_path / "c.safetensors"
+    run("train_classifier.py", output, settings, dataset=path, weights=tmp_path / "w.safetensors")
+    found = load_classifier(output)[0].state_dict()
+    assert all(torch.equal(value, found[name]) for name, value in model.state_dict().items())

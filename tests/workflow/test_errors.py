@@ -81,7 +81,7 @@ def test_a_damaged_image_is_named(sources, tmp_path):
         (folder / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n not really")
     sources.configure(f"datasets: {{mine: {{kind: folder, path: {tmp_path / 'mine'}}}}}\n")
     sources.configure("roles: {cifar10: mine}\n")
-    said = output(sources, "results/test/datasets/mine.npz")
+    said = output(sources, "results/test/datasets/mine.safetensors")
     assert re.search(r"dataset: .*mine.*broken\.png", said), said
 
 

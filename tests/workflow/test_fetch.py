@@ -15,7 +15,7 @@ from http_servers import Server, cut, status
 from project import Project
 
 LABELS = "mnist/t10k-labels-idx1-ubyte.gz"
-DATASET = "results/test/datasets/real.npz"
+DATASET = "results/test/datasets/real.safetensors"
 
 
 def idx(array: np.ndarray) -> bytes:

@@ -55,7 +55,7 @@ def test_a_repetition_is_made_beside_the_first_and_draws_everything_anew(project
     samples, _ = read_arrays(own / "rows/tradeoff.npz", stage="rows")
     fooled = rows[(rows["attack"] == "deepfool") & (rows["metric"] == "fooling_rate")]["value"]
     assert samples["lenet:deepfool:fooling_rate"].mean() == fooled.iloc[0]
-    count = len(load_dataset(results(project) / "datasets/photos.npz").labels("test"))
+    count = len(load_dataset(results(project) / "datasets/photos.safetensors").labels("test"))
     assert samples["lenet:none:accuracy"].shape == (count,)
     found = claims(project)
     assert found["accuracy"]["n"] == f"{count} images x 2 runs"

@@ -12,7 +12,13 @@ import zipfile
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import save_file
+
+from advsparse.data._io import load_dataset
+from advsparse.models._io import load_classifier
+from advsparse.models.lenet import LeNet
 
 DEEPFOOL = "workflow/advsparse/attacks/deepfool.py"
 ROWS_AND_WHAT_READS_THEM = {
@@ -151,7 +157,7 @@ def test_a_file_in_a_folder_of_images_rebuilds_the_dataset(sources):
     for split, label, i in itertools.product(("train", "test"), ("a", "b"), range(3)):
         image(f"{split}/{label}/{i}.png", 40 * i)
     sources.configure("datasets: {mine: {kind: folder, path: mine}}\nroles: {cifar10: mine}\n")
-    target = "results/test/datasets/mine.npz"
+    target = "results/test/datasets/mine.safetensors"
     sources.snakemake(target)
     assert sources.jobs("--", target) == set()
     (sources.path / "data/mine/train/a/0.png").touch()
@@ -183,7 +189,7 @@ def test_a_file_replaced_by_an_older_one_of_the_same_size_rebuilds_the_dataset(s
     sources.configure(
         f"datasets: {{mine: {{kind: {kind}, path: {name}}}}}\nroles: {{cifar10: mine}}\n"
     )
-    target, sizes = "results/test/datasets/mine.npz", []
+    target, sizes = "results/test/datasets/mine.safetensors", []
     for swapped in (False, True):
         _write_dataset(path, swapped)
         os.utime(path, (1.7e9, 1.7e9))
@@ -191,8 +197,8 @@ def test_a_file_replaced_by_an_older_one_of_the_same_size_rebuilds_the_dataset(s
         assert sources.jobs("--", target) == {"make_dataset mine"}
         sources.snakemake(target)
         assert sources.jobs("--", target) == set()
-        with np.load(sources.path / target) as made:
-            assert made["x_train"][made["y_train"] == int(swapped)].max() == 10
+        made = load_dataset(sources.path / target)
+        assert made.x_train[:][made.y_train == int(swapped)].max() == 10
     assert sizes[0] == sizes[1]
 
 
@@ -220,3 +226,24 @@ def _write_dataset(path, swapped):
             info = tarfile.TarInfo(entry)
             info.size = len(data)
             archive.addfile(info, io.BytesIO(data))
+
+
+def test_a_classifier_of_a_file_of_weights_waits_for_it_and_follows_its_contents(sources):
+    sources.configure("settings: {frecon2021: {models: {lenet: {weights: {path: w}}}}}\n")
+    target = "results/test/frecon2021/classifiers/lenet.safetensors"
+    done = sources.snakemake("--dry-run", target)
+    assert "classifier lenet: there is no data/w, which is to hold its weights" in (
+        done.stdout + done.stderr
+    )
+    failed = sources.snakemake(target, check=False)
+    assert failed.returncode != 0 and "there is no data/w" in failed.stdout + failed.stderr
+    path, model = sources.path / "data/w", LeNet().build((3, 32, 32), 10)
+    path.parent.mkdir(exist_ok=True)
+    for level in (0.25, 0.5):
+        tensors = {name: torch.full_like(v, level) for name, v in model.state_dict().items()}
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path)
+        os.utime(path, (1.7e9, 1.7e9))
+        assert "train_classifier lenet" in sources.jobs("--", target)
+        sources.snakemake(target)
+        assert sources.jobs("--", target) == set()
+        assert float(load_classifier(sources.path / target)[0].layers[0].weight.detach().mean()) == level

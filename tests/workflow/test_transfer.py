@@ -50,7 +50,7 @@ def test_rows_name_the_attacked_and_the_judging_model(transferred):
     folder = results(transferred) / "frecon2021"
     model, _ = load_classifier(folder / "classifiers/other.safetensors")
     attacked, metadata = read_arrays(folder / f"attacks/{FGSM}.npz", stage="attack")
-    data = load_dataset(results(transferred) / "datasets/photos.npz")
+    data = load_dataset(results(transferred) / "datasets/photos.safetensors")
     clean = data.images(metadata.params["images"]["split"], attacked["index"])
     says = [predict(model, torch.from_numpy(x)).numpy() for x in (clean, attacked["x_adv"])]
     carried = rows[(rows["model"] == "other") & (rows["attack"] == FGSM)].set_index("metric")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, dataclass_transform
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar, dataclass_transform
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
 _CONFIG = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
@@ -18,6 +20,14 @@ def settings(cls):
     string below a field is its documentation, in the JSON schema too.
     """
     return dataclass(cls, frozen=True, kw_only=True, config=_CONFIG)
+
+
+T = TypeVar("T")
+
+
+def from_plain(cls: type[T], values: Mapping[str, Any]) -> T:
+    """The settings that are described by plain values, as JSON has them: those within as well."""
+    return TypeAdapter(cls).validate_json(json.dumps(values))
 
 
 PositiveInt = Annotated[int, Field(gt=0, lt=2**63)]

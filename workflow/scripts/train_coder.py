@@ -5,13 +5,14 @@ import json
 from pathlib import Path
 
 from advsparse import registry
-from advsparse.artifacts import read_arrays, write_tensors
+from advsparse.artifacts import write_tensors
 from advsparse.coding._signals import Signals
 from advsparse.coding._training import GeneratedSignals, UnlabelledSignals
-from advsparse.data._io import load_dataset
+from advsparse.data._io import load_described
 from advsparse.jobs import job
-from advsparse.lazy import torch
+from advsparse.models._examples import placed
 from advsparse.models._training import Training, train_on
+from advsparse.settings import from_plain
 
 with job(snakemake, "coder") as this:
     this.prepare_torch()
@@ -21,16 +22,15 @@ with job(snakemake, "coder") as this:
         shape, trained_on = (signals.size,), None
         examples = GeneratedSignals(signals, dictionary.to(this.device))
     else:
-        data = load_dataset(snakemake.input.dataset)
-        _, source = read_arrays(snakemake.input.dataset)
+        data, source = load_described(snakemake.input.dataset)
         shape, dictionary, trained_on = data.x_train.shape[1:], None, source.payload_sha256
-        examples = UnlabelledSignals(torch.from_numpy(data.images("train")).to(this.device))
+        examples = UnlabelledSignals(placed(data.x_train, this.device), device=this.device)
     method = registry.from_spec("coding", this.settings["method"])
     network = method.build(shape, this.settings["seed"], dictionary).to(this.device)
     identity = json.dumps([this.code, this.settings, this.device, trained_on, shape])
     train_on(
         examples,
-        Training(**this.settings["training"]),
+        from_plain(Training, this.settings["training"]),
         network,
         seed=this.settings["seed"],
         checkpoint=Path(snakemake.params.checkpoint),

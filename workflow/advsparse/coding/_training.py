@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from advsparse.coding._signals import Signals
+from advsparse.data._pixels import floats
 from advsparse.errors import TrainingError
 from advsparse.lazy import torch
-from advsparse.models._training import Examples, Stored
+from advsparse.models._examples import Examples, Stored
 
 
 class UnlabelledSignals(Stored):
-    """Signals alone, N x the signal's shape: their codes are not known."""
-
-    def __init__(self, x: torch.Tensor) -> None:
-        super().__init__(x)
+    """Signals alone, N x the signal's shape, images in eight bits among them: their codes are not
+    known."""
 
     def loss(self, model, x):
-        return model.loss(x, None), None
+        return model.loss(floats(x), None), None
 
 
 class GeneratedSignals(Examples):

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from advsparse.artifacts import Rows
 from advsparse.errors import DataError
 from advsparse.settings import settings
 
@@ -27,13 +28,14 @@ def is_utf8(text: str) -> bool:
 class Splits:
     """A dataset: images as ``uint8`` arrays N x C x H x W, labels as ``int64`` arrays of length N.
 
-    Images stay in eight bits until a stage reads them, as the files they come from do;
-    :meth:`images` gives the ``float32`` in [0, 1] that models and attacks work on.
+    Images stay in eight bits, and where they come from, until some of them are asked for: they may
+    be arrays, or be read by slice. :meth:`images` gives the ``float32`` in [0, 1] that models and
+    attacks work on.
     """
 
-    x_train: np.ndarray
+    x_train: Rows
     y_train: np.ndarray
-    x_test: np.ndarray
+    x_test: Rows
     y_test: np.ndarray
     classes: tuple[str, ...]
 
@@ -48,7 +50,7 @@ class Splits:
 
     def _check(self, split: str) -> None:
         x, y = getattr(self, f"x_{split}"), getattr(self, f"y_{split}")
-        if x.dtype != np.uint8 or x.ndim != 4 or x.shape[1] not in (1, 3) or 0 in x.shape:
+        if x.dtype != np.uint8 or len(x.shape) != 4 or x.shape[1] not in (1, 3) or 0 in x.shape:
             raise DataError(
                 f"x_{split}: expected uint8 of shape N x (1 or 3) x H x W, "
                 f"got {x.dtype} of shape {x.shape}"
@@ -68,13 +70,18 @@ class Splits:
                 raise DataError(f"the class name {name!r} cannot be written as UTF-8")
         if len(self.classes) < 2:
             raise DataError(f"a dataset needs two classes or more, found {list(self.classes)}")
-        missing = sorted(set(range(len(self.classes))) - set(y.tolist()))
-        if missing:
+        missing = np.flatnonzero(np.bincount(y, minlength=len(self.classes)) == 0)
+        if missing.size:
             raise DataError(f"y_{split}: no image of class {self.classes[missing[0]]!r}")
 
+    def pixels(self, split: str) -> Rows:
+        """All images of ``split`` ("train" or "test"), in eight bits and wherever they are."""
+        return getattr(self, f"x_{split}")
+
     def images(self, split: str, index: np.ndarray | slice = slice(None)) -> np.ndarray:
-        """The images of ``split`` ("train" or "test") as ``float32`` in [0, 1]."""
-        return getattr(self, f"x_{split}")[index].astype(np.float32) / np.float32(255)
+        """The images ``index`` of ``split`` as ``float32`` in [0, 1]; all of them take four times
+        what they take on disk."""
+        return self.pixels(split)[index].astype(np.float32) / np.float32(255)
 
     def labels(self, split: str, index: np.ndarray | slice = slice(None)) -> np.ndarray:
         """The labels of ``split``."""

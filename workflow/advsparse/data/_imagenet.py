@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field
@@ -13,7 +13,7 @@ from pydantic import Field
 from advsparse.data._base import Source, Splits
 from advsparse.data._containers import Files
 from advsparse.data._files import located, reading, splits
-from advsparse.data._images import image_names, read_images
+from advsparse.data._images import Pictures, image_names
 from advsparse.errors import DataError
 from advsparse.settings import PositiveInt, settings
 
@@ -58,14 +58,14 @@ class ImageNetFolder(Source):
 
     def _splits(self, folder: Path, train: Images, test: Images) -> Splits:
         """The images of each class, which are the keys of ``train``."""
-        arrays = {}
+        arrays: dict[str, Any] = {}
         for split, images in (("train", train), ("test", test)):
             entries = [entry for some in images.values() for entry in some]
             if not entries:
                 raise DataError(f"{folder}: holds no {split} image of the classes")
             container = Files(folder, {entry: folder / entry for entry in entries})
             counts = [len(some) for some in images.values()]
-            arrays[f"x_{split}"] = read_images(container, entries, size=self.size)
+            arrays[f"x_{split}"] = Pictures(container, entries, size=self.size)
             arrays[f"y_{split}"] = np.repeat(np.arange(len(counts)), counts).astype(np.int64)
         return splits(folder, **arrays, classes=tuple(train))
 

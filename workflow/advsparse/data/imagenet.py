@@ -20,7 +20,7 @@ class ImageNet(ImageNetFolder):
 
     train_per_class: PositiveInt | None = None
     """Read at most so many training images of each class, the first by name. All 1.3 million take
-    150 kB each at 224 x 224 pixels, in memory and on disk."""
+    150 kB each on disk at 224 x 224 pixels; in memory there are some at a time."""
 
     test_per_class: PositiveInt | None = None
     """Read at most so many test images of each class, the first by name."""

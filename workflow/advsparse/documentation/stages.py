@@ -18,11 +18,11 @@ _COLOURS = {True: "#dbe8f4", False: "#fbe7cf"}
 
 
 def edges() -> dict[str, set[str]]:
-    """The stages whose artifacts the jobs of each stage read, of the papers as they are shipped."""
+    """The other stages whose artifacts the jobs of each stage read, of the papers as shipped."""
     graph = Graph(Plan(load([Path(ROOT / "config.yaml")])))
     found: dict[str, set[str]] = {job.stage: set() for job in graph.reached}
     for job in graph.reached:
-        found[job.stage] |= {need.stage for need in jobs_in(graph.needs(job))}
+        found[job.stage] |= {need.stage for need in jobs_in(graph.needs(job))} - {job.stage}
     return found
 
 

@@ -7,10 +7,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from advsparse.artifacts import Rows
 from advsparse.decisions import UNDECIDED
 from advsparse.evaluate.statistics import Estimate, mean, number, proportion
 from advsparse.lazy import torch
-from advsparse.models._io import choices, predict
+from advsparse.models._io import choices, classes_of, predict
 
 
 class Metric(NamedTuple):
@@ -38,9 +39,9 @@ def _number(name: str, value: float) -> Metric:
     return Metric(name, number(value), np.array(value, dtype=np.float64))
 
 
-def clean_metrics(model: torch.nn.Module, x: np.ndarray, y: np.ndarray) -> Iterator[Metric]:
-    """Metrics of the classifier on clean images (N x C x H x W) with labels (N)."""
-    yield _rate("accuracy", _predictions(model, x) == y)
+def clean_metrics(model: torch.nn.Module, pixels: Rows, y: np.ndarray) -> Iterator[Metric]:
+    """Metrics of the classifier on clean images in eight bits (N x C x H x W) with labels (N)."""
+    yield _rate("accuracy", classes_of(model, pixels) == y)
 
 
 def attack_metrics(

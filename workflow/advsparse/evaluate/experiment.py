@@ -87,8 +87,8 @@ def experiment_rows(
 
 def _evaluated(judge, model, dataset, entries, seed) -> Iterator[Evaluated]:
     splits = load_dataset(dataset)
-    x, y = splits.images("test"), splits.labels("test")
-    yield _CLEAN, "", clean_metrics(model, x, y), np.arange(len(y))
+    y = splits.labels("test")
+    yield _CLEAN, "", clean_metrics(model, splits.pixels("test"), y), np.arange(len(y))
     for entry, path in entries:
         attacked, metadata = read_arrays(path, stage="attack")
         clean = splits.images(metadata.params["images"]["split"], attacked["index"])

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from advsparse import registry
-from advsparse.artifacts import Metadata, read_tensors, reading
+from advsparse.artifacts import Metadata, Rows, read_tensors, reading
 from advsparse.coding._io import rebuilt
+from advsparse.data._pixels import batches
 from advsparse.decisions import UNDECIDED, decided
 from advsparse.lazy import torch
 
@@ -29,6 +32,14 @@ def logits(model: torch.nn.Module, x: torch.Tensor, batch_size: int = 1000) -> t
     with torch.no_grad():
         # Copies, as some models work in place.
         return torch.cat([model(batch.clone()) for batch in x.split(batch_size)])
+
+
+def classes_of(model: torch.nn.Module, pixels: Rows, batch_size: int = 1000) -> np.ndarray:
+    """:func:`predict` of images in eight bits (N x C x H x W), of which there are ``batch_size`` in
+    memory at a time."""
+    device = next(model.parameters()).device
+    found = [predict(model, x) for x in batches(pixels, batch_size, device)]
+    return torch.cat(found).cpu().numpy()
 
 
 def choices(model: torch.nn.Module, x: torch.Tensor, batch_size: int = 1000) -> torch.Tensor:

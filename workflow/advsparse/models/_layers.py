@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
+
+Values = Sequence[float] | np.ndarray
+"""A number for each channel."""
 
 
 class Normalise(torch.nn.Module):
@@ -13,12 +19,12 @@ class Normalise(torch.nn.Module):
         self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
         self.register_buffer("std", torch.ones(1, channels, 1, 1))
 
-    def set_statistics(self, images: torch.Tensor) -> None:
-        """Take mean and standard deviation of each channel of ``images``, N x C x H x W."""
-        std, mean = torch.std_mean(images.double(), dim=(0, 2, 3), correction=0, keepdim=True)
-        self.mean.copy_(mean)
+    def set_statistics(self, mean: Values, std: Values) -> None:
+        """Take the mean and the standard deviation of each channel of the training images."""
+        self.mean.copy_(torch.as_tensor(mean, dtype=torch.float64).reshape(1, -1, 1, 1))
+        spread = torch.as_tensor(std, dtype=torch.float64).reshape(1, -1, 1, 1)
         # A constant channel is centred and otherwise left as it is.
-        self.std.copy_(torch.where(std > 0, std, 1.0))
+        self.std.copy_(torch.where(spread > 0, spread, 1.0))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return (x - self.mean) / self.std
@@ -27,5 +33,5 @@ class Normalise(torch.nn.Module):
 class Unnormalised(torch.nn.Identity):
     """In the place of :class:`Normalise` where pixels are taken as they are."""
 
-    def set_statistics(self, images: torch.Tensor) -> None:
+    def set_statistics(self, mean: Values, std: Values) -> None:
         """Take nothing."""

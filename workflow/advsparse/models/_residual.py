@@ -113,11 +113,19 @@ def initialised(network: Sequential) -> Sequential:
 
 
 def residual_network(
-    block: type[nn.Module], stem: Conv2d, width: int, blocks: Sequence[int], classes: int
+    block: type[nn.Module],
+    stem: Conv2d,
+    width: int,
+    blocks: Sequence[int],
+    classes: int,
+    *,
+    pooled: bool = False,
 ) -> Sequential:
-    """A residual network: the stem with normalisation and ReLU, stages, and a linear layer."""
+    """A residual network: the stem with normalisation and ReLU, ``pooled`` or not, stages, and a
+    linear layer."""
     body, channels = stages(block, stem.out_channels, width, blocks)
-    head = [BatchNorm2d(stem.out_channels), nn.ReLU()]
+    head: list[nn.Module] = [BatchNorm2d(stem.out_channels), nn.ReLU()]
+    head += [nn.MaxPool2d(3, 2, 1)] if pooled else []
     return initialised(Sequential(stem, *head, *body, Pool(), Linear(channels, classes)))
 
 

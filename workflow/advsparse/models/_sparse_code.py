@@ -41,12 +41,15 @@ class SparseCodeClassifier(torch.nn.Module):
     def _logits(self, code: torch.Tensor) -> torch.Tensor:
         return self.linear(code.flatten(1))
 
-    def loss(self, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """What training lowers, summed over the images ``x`` of labels ``y``; and the logits."""
+    def loss(
+        self, x: torch.Tensor, y: torch.Tensor, smoothing: float = 0.0
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """What training lowers, summed over the images ``x`` of labels ``y``, whose ``smoothing``
+        is a share that is spread over all classes; and the logits."""
         code = self.coder(self.normalise(x))
         logits = self._logits(code)
         sums = torch.promote_types(logits.dtype, torch.float32)  # autocast has them in fewer digits
-        loss = cross_entropy(logits.to(sums), y, reduction="sum")
+        loss = cross_entropy(logits.to(sums), y, reduction="sum", label_smoothing=smoothing)
         if self.finetune:
             loss = loss + self.reconstruction * self.coder.distortion(x, code)
         return loss, logits

@@ -5,8 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -14,9 +12,18 @@ from pydantic import Field
 
 from advsparse.errors import TrainingError
 from advsparse.lazy import torch
+from advsparse.models._augmentation import Augmentation
 from advsparse.models._checkpoint import Checkpoint
+from advsparse.models._examples import Examples, LabelledImages
 from advsparse.seeding import Random
-from advsparse.settings import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, settings
+from advsparse.settings import (
+    Fraction,
+    NonNegativeFloat,
+    PositiveFloat,
+    PositiveInt,
+    Share,
+    settings,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -34,17 +41,32 @@ class Training:
     optimizer: Literal["adam", "sgd"] = "adam"
     """Adam, or stochastic gradient descent with momentum 0.9."""
     learning_rate: PositiveFloat = 0.001
-    """Step size."""
+    """Step size, the largest where it changes."""
+    schedule: Literal["steps", "cosine"] = "steps"
+    """How the step size falls: at ``decay_at``, or from step to step along half a cosine, from the
+    end of the warm-up to 0 at the end (Loshchilov and Hutter 2017, without restarts)."""
     decay_at: list[Fraction] = Field(default_factory=list)
     """Shares of the epochs, rounded to whole epochs, after which the step size is multiplied by
     ``decay``."""
     decay: Fraction = 0.1
     """What the step size is multiplied by."""
+    warmup: NonNegativeFloat = 0.0
+    """Epochs in which the step size first rises from 0, in a line."""
     weight_decay: NonNegativeFloat = 0.0
     """Weight of half the squared l2 norm of the parameters."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Of products and convolutions while training; weights, sums and the loss are float32 in both.
     What is trained is then run in float32."""
+    augmentation: Augmentation | None = None
+    """What is done at random to training images; of classifiers alone."""
+    label_smoothing: Share = 0.0
+    """Share of each label that is spread evenly over all classes; of classifiers alone."""
+
+    def __post_init__(self) -> None:
+        if self.schedule == "cosine" and self.decay_at:
+            raise ValueError("decay_at: a cosine has no steps")
+        if self.warmup >= self.epochs and self.warmup > 0:
+            raise ValueError(f"warmup must end before the {self.epochs} epochs do")
 
     def make_optimizer(self, parameters) -> torch.optim.Optimizer:
         options = {"lr": self.learning_rate, "weight_decay": self.weight_decay}
@@ -52,51 +74,16 @@ class Training:
             return torch.optim.Adam(parameters, **options)
         return torch.optim.SGD(parameters, momentum=0.9, **options)
 
-    def learning_rate_in(self, epoch: int) -> float:
-        """The step size in an epoch, counted from 0."""
+    def learning_rate_at(self, time: float) -> float:
+        """The step size at a ``time`` in epochs; that of a step is taken in its middle."""
+        if time < self.warmup:
+            return self.learning_rate * time / self.warmup
+        if self.schedule == "cosine":
+            share = (time - self.warmup) / (self.epochs - self.warmup)
+            return self.learning_rate * (1 + math.cos(math.pi * share)) / 2
+        epoch = math.floor(time)
         passed = sum(epoch >= max(1, round(share * self.epochs)) for share in self.decay_at)
         return self.learning_rate * self.decay**passed
-
-
-class Examples(ABC):
-    """What a network is trained on."""
-
-    @abstractmethod
-    def batches(self, training: Training, generator: torch.Generator) -> Iterator[tuple]:
-        """The mini-batches of an epoch, as tuples of tensors, in an order from ``generator``."""
-
-    @abstractmethod
-    def loss(self, model: torch.nn.Module, *batch) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The loss, summed over a mini-batch, and the number of its correct predictions."""
-
-
-class Stored(Examples):
-    """Examples that are all there, as tensors of equal length: images, and what belongs to them."""
-
-    def __init__(self, *tensors: torch.Tensor) -> None:
-        self.tensors = tensors
-
-    def batches(self, training, generator):
-        first = self.tensors[0]
-        order = torch.randperm(len(first), generator=generator)[: training.examples]
-        for batch in order.to(first.device).split(training.batch_size):
-            yield tuple(tensor[batch] for tensor in self.tensors)
-
-
-class LabelledImages(Stored):
-    """Images N x C x H x W in [0, 1] and their labels N, for a classifier.
-
-    Its loss is the cross-entropy, unless it has a method ``loss(x, y)`` that returns its own,
-    summed over the images, and the logits.
-    """
-
-    def loss(self, model, x, y):
-        if hasattr(model, "loss"):
-            loss, logits = model.loss(x, y)
-        else:
-            logits = model(x)
-            loss = torch.nn.functional.cross_entropy(logits.float(), y, reduction="sum")
-        return loss, (logits.argmax(1) == y).sum()
 
 
 def train(
@@ -106,11 +93,12 @@ def train(
     y: torch.Tensor,
     **options,
 ) -> None:
-    """Train a classifier on images ``x`` (N x C x H x W in [0, 1]) and labels ``y`` (N).
+    """Train a classifier on images ``x`` (N x C x H x W, in [0, 1] or eight bits), labels ``y``.
 
     In place, as :func:`train_on` does, whose options it takes.
     """
-    train_on(LabelledImages(x, y), training, model, **options)
+    examples = LabelledImages(x, y, smoothing=training.label_smoothing)
+    train_on(examples, training, model, **options)
 
 
 def train_on(
@@ -138,11 +126,7 @@ def train_on(
     started = time.monotonic()
     model.train()
     for epoch in range(first, training.epochs):
-        for group in optimizer.param_groups:
-            group["lr"] = training.learning_rate_in(epoch)
-        batches = examples.batches(training, rng.generator("epoch", epoch))
-        mixed = training.precision == "bfloat16"
-        loss, accuracy = _epoch(examples, batches, model, optimizer, mixed)
+        loss, accuracy = _epoch(examples, training, model, optimizer, epoch, rng)
         loss_at_first = loss if loss_at_first is None else loss_at_first
         if not math.isfinite(loss) or loss > 2 * loss_at_first:
             since = "" if epoch == 0 else f", after {loss_at_first:.4g} in the first"
@@ -162,10 +146,14 @@ def train_on(
     model.eval()
 
 
-def _epoch(examples, batches, model, optimizer, mixed) -> tuple[float, float | None]:
+def _epoch(examples, training, model, optimizer, epoch, rng) -> tuple[float, float | None]:
     """One pass; returns the mean loss and, of classifiers, the share of correct predictions."""
+    mixed, size = training.precision == "bfloat16", examples.size(training)
     seen, total, correct = 0, 0.0, 0
-    for batch in batches:
+    for batch in examples.batches(training, rng.generator("epoch", epoch)):
+        middle = 0.5 if size is None else (seen + len(batch[0]) / 2) / size
+        for group in optimizer.param_groups:
+            group["lr"] = training.learning_rate_at(epoch + middle)
         optimizer.zero_grad()
         with torch.autocast(batch[0].device.type, torch.bfloat16, enabled=mixed):
             loss, right = examples.loss(model, *batch)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 from advsparse import registry
+from advsparse.config.mistakes import Mistake
 from advsparse.config.names import Name, Of, Role
 from advsparse.config.plan import Plan
 from advsparse.models._training import Training
+from advsparse.models._weights import WeightsFile
 from advsparse.registry import Plugin
 from advsparse.settings import settings
-from advsparse.stages._stage import Job, Needs, Section, Stage
+from advsparse.stages._stage import Around, Job, Needs, Section, Stage
 
 
 @settings
@@ -27,6 +28,15 @@ class Model:
     """The trained coder whose codes it classifies; only where the architecture takes one."""
     training: Training = Training()
     """How it is trained."""
+    starts_from: Annotated[Name, Of("models", "classifier")] | None = None
+    """Another classifier of the same architecture, from whose weights and normalisation its
+    training starts (fine-tuning)."""
+    weights: WeightsFile | None = None
+    """A file with all of its weights; then nothing is trained."""
+
+    def __post_init__(self) -> None:
+        if self.starts_from is not None and self.weights is not None:
+            raise ValueError("starts_from: weights are given, so that nothing is trained")
 
 
 class ClassifierStage(Stage):
@@ -42,24 +52,73 @@ class ClassifierStage(Stage):
         return {"models": Section(Model, "Classifiers by name.", required=True)}
 
     def needs(self, plan: Plan, job: Job) -> Needs:
-        coder = self.entry(plan, job).coder
-        files = {"dataset": Job("dataset", plan.dataset_of(job.paper, job.name))}
-        return files | ({"coder": Job("coder", coder, job.paper)} if coder else {})
+        model = self.entry(plan, job)
+        files: dict[str, Job | str] = {
+            "dataset": Job("dataset", plan.dataset_of(job.paper, job.name))
+        }
+        if model.coder:
+            files["coder"] = Job("coder", model.coder, job.paper)
+        if model.starts_from:
+            files["start"] = Job("classifier", model.starts_from, job.paper)
+        if model.weights and not self.absent(plan, job):
+            files["weights"] = str(model.weights.file(plan.data_directory))
+        return files
+
+    def absent(self, plan: Plan, job: Job) -> str | None:
+        weights = self.entry(plan, job).weights
+        if weights is None or weights.file(plan.data_directory).is_file():
+            return None
+        return f"there is no {weights.file(plan.data_directory)}, which is to hold its weights"
+
+    def parameters(self) -> dict[str, Callable[[Plan, Job], Any]]:
+        return {"contents": self.contents}
+
+    def contents(self, plan: Plan, job: Job) -> str | None:
+        """What a job reruns for where the time of its file of weights doesn't tell."""
+        weights = self.entry(plan, job).weights
+        return weights.contents(plan.data_directory) if weights else None
 
     def settings(self, plan: Plan, job: Job) -> dict[str, Any]:
         model = self.entry(plan, job)
-        return {
+        told = {
             "architecture": registry.spec_of(model.architecture),
-            "training": dataclasses.asdict(model.training),
+            "training": registry.plain(model.training),
             "threads": plan.configuration.threads,
             "seed": plan.seed(plan.dataset_of(job.paper, job.name), job.name, "training"),
         }
+        if model.weights:
+            del told["training"]
+            told["weights"] = registry.plain(model.weights)
+            told["directory"] = plan.configuration.data.directory
+        return told
+
+    def inconsistencies(self, paper: Any, around: Around) -> Iterator[Mistake]:
+        models = paper.models
+        for name, model in models.items():
+            start = models.get(model.starts_from)
+            if start is not None:
+                key = ("models", name, "starts_from")
+                if (model.architecture, model.coder) != (start.architecture, start.coder):
+                    text = f"{model.starts_from!r} is of another architecture, or of other codes"
+                    yield Mistake(key, text)
+                elif _leads_back(models, name):
+                    yield Mistake(key, f"{name!r} would start from itself")
 
     def told(self, plan: Plan, job: Job) -> dict[str, Any]:
         return {"origin": plan.origin(self.entry(plan, job).dataset)}
 
     def modules(self, plan: Plan, job: Job) -> Iterator[str]:
         yield registry.module_of(self.entry(plan, job).architecture)
+
+
+def _leads_back(models: Mapping[str, Model], name: str) -> bool:
+    """Whether what a classifier starts from starts from it."""
+    seen: set[str] = set()
+    start = models[name].starts_from
+    while start is not None and start in models and start not in seen:
+        seen.add(start)
+        start = models[start].starts_from
+    return name in seen
 
 
 def classified(plan: Plan, paper: str, model: str) -> dict[str, Job]:

@@ -8,12 +8,13 @@ from typing import Annotated, Any
 
 from advsparse import registry
 from advsparse.coding._signals import Signals
+from advsparse.config.mistakes import Mistake
 from advsparse.config.names import Name, Of, Role
 from advsparse.config.plan import Plan
 from advsparse.models._training import Training
 from advsparse.registry import Plugin
 from advsparse.settings import settings
-from advsparse.stages._stage import Job, Needs, Section, Stage
+from advsparse.stages._stage import Around, Job, Needs, Section, Stage
 
 
 @settings
@@ -58,11 +59,19 @@ class CoderStage(Stage):
         learned_from = plan.playing(coder.dataset) if coder.dataset else coder.signals
         told = {
             "method": registry.spec_of(coder.method),
-            "training": dataclasses.asdict(coder.training),
+            "training": registry.plain(coder.training),
             "threads": plan.configuration.threads,
             "seed": plan.seed(learned_from, job.name, "training"),
         }
         return told | (signals_settings(plan, job.paper, coder.signals) if coder.signals else {})
+
+    def inconsistencies(self, paper: Any, around: Around) -> Iterator[Mistake]:
+        for name, entry in paper.coders.items():
+            unused = {"augmentation": None, "label_smoothing": 0.0}
+            for key, off in unused.items():
+                if getattr(entry.training, key) != off:
+                    text = "is of classifiers alone: what coders learn from has no labels"
+                    yield Mistake(("coders", name, "training", key), text)
 
     def told(self, plan: Plan, job: Job) -> dict[str, Any]:
         role = self.entry(plan, job).dataset

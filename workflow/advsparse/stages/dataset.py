@@ -16,6 +16,7 @@ class DatasetStage(Stage):
     """An artifact for each entry of the configuration's ``datasets``."""
 
     name, folder, wildcard = "dataset", "datasets", "dataset"
+    suffixes = (".safetensors",)
     shared = blamed = True
     readable = "roles"
     gpu, minutes = False, 30
