@@ -6,12 +6,12 @@ from typing import ClassVar
 
 import torch
 
-from advsparse.defenses._base import Defense
+from advsparse.defenses._base import Transformation
 from advsparse.settings import PositiveFloat, PositiveInt, settings
 
 
 @settings
-class Rounding(Defense):
+class Rounding(Transformation):
     """Pixels rounded to few levels: its derivative is 0 wherever there is one."""
 
     backward: ClassVar[str] = "identity"
@@ -22,7 +22,7 @@ class Rounding(Defense):
 
 
 @settings
-class Noise(Defense):
+class Noise(Transformation):
     """Normal noise added: exactly differentiable, but another function each time."""
 
     stochastic: ClassVar[bool] = True
@@ -45,7 +45,7 @@ class NoisyRounding(Noise):
 
 
 @settings
-class Masking(Defense):
+class Masking(Transformation):
     """Half of the pixels blackened, others each time: so is half of each gradient."""
 
     stochastic: ClassVar[bool] = True
@@ -55,12 +55,12 @@ class Masking(Defense):
 
 
 @settings
-class Sine(Defense):
+class Sine(Transformation):
     """Steps that follow a curve, whose derivative is declared; the curve's strength is learned."""
 
     backward: ClassVar[str] = "approximation"
 
-    def fit(self, x, y, *, rng=0):
+    def fit(self, x, y, *, model=None, rng=0):
         return {"strength": x.mean()}
 
     def transformation(self, learned):

@@ -266,7 +266,7 @@ def fitted(kind, norm, dtype, device="cpu"):
     """What a universal attack learns from those images, once for all tests; else nothing."""
     attack = build(kind, norm)
     model, x, y = setting(dtype, device)
-    return learn(attack, model, x, y) if hasattr(attack, "fit") else None
+    return learn(attack, model, x, y) if attack.universal else None
 
 
 def learned(kind, norm):

@@ -18,6 +18,7 @@ from models_for_tests import (
     assert_same,
     batch_sizes,
     build,
+    evaluated,
     need,
     norms_of,
     predictions,
@@ -31,12 +32,15 @@ from advsparse import registry
 from advsparse.attacks._checks import AttackWarning
 from advsparse.attacks._eot import Expectation
 from advsparse.attacks._fitting import UniversalAttack
-from advsparse.attacks._oracle import Oracle, undisturbed
+from advsparse.attacks._oracle import Oracle, refused, undisturbed
 from advsparse.attacks.adaptive import Adaptive
 from advsparse.attacks.fgsm import FGSM
 from advsparse.attacks.pgd import PGD
-from advsparse.defenses._defended import Defended
+from advsparse.defenses._base import Detector
+from advsparse.defenses._defended import InFront
+from advsparse.defenses._threshold import learned_threshold
 from advsparse.seeding import Random
+from advsparse.settings import settings
 
 INNER = [
     kind
@@ -232,6 +236,131 @@ def test_luck_with_the_draws_of_the_attack_is_not_success():
     assert new < 0.3 * (1 - by_chance) * 200
 
 
+UNIVERSAL = sorted(set(registry.kinds("attacks")) - {*INNER, "adaptive", "dict_attack"})
+
+
+@quiet
+@pytest.mark.parametrize("kind", UNIVERSAL)
+def test_universal_attacks_learn_on_the_defence_too(kind):
+    x = small_images(24, torch.float64)
+    model = small_network(x)
+    inner = build(kind, norms_of(kind)[0])
+    attack = Adaptive(attack=inner, samples=3)
+    assert attack.universal and attack.learner() == Adaptive(attack=inner.learner(), samples=3)
+    target = torch.full((24,), 2) if kind == "targeted_uap" else None
+    # Without a defence it is the other attack, bit for bit.
+    y = predictions(model, x)
+    ours, theirs = (one.fit(model, x, y, target, rng=5) for one in (attack, inner))
+    assert all(torch.equal(value, theirs.arrays[name]) for name, value in ours.arrays.items())
+    found = attack(model, x, y, target, fit=ours, rng=5)
+    assert_same(found, inner(model, x, y, target, fit=theirs, rng=5), rtol=0, atol=0)
+    # On one whose derivative is 0 it learns what the other can't.
+    defended = Rounding().wrap(model)
+    y = predictions(defended, x)
+    learned = attack.fit(defended, x, y, target, rng=5)
+    name = "perturbation" if "perturbation" in learned.arrays else "atoms"
+    if not kind.endswith("uap") or kind == "targeted_uap":
+        assert learned.arrays[name].any()
+    # On a random one, the same again.
+    noisy = NoisyRounding().wrap(model)
+    one, again = (attack.fit(noisy, x, y, target, rng=5) for _ in range(2))
+    assert all(torch.equal(value, again.arrays[key]) for key, value in one.arrays.items())
+
+
+# Detectors.
+
+
+@settings
+class Bright(Detector):
+    """Refuses what is brighter than nearly all that it has learned from."""
+
+    def fit(self, x, y, *, model=None, rng=0):
+        return learned_threshold(self.score({}, None)(x), self.rate)
+
+    def score(self, learned, model):
+        return lambda x: x.flatten(1).mean(1)
+
+
+def watched(model, x, rate=0.1):
+    detector = Bright(rate=rate)
+    return detector.wrap(model, detector.fit(x, None))
+
+
+def test_what_is_refused_decides_for_its_label_and_what_passes_as_it_did():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn((500, 4), generator=generator, dtype=torch.float32) * 10
+    y = torch.randint(0, 4, (500,), generator=generator)
+    sizes = torch.tensor([-1.0, -1e-9, 0.0, 1e-9, 1e-3, 1.0, 100.0])
+    excess = sizes[torch.randint(0, 7, (500,), generator=generator)]
+    found = refused(logits, excess, y, None)
+    assert torch.equal(found.argmax(1), torch.where(excess > 0, y, logits.argmax(1)))
+    assert torch.equal(found[excess <= 0], logits[excess <= 0])
+    others = torch.arange(4) != y[:, None]
+    assert torch.equal(found[others], logits[others])
+    aimed = refused(logits, excess, (y + 1) % 4, y)
+    assert not (aimed.argmax(1) == y)[excess > 0].any()
+    assert torch.equal(aimed[excess <= 0], logits[excess <= 0])
+
+
+def test_the_objective_lowers_the_score_once_the_classifier_is_fooled():
+    logits = torch.tensor([[1.0, 5.0, 2.0], [5.0, 1.0, 2.0]], requires_grad=True)
+    excess = torch.tensor([3.0, 3.0], requires_grad=True)
+    y = torch.tensor([0, 0])
+    loss = torch.nn.functional.cross_entropy(refused(logits, excess, y, None), y)
+    of_logits, of_excess = torch.autograd.grad(loss, (logits, excess))
+    # Fooled and refused: the score. Right: the classifier, whose margin is the wider here.
+    assert of_excess[0] < 0 == of_logits[0, 0] and abs(float(of_excess[0])) > 0.01
+    assert of_logits[1].any()
+
+
+@quiet
+@each_inner
+def test_an_attack_that_adapts_passes_the_detector_or_has_not_succeeded(kind):
+    x = small_images(40, torch.float64) * 0.8
+    model = small_network(x)
+    defended = watched(model, x)
+    y = predictions(model, x)
+    found = adaptive(kind)(defended, x, y)
+    fools, passes = predictions(model, found.x) != y, defended.excess(found.x) <= 0
+    assert torch.equal(found.success, fools & passes)
+
+
+@settings
+class Rough(Bright):
+    """Refuses what has more edges than nearly all that it has learned from."""
+
+    def score(self, learned, model):
+        return lambda x: x.diff(dim=3).square().flatten(1).mean(1)
+
+
+def test_an_attack_that_adapts_fools_what_refuses_one_that_does_not():
+    coarse = small_images(60)[:, :, ::3, ::3]
+    x = torch.nn.functional.interpolate(coarse, size=(8, 8), mode="bilinear")
+    model = small_network(x)
+    detector = Rough(rate=0.05)
+    defended = detector.wrap(model, detector.fit(x, None))
+    y = predictions(model, x)
+    pgd = PGD(eps=0.15, steps=40, step=0.025, random_start=False)
+    plain, adapted = pgd(defended, x, y), Adaptive(attack=pgd)(defended, x, y)
+    assert plain.success.float().mean() > 0.9, "the classifier alone is fooled"
+    assert (defended.excess(plain.x) > 0)[plain.success].float().mean() > 0.9
+    assert adapted.success.float().mean() > 0.5
+    assert (defended.excess(adapted.x[adapted.success]) <= 0).all()
+
+
+@quiet
+def test_a_detector_beside_a_transformation_leaves_that_its_own():
+    model, x, y = evaluated(torch.float64)
+    for inner in (Rounding(), Noise(), NoisyRounding()):
+        both = watched(inner.wrap(model, seed=3), x, rate=0.0)
+        alone = inner.wrap(model, seed=3)
+        assert both.stochastic == alone.stochastic
+        assert torch.equal(both(x), alone(x))
+        ours, theirs = (adaptive("bim", "linf", steps=3)(one, x * 0.5, y) for one in (both, alone))
+        passes = both.excess(theirs.x) <= 0
+        assert torch.equal(ours.x[passes], theirs.x[passes]) and passes.all()
+
+
 # What must not change.
 
 
@@ -239,7 +368,7 @@ def test_luck_with_the_draws_of_the_attack_is_not_success():
 @each_inner
 def test_without_a_defence_it_is_the_other_attack_bit_for_bit(kind):
     model, x, y = setting(torch.float32)
-    exact = Defended(model, lambda x: 0.9 * x)
+    exact = InFront(model, lambda x: 0.9 * x)
     for norm in norms_of(kind):
         inner = build(kind, norm)
         for given in (model, exact):
@@ -304,7 +433,7 @@ def test_gradients_that_are_zero_for_every_draw_are_warned_of():
         def forward(self, x, rng):
             return torch.where(rng.uniform(x) < 0.5, x, x.detach())
 
-    blinking = Defended(model, Blinking(), stochastic=True)
+    blinking = InFront(model, Blinking(), stochastic=True)
     y = predictions(blinking, x)
     with pytest.warns(AttackWarning, match=r"exactly 0 for \d of 7"):
         attack.attack(blinking, x, y)
@@ -351,7 +480,6 @@ def test_spec_holds_the_other_attack_with_its_kind():
 @pytest.mark.parametrize(
     ("attack", "said"),
     [
-        ({"kind": "uap", "eps": 1.0}, "uap learns from many images .* single images only"),
         ({"kind": "adaptive", "attack": {}}, "unknown kind 'adaptive'"),
         ({"kind": "pgdd"}, "unknown kind 'pgdd'"),
         ({"kind": "pgd", "epz": 1}, "epz"),

@@ -21,7 +21,7 @@ from advsparse.attacks.adaptive import Adaptive
 from advsparse.attacks.deepfool import DeepFool
 from advsparse.attacks.fgsm import FGSM
 from advsparse.attacks.pgd import PGD
-from advsparse.defenses._defended import Defended
+from advsparse.defenses._defended import InFront
 
 each_attack = pytest.mark.parametrize(("kind", "norm"), CASES)
 
@@ -134,7 +134,7 @@ def test_memory_is_counted_without_gradients_too():
 def test_random_defences_without_gradients_are_refused():
     network, x, y = setting(torch.float32)
     model = Function(network, after=torch.Tensor.detach)
-    noisy = Defended(model, lambda x, rng: x + 0.1 * rng.normal_like(x), stochastic=True)
+    noisy = InFront(model, lambda x, rng: x + 0.1 * rng.normal_like(x), stochastic=True)
     for inner in (PGD(eps=0.1), DeepFool(), build("cw", "l2")):
         with pytest.raises(ValueError, match=NO_GRADIENT):
             Adaptive(attack=inner, samples=2)(noisy, x, y)

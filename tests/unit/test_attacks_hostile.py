@@ -37,7 +37,7 @@ from advsparse.attacks.deepfool import DeepFool
 from advsparse.attacks.fgsm import FGSM
 from advsparse.attacks.pgd import PGD
 from advsparse.attacks.uap import UAP
-from advsparse.defenses._defended import Defended
+from advsparse.defenses._defended import InFront
 
 EXACT = {"rtol": 0, "atol": 0}
 
@@ -138,8 +138,8 @@ def test_defences_that_work_in_place_harm_nobody(backward, writes):
     near, nearby = backward, backward
     if backward == "approximation":
         near, nearby = (lambda x: x.mul_(2).div_(2)), (lambda x: x * 2 / 2)
-    defended = Defended(network, writes, backward=near)
-    pure = Defended(network, rounded, backward=nearby)
+    defended = InFront(network, writes, backward=near)
+    pure = InFront(network, rounded, backward=nearby)
     assert torch.equal(defended(x), pure(x)) and torch.equal(x, given)
     wanted = x.clone().requires_grad_()
     assert torch.equal(defended(wanted), pure(wanted)) and torch.equal(wanted, given)
@@ -164,8 +164,8 @@ def test_what_a_defence_keeps_is_not_overwritten(backward):
         return kept[key]
 
     attack = Adaptive(attack=PGD(eps=0.1, steps=4))
-    defended = Defended(Function(network, by_operator), remembered, backward=backward)
-    pure = Defended(Function(network, lambda x: x * 0.9 + 0.05), rounded, backward=backward)
+    defended = InFront(Function(network, by_operator), remembered, backward=backward)
+    pure = InFront(Function(network, lambda x: x * 0.9 + 0.05), rounded, backward=backward)
     assert torch.equal(defended(x), pure(x)) and torch.equal(defended(x), pure(x))
     if backward == "identity":
         assert_same(attack(defended, x, y), attack(pure, x, y), **EXACT)
@@ -520,7 +520,7 @@ def test_what_is_kept_from_inference_mode_is_told():
     with torch.inference_mode():
         scale = torch.full((1, 3, 1, 1), 0.9)
     said = r"^model: it, or its defence, holds a tensor made in torch.inference_mode"
-    for model in (Function(network, lambda x: x * scale), Defended(network, lambda x: x * scale)):
+    for model in (Function(network, lambda x: x * scale), InFront(network, lambda x: x * scale)):
         for kind, norm in (("fgsm", "linf"), ("scada", "l2"), ("adaptive", "l2")):
             with pytest.raises(ValueError, match=said):
                 run(build(kind, norm), model, x, y, fit=learned(kind, norm))

@@ -20,7 +20,7 @@ from models_for_tests import (
 )
 
 from advsparse.attacks._fitting import Fit
-from advsparse.defenses._defended import Defended
+from advsparse.defenses._defended import InFront
 from advsparse.seeding import Random
 
 EXACT = {"rtol": 0, "atol": 0}
@@ -132,15 +132,15 @@ def test_what_a_transformation_is_to_give_is_said(what):
     transformation, error, message = TRANSFORMED[what]
     network = small_network(small_images(4)).eval()
     with pytest.raises(error, match=f"^transformation: expected .*{message}"):
-        Defended(network, transformation)(X)
+        InFront(network, transformation)(X)
     with pytest.raises(TypeError, match=r"^transformation: expected a module or .*None"):
-        Defended(network, None)
+        InFront(network, None)
 
 
 def test_what_a_defence_is_given_is_checked():
     network = small_network(small_images(4)).eval()
-    noisy = Defended(network, lambda x, rng: x + rng.normal_like(x), stochastic=True)
-    for defended in (noisy, Defended(network, torch.clone)):
+    noisy = InFront(network, lambda x, rng: x + rng.normal_like(x), stochastic=True)
+    for defended in (noisy, InFront(network, torch.clone)):
         with pytest.raises(TypeError, match=r"^x: expected a torch\.Tensor, got numpy\.ndarray"):
             defended(X.numpy())
         for rng in (0, 3, torch.Generator()):

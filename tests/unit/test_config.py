@@ -388,6 +388,17 @@ def test_digest_of_an_attack_in_an_attack_changes_with_both(write, tmp_path):
     assert digest() == before
 
 
+def test_modules_of_a_classifier_are_those_of_the_attack_that_it_is_trained_on(write):
+    wrapped = "{kind: adaptive, attack: {kind: pgd, eps: 0.1}}"
+    training = "settings: {frecon2021: {models: {lenet: {training: {adversarial: {attack: %s}}}}}}"
+    plan = Plan(load([write(training % wrapped)]))
+    job = Job("classifier", "lenet", "frecon2021")
+    modules = {f"advsparse.{name}" for name in ("models.lenet", "attacks.adaptive", "attacks.pgd")}
+    assert set(Graph(plan).modules(job)) == modules
+    told = stages()["classifier"].settings(plan, job)["training"]["adversarial"]
+    assert told["attack"]["attack"]["kind"] == "pgd"
+
+
 def test_no_papers_are_all_papers(write):
     every = [path.parent.name for path in PAPERS]
     for text in ("", "papers:", "papers: []"):
@@ -658,6 +669,21 @@ ABOUT_CODES = [
         "is of classifiers alone",
     ),
     (
+        IN_CODES % "models: {resnet18: {training: {adversarial: {attack: {kind: uap, eps: 1}}}}}",
+        f"{CODES}.models.resnet18.training.adversarial",
+        "uap learns from many images",
+    ),
+    (
+        IN_CODES % "models: {resnet18: {training: {adversarial: {attack: {kind: pdg, eps: 1}}}}}",
+        f"{CODES}.models.resnet18.training.adversarial.attack.kind",
+        "did you mean 'pgd'?",
+    ),
+    (
+        IN_CODES % "coders: {lista_a: {training: {adversarial: {attack: {kind: fgsm, eps: 1}}}}}",
+        f"{CODES}.coders.lista_a.training.adversarial",
+        "is of classifiers alone",
+    ),
+    (
         IN_CODES % "models: {resnet18: {training: {schedule: cosine}}}",
         f"{CODES}.models.resnet18.training",
         "decay_at: a cosine has no steps",
@@ -774,7 +800,7 @@ MISTAKES = [
     (WRAP % "kind: pgd, eps: -1", 1, f"{ATTACK}.own.method.attack.eps", "got -1"),
     (WRAP % "kind: pdg, eps: 1", 1, f"{ATTACK}.own.method.attack.kind", "did you mean 'pgd'?"),
     (WRAP % "kind: adaptive", 1, f"{ATTACK}.own.method.attack.kind", "unknown kind 'adaptive'"),
-    (WRAP % "kind: uap, eps: 1", 1, f"{ATTACK}.own.method.attack", "uap learns from many images"),
+    (WRAP % "kind: uap, eps: 1", 1, f"{ATTACK}.own", "the key 'learn_from' is missing"),
     (WRAP % "kind: fgsm, eps: 1, norm: l1", 1, f"{ATTACK}.own.method.attack.norm", "mean 'l2'?"),
     (IN % f"own: {OWN % 'attack: pgd'}", 1, f"{ATTACK}.own.method.attack", "a mapping"),
     (

@@ -11,7 +11,7 @@ from models_for_tests import evaluated, small_images, small_network
 
 from advsparse.attacks._oracle import bytes_per_image
 from advsparse.defenses._base import Defense
-from advsparse.defenses._defended import Defended
+from advsparse.defenses._defended import InFront
 from advsparse.seeding import Draws, Random
 
 ALL = (Rounding(), Noise(), NoisyRounding(), Masking(), Sine())
@@ -19,7 +19,7 @@ ALL = (Rounding(), Noise(), NoisyRounding(), Masking(), Sine())
 each_defence = pytest.mark.parametrize("defence", ALL, ids=lambda d: type(d).__name__)
 
 
-def wrapped(defence: Defense, **options) -> Defended:
+def wrapped(defence: Defense, **options) -> InFront:
     model, x, y = evaluated(torch.float64)
     return defence.wrap(model, defence.fit(x, y), **options).eval()
 
@@ -76,7 +76,7 @@ def test_approximation_gives_its_derivative_at_the_image():
 
 def test_transformation_outside_autograd_has_derivative_zero_and_can_be_approximated():
     model, x, _ = evaluated(torch.float64)
-    module = Defended(model, lambda x: torch.from_numpy(x.detach().numpy() ** 2)).eval()
+    module = InFront(model, lambda x: torch.from_numpy(x.detach().numpy() ** 2)).eval()
     assert torch.equal(module(x.clone().requires_grad_()), model(x**2))
     weights = torch.ones(len(x), 4, dtype=x.dtype)
     assert not gradient(module, x, weights).any()
@@ -88,8 +88,8 @@ def test_what_can_not_be_defended_is_refused():
     with pytest.raises(TypeError, match="compose the transformations"):
         Noise().wrap(Noise().wrap(model))
     with pytest.raises(ValueError, match=r"backward: .*got 'straight'"):
-        Defended(model, lambda x: x, backward="straight")
-    smaller = Defended(torch.nn.Flatten(), lambda x: x[..., 1:], backward="identity")
+        InFront(model, lambda x: x, backward="straight")
+    smaller = InFront(torch.nn.Flatten(), lambda x: x[..., 1:], backward="identity")
     with pytest.raises(ValueError, match=r"gives \(7, 3, 8, 7\), its approximation \(7, 3, 8, 8\)"):
         smaller.adapted("declared", 1)(x.clone().requires_grad_())
 
@@ -128,7 +128,7 @@ def test_adapted_module_shares_weights_and_leaves_the_other_alone():
 def test_memory_of_the_approximation_counts():
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 4))
     x = torch.rand(1, 3, 8, 8)
-    module = Defended(model, torch.round, backward=lambda x: x.sin().sin().sin())
+    module = InFront(model, torch.round, backward=lambda x: x.sin().sin().sin())
     plain = bytes_per_image(module, x)
     assert bytes_per_image(module.adapted("declared", 1), x) == plain + 3 * x.nbytes
 

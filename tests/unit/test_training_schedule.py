@@ -412,3 +412,20 @@ def test_each_step_has_the_size_of_its_middle():
 def test_schedules_that_contradict_themselves_are_refused(values, said):
     with pytest.raises(ValueError, match=said):
         Training(**values)
+
+
+def test_what_layers_draw_follows_from_the_seed_and_leaves_the_callers_numbers_alone():
+    x = torch.rand((12, 6), generator=torch.Generator().manual_seed(0))
+
+    def trained(seed):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            model = torch.nn.Sequential(torch.nn.Dropout(), torch.nn.Linear(6, 3))
+        state = torch.get_rng_state()
+        train(Training(epochs=2, batch_size=12), model, x, torch.arange(12) % 3, seed=seed)
+        assert torch.equal(torch.get_rng_state(), state)
+        return model[1].weight.detach()
+
+    one = trained(1)
+    torch.rand(7)
+    assert torch.equal(trained(1), one) and not torch.equal(trained(2), one)

@@ -246,4 +246,7 @@ def test_a_classifier_of_a_file_of_weights_waits_for_it_and_follows_its_contents
         assert "train_classifier lenet" in sources.jobs("--", target)
         sources.snakemake(target)
         assert sources.jobs("--", target) == set()
-        assert float(load_classifier(sources.path / target)[0].layers[0].weight.detach().mean()) == level
+        assert (
+            float(load_classifier(sources.path / target)[0].layers[0].weight.detach().mean())
+            == level
+        )

@@ -66,6 +66,15 @@ class Random:
         """Numbers uniform in [0, 1) of the given ``shape`` for each image of ``x``; N x shape."""
         return self._per_image(x, stream, torch.rand, shape)
 
+    def of(self, x: torch.Tensor) -> Random:
+        """The same numbers for whatever is made of the images ``x``, such as what layers of a
+        network make of them: they follow the images, not what they are drawn for."""
+        return _Draw(self.seed, list(self._identities(x)))
+
+    def part(self, *parts: object) -> Random:
+        """The numbers of one named part of what is drawn, others than those of all other parts."""
+        return Random(stable_seed(self.seed, *parts))
+
     def _per_image(self, x, stream, draw, shape=None):
         shape = tuple(x.shape[1:]) if shape is None else shape
         key = f"{self.seed}:{stream}:".encode()
@@ -110,6 +119,9 @@ class _Draw(Random):
     def __init__(self, seed: int, names: list[bytes]) -> None:
         super().__init__(seed)
         self._names = names
+
+    def part(self, *parts):
+        return _Draw(stable_seed(self.seed, *parts), self._names)
 
     def _identities(self, x):
         if len(x) != len(self._names):

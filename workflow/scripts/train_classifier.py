@@ -10,8 +10,8 @@ from advsparse.coding._io import description, load_coder
 from advsparse.data._io import load_described
 from advsparse.data._pixels import channel_statistics
 from advsparse.jobs import job
-from advsparse.models._examples import LabelledImages, placed
-from advsparse.models._training import Training, train_on
+from advsparse.models._examples import placed
+from advsparse.models._training import Training, labelled, train_on
 from advsparse.models._weights import WeightsFile, give
 from advsparse.settings import from_plain
 
@@ -45,7 +45,7 @@ with job(snakemake, "classifier") as this:
         training = from_plain(Training, this.settings["training"])
         columns = (placed(data.x_train, this.device), placed(data.y_train, this.device))
         train_on(
-            LabelledImages(*columns, smoothing=training.label_smoothing, device=this.device),
+            labelled(training, *columns, device=this.device),
             training,
             model,
             seed=this.settings["seed"],

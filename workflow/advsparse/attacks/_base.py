@@ -73,6 +73,11 @@ class Attack(ABC):
     by default: measured where it weighs them against lengths, so that their scale matters."""
 
     @property
+    def universal(self) -> bool:
+        """Whether it has to learn from some images what it applies to others."""
+        return False
+
+    @property
     def follows_gradients(self) -> bool:
         """Whether a call asks the model for gradients; if not, no image that the model is given
         requires one. Whoever learns asks for them all the same, unless it looks at no image."""
@@ -187,7 +192,7 @@ class Attack(ABC):
 
     def _chunk(self, perturb: Perturb, model, x, y, target, aim, rng):
         """The result for some images, and signs that it cannot be trusted."""
-        oracle = Oracle(model, len(x))
+        oracle = Oracle(model, len(x), goals=(y, target))
         with exactly():
             return self._judged(perturb, oracle, x, y, target, aim, rng)
 

@@ -44,7 +44,7 @@ class Expectation(Oracle):
     def logits(self, x, rows=None):
         chosen = self._count(rows, self.model.samples)
         with torch.no_grad():
-            return self._mean(self._ask(x, rng) for rng in self._randoms(chosen))
+            return self._mean(self._ask(x, chosen, rng) for rng in self._randoms(chosen))
 
     def differentiable(self, x, rows=None):
         """Mean logits; the graph of a draw is rebuilt on the way back, instead of all being kept.
@@ -57,7 +57,7 @@ class Expectation(Oracle):
         chosen = self._count(rows, 2 * self.model.samples)
         self._watch(x, chosen)
         return self._mean(
-            checkpoint(self._ask, x, rng, use_reentrant=False, preserve_rng_state=False)
+            checkpoint(self._ask, x, chosen, rng, use_reentrant=False, preserve_rng_state=False)
             for rng in self._randoms(chosen)
         )
 
@@ -74,7 +74,7 @@ class Expectation(Oracle):
         x, chosen = x.detach().requires_grad_(), self._count(rows, 0)
         sums: list[torch.Tensor] = []
         for rng in self._randoms(chosen):
-            logits = self._ask(x, rng)
+            logits = self._ask(x, chosen, rng)
             values = objectives(logits)
             count, found = len(values), slopes(values, x)
             terms = [logits.detach(), *(value.detach() for value in values), *found]

@@ -11,6 +11,7 @@ from typing import ClassVar, Self
 from advsparse.arguments import check_tensor, kind_of
 from advsparse.attacks import _checks
 from advsparse.attacks._base import MEMORY, Result
+from advsparse.attacks._eot import as_attacked
 from advsparse.attacks._oracle import Oracle
 from advsparse.lazy import torch
 from advsparse.modes import exactly
@@ -47,6 +48,10 @@ class UniversalAttack(ABC):
     looks_at_images: ClassVar[bool] = True
     """Whether what it learns depends on the images: then it follows gradients there."""
 
+    @property
+    def universal(self) -> bool:
+        return True
+
     def learner(self) -> Self:
         """The attack that learns for this one, with the defaults of what is only applied.
 
@@ -80,9 +85,11 @@ class UniversalAttack(ABC):
         """Learn from the images ``x``; arguments and errors as for a call."""
         labels = {"y": y, "target": target}
         with self._prepared(model, x, labels, rng, memory, self.looks_at_images) as ready:
-            oracle = Oracle(model, len(x), at_once=ready.at_once)
+            labels = tuple(ready.labels.values())
+            oracle = Oracle(model, len(x), at_once=ready.at_once, goals=labels)
             with exactly():
-                fit = self.learner().learn(oracle, ready.x, *ready.labels.values(), ready.rng)
+                seen = as_attacked(oracle, ready.x, ready.rng)
+                fit = self.learner().learn(seen, ready.x, *labels, ready.rng)
         signs = self._signs(oracle, oracle.astray & ~oracle.undecided)
         found = (*fit.warnings, *_checks.warnings_of(signs, self.scales, learning=True))
         _checks.report(type(self).__name__, found)

@@ -29,11 +29,20 @@ class Oracle:
 
     The model is given copies, so that whatever it does to its input harms nobody. Its logits come
     in the precision of the images, whatever the model's own, and with the autocast that was on
-    where the oracle was made.
+    where the oracle was made. Where a detector stands beside the model and the attack is told of
+    it, an image that is refused has the logits of one that fools nobody (:func:`refused`), by
+    ``goals``: the labels of the chunk, and the targets if there are any.
     """
 
-    def __init__(self, model: torch.nn.Module, count: int, at_once: int | None = None) -> None:
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        count: int,
+        at_once: int | None = None,
+        goals: tuple[torch.Tensor, torch.Tensor | None] | None = None,
+    ) -> None:
         self.model = model
+        self._goals = goals if getattr(model, "watched", False) else None
         self._learning = at_once is not None
         self.at_once = at_once or max(count, 1)
         self.queries = torch.zeros(count, dtype=torch.int64)
@@ -59,7 +68,7 @@ class Oracle:
         """Logits without gradients, N x K."""
         chosen = self._count(rows, 1)
         with torch.no_grad():
-            logits = self._ask(x)
+            logits = self._ask(x, chosen)
         if not self._seen[chosen].all():
             self._judge(chosen, logits)
         return self._followed(chosen, logits)
@@ -68,7 +77,7 @@ class Oracle:
         """Logits with the graph that leads back to ``x``; the backward pass is counted too."""
         chosen = self._count(rows, 2)
         self._watch(x, chosen)
-        return self._followed(chosen, self._ask(x))
+        return self._followed(chosen, self._ask(x, chosen))
 
     def gradient(
         self, x: torch.Tensor, objective: Objective, rows: torch.Tensor | None = None
@@ -87,9 +96,10 @@ class Oracle:
     ) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Logits (N x K), and the gradient in ``x`` of each of several ``objectives(logits)``."""
         x = x.detach().requires_grad_()
-        logits = self._ask(x)
+        chosen = self._count(rows, 1)
+        logits = self._ask(x, chosen)
         values = objectives(logits)
-        chosen = self._count(rows, 1 + len(values))
+        self._count(rows, len(values))
         self._followed(chosen, logits)
         found = slopes(values, x)
         self._note(chosen, *found)
@@ -106,14 +116,18 @@ class Oracle:
         """Whether the first gradient of each image was exactly 0, bool of shape N."""
         return self.zero[self._rows]
 
-    def _ask(self, x, *more) -> torch.Tensor:
+    def _ask(self, x, chosen, *more) -> torch.Tensor:
         """What every pass through the model is: :func:`ask`, with the autocast of the caller."""
-        if not self._autocast:
-            return ask(self.model, x, *more)
         with ExitStack() as stack:
             for device, dtype in self._autocast:
                 stack.enter_context(torch.autocast(device, dtype))
-            return ask(self.model, x, *more)
+            logits = ask(self.model, x, *more)
+            if self._goals is None:
+                return logits
+            excess = self.model.excess(x.clone()).to(logits.dtype)
+        y, target = self._goals
+        rows = chosen.to(y.device)
+        return refused(logits, excess, y[rows], None if target is None else target[rows])
 
     def _judge(self, chosen, logits) -> None:
         """Note what the first logits of images say."""
@@ -183,6 +197,28 @@ def ask(model: torch.nn.Module, x: torch.Tensor, *more) -> torch.Tensor:
         tied.scatter_(1, logits.argmax(1, keepdim=True), False)
         down = torch.nextafter(rounded, torch.full_like(rounded, -torch.inf)) - rounded
     return rounded + torch.where(tied, down, 0.0)
+
+
+def refused(
+    logits: torch.Tensor, excess: torch.Tensor, y: torch.Tensor, target: torch.Tensor | None
+) -> torch.Tensor:
+    """Logits (N x K) as they decide once a detector has refused what has an ``excess`` (N) above 0.
+
+    Such an image fools nobody: the logit of its label y exceeds the largest other one by as much,
+    or that of its target falls short of it, so that what lowers the excess is a way to go once the
+    classifier alone is fooled. All other images keep theirs.
+    """
+    goal = y if target is None else target
+    own = logits.gather(1, goal[:, None])[:, 0]
+    others = logits.scatter(1, goal[:, None], -torch.inf).amax(1)
+    # The least that a sum with the others' does not round away.
+    step = (torch.nextafter(others, torch.full_like(others, torch.inf)) - others).detach()
+    beyond = excess + torch.where(excess > 0, step, 0.0)
+    raised = others + beyond if target is None else others - beyond - step
+    changed = torch.maximum(own, raised) if target is None else torch.minimum(own, raised)
+    # Without another class there is none that could win.
+    changed = torch.where((excess > 0) & others.isfinite(), changed, own)
+    return logits.scatter(1, goal[:, None], changed[:, None])
 
 
 _UNFOLLOWED = (
@@ -276,7 +312,10 @@ def _kept(model, x):
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
-        ask(model, x.detach().requires_grad_())
+        x = x.detach().requires_grad_()
+        ask(model, x)
+        if getattr(model, "watched", False):
+            model.excess(x)
     return kept
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from advsparse import registry
 from advsparse.artifacts import read_arrays
-from advsparse.attacks._fitting import Fit, UniversalAttack
+from advsparse.attacks._fitting import Fit
 from advsparse.attacks._targets import nearest_wrong
 from advsparse.data._io import load_dataset
 from advsparse.data._selection import choose
@@ -80,7 +80,7 @@ class AttackStage:
         if self.settings["target"] == "runner_up":
             options["towards"] = nearest_wrong(logits(self.source, self.x), y)
             arrays["target"] = options["towards"].cpu().numpy()
-        if isinstance(self.method, UniversalAttack):
+        if self.method.universal:
             learned, metadata = read_arrays(fit, stage="fit")
             tensors = {name: torch.from_numpy(value) for name, value in learned.items()}
             options["fit"] = Fit(tensors)

@@ -3,48 +3,46 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator
-
-from advsparse import registry
 from advsparse.attacks._base import Attack, Candidate
-from advsparse.attacks._fitting import UniversalAttack
 from advsparse.lazy import torch
 from advsparse.registry import Plugin
 from advsparse.settings import PositiveInt, settings
 from advsparse.threat import Norm, Threat
 
 
-def _of_single_images(attack: Any) -> Any:
-    if isinstance(attack, UniversalAttack):
-        raise ValueError(
-            f"{registry.kind_of(attack)} learns from many images what it applies to all: adaptive "
-            "wraps attacks on single images only"
-        )
-    return attack
-
-
 @settings
 class Adaptive(Attack):
-    r"""Another attack, on a defence x -> f(t(x)) whose t has no useful derivative, or is random.
+    r"""Another attack, on a model with a defence, by what that declares.
 
-    Where the defence declares a function g close to t to differentiate in its place (the identity,
-    or another), gradients follow, with v the gradient of the attack's objective in t(x),
+    Where the defence puts a transformation t in front of a network f, and declares a function g
+    close to t to differentiate in its place (the identity, or another), gradients follow, with v
+    the gradient of the attack's objective in t(x),
 
     .. math:: \nabla_x \approx J_g(x)^T v, \qquad v = \nabla_z\, l(f(z)) \big|_{z = t(x)},
 
     the forward pass being exact (backward pass differentiable approximation, BPDA). Where it
-    declares that t is random, values, gradients and logits are means over draws of t, so that the
-    attack's objective l becomes (expectation over transformations, EOT)
+    declares that it draws random numbers, values, gradients and logits are means over draws, so
+    that the attack's objective l becomes (expectation over transformations, EOT)
 
     .. math:: E_t[l(f(t(x)))] \approx \frac{1}{T} \sum_{i=1}^{T} l(f(t_i(x))).
 
+    Where a detector stands beside f, which refuses images whose score s(x) exceeds a threshold, an
+    image succeeds only if it passes. One that is refused is given the logit
+
+    .. math:: z_y(x) = \max_{k \ne y} f_k(x) + \frac{s(x) - \tau}{\sigma}
+
+    of its label, with sigma the spread of clean images' scores, if its own is smaller: the attack's
+    objective then lowers the score (of a target, it lacks as much).
+
     What is returned is measured on the defence itself, with random numbers that the attack has not
     seen. On a model without a defence, or with one that is deterministic and differentiable, it is
-    the other attack bit for bit. Norm and budget are the other attack's.
+    the other attack bit for bit. Norm and budget are the other attack's. An attack that learns from
+    images learns on the defence, too.
 
-    Source: Athalye, Carlini and Wagner 2018 (BPDA and EOT).
+    Source: Athalye, Carlini and Wagner 2018 (BPDA and EOT); Carlini and Wagner 2017b (detectors).
 
     Cost: the other attack's, times ``samples`` on a random defence.
 
@@ -54,10 +52,8 @@ class Adaptive(Attack):
     family = "adaptive"
     randomness = "what the defence and the other attack draw"
 
-    attack: Annotated[
-        Any, Plugin("attacks", without=("adaptive",)), AfterValidator(_of_single_images)
-    ]
-    """The other attack: its kind and hyper-parameters. Any on single images."""
+    attack: Annotated[Any, Plugin("attacks", without=("adaptive",))]
+    """The other attack: its kind and hyper-parameters."""
     samples: PositiveInt = 20
     """Number T of draws in each mean, where the defence is random; as AutoAttack's version for
     random defences has it. The error of a gradient falls as 1 / sqrt(T)."""
@@ -82,6 +78,18 @@ class Adaptive(Attack):
     @property
     def follows_gradients(self) -> bool:
         return self.attack.follows_gradients
+
+    @property
+    def universal(self) -> bool:
+        return self.attack.universal
+
+    def learner(self) -> Adaptive:
+        """The attack that learns for this one; see :meth:`UniversalAttack.learner`."""
+        return replace(self, attack=self.attack.learner())
+
+    def fit(self, model, x, y, target=None, **options):
+        """Learn on what ``model`` declares; see :meth:`UniversalAttack.fit`."""
+        return self.attack.fit(self._adapted(model), x, y, target, **options)
 
     def __call__(self, model, x, y, target=None, **options):
         """Attack with what ``model`` declares; see :meth:`Attack.__call__`."""

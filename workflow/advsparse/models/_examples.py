@@ -7,14 +7,14 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from contextlib import nullcontext
 
 from advsparse.artifacts import Rows
 from advsparse.data._pixels import IN_MEMORY, floats
 from advsparse.lazy import torch
 
-if TYPE_CHECKING:
-    from advsparse.models._training import Training
+Column = "torch.Tensor | Rows"
+"""Where examples are: in memory, or where rows are read from."""
 
 _AHEAD = 2
 """Mini-batches that are read while another one is learned from."""
@@ -23,12 +23,12 @@ _AHEAD = 2
 class Examples(ABC):
     """What a network is trained on."""
 
-    def size(self, training: Training) -> int | None:
+    def size(self, training) -> int | None:
         """Examples of an epoch, which step sizes that change within one go by; None if unknown."""
         return training.examples
 
     @abstractmethod
-    def batches(self, training: Training, generator: torch.Generator) -> Iterator[tuple]:
+    def batches(self, training, generator: torch.Generator) -> Iterator[tuple]:
         """The mini-batches of an epoch, as tuples of tensors, in an order from ``generator``."""
 
     @abstractmethod
@@ -43,7 +43,7 @@ class Stored(Examples):
     its own, and come to ``device``.
     """
 
-    def __init__(self, *columns: torch.Tensor | Rows, device: str | torch.device = "cpu") -> None:
+    def __init__(self, *columns: Column, device: str | torch.device = "cpu") -> None:
         self.columns, self.device = columns, device
 
     def size(self, training):
@@ -103,7 +103,30 @@ class LabelledImages(Stored):
         return loss, (logits.argmax(1) == y).sum()
 
 
-def placed(rows: Rows, device: str | torch.device = "cpu") -> torch.Tensor | Rows:
+class AdversarialImages(LabelledImages):
+    """The same, part of each mini-batch attacked as the network is by then.
+
+    What the attack has to say is heard of the first mini-batch.
+    """
+
+    _heard = False
+
+    def _made(self, parts, training, generator):
+        for batch in super()._made(parts, training, generator):
+            # Other random numbers each time, and the same after an interruption.
+            seed = torch.randint(2**62, (1,), generator=generator)
+            yield *batch, seed, training.adversarial
+
+    def loss(self, model, x, y, seed, adversarial):
+        from advsparse.models._adversarial import unheard
+
+        with unheard() if self._heard else nullcontext():
+            attacked = adversarial.attacked(model, x, y, int(seed))
+        self._heard = True
+        return super().loss(model, attacked, y)
+
+
+def placed(rows: Rows, device: str | torch.device = "cpu") -> Column:
     """A column of rows: in the memory of ``device`` where they fit into IN_MEMORY, and else where
     they are."""
     if math.prod(rows.shape) * rows.dtype.itemsize > IN_MEMORY:

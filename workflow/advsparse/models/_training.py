@@ -12,10 +12,11 @@ from pydantic import Field
 
 from advsparse.errors import TrainingError
 from advsparse.lazy import torch
+from advsparse.models._adversarial import Adversarial
 from advsparse.models._augmentation import Augmentation
 from advsparse.models._checkpoint import Checkpoint
-from advsparse.models._examples import Examples, LabelledImages
-from advsparse.seeding import Random
+from advsparse.models._examples import AdversarialImages, Column, Examples, LabelledImages
+from advsparse.seeding import Random, stable_seed
 from advsparse.settings import (
     Fraction,
     NonNegativeFloat,
@@ -61,6 +62,8 @@ class Training:
     """What is done at random to training images; of classifiers alone."""
     label_smoothing: Share = 0.0
     """Share of each label that is spread evenly over all classes; of classifiers alone."""
+    adversarial: Adversarial | None = None
+    """Whether, and how, images are attacked while it is trained; of classifiers alone."""
 
     def __post_init__(self) -> None:
         if self.schedule == "cosine" and self.decay_at:
@@ -86,6 +89,15 @@ class Training:
         return self.learning_rate * self.decay**passed
 
 
+def labelled(
+    training: Training, x: Column, y: Column, device: str | torch.device = "cpu"
+) -> LabelledImages:
+    """What a training of a classifier learns from: images ``x`` (N x C x H x W, in [0, 1] or eight
+    bits) with labels ``y`` (N)."""
+    kind = LabelledImages if training.adversarial is None else AdversarialImages
+    return kind(x, y, smoothing=training.label_smoothing, device=device)
+
+
 def train(
     training: Training,
     model: torch.nn.Module,
@@ -97,8 +109,7 @@ def train(
 
     In place, as :func:`train_on` does, whose options it takes.
     """
-    examples = LabelledImages(x, y, smoothing=training.label_smoothing)
-    train_on(examples, training, model, **options)
+    train_on(labelled(training, x, y), training, model, **options)
 
 
 def train_on(
@@ -112,9 +123,10 @@ def train_on(
 ) -> None:
     """Train the parameters of ``model`` that require gradients, in place.
 
-    The order of each epoch comes from a generator of its own, so that a training resumed from
-    ``checkpoint``, written after each epoch, ends in the weights of an uninterrupted one, bit for
-    bit on the CPU. A checkpoint of another ``identity`` (code, data, settings) is not used.
+    The order of each epoch comes from a generator of its own, and so does what layers draw, so that
+    a training resumed from ``checkpoint``, written after each epoch, ends in the weights of an
+    uninterrupted one, bit for bit on the CPU. A checkpoint of another ``identity`` (code, data,
+    settings) is not used.
 
     Raises TrainingError once the loss of an epoch is not finite, or more than twice the first's: a
     network that has diverged is no result.
@@ -148,6 +160,14 @@ def train_on(
 
 def _epoch(examples, training, model, optimizer, epoch, rng) -> tuple[float, float | None]:
     """One pass; returns the mean loss and, of classifiers, the share of correct predictions."""
+    devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
+    # What layers draw, such as dropout, they draw from the global generators.
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(stable_seed(rng.seed, "layers", epoch))
+        return _steps(examples, training, model, optimizer, epoch, rng)
+
+
+def _steps(examples, training, model, optimizer, epoch, rng) -> tuple[float, float | None]:
     mixed, size = training.precision == "bfloat16", examples.size(training)
     seen, total, correct = 0, 0.0, 0
     for batch in examples.batches(training, rng.generator("epoch", epoch)):

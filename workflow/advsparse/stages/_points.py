@@ -187,9 +187,7 @@ def fit_of(plan: Plan, paper: str, id: str) -> str:
 
 def is_universal(method: Any) -> bool:
     """Whether an attack learns before it attacks."""
-    from advsparse.attacks._fitting import UniversalAttack
-
-    return isinstance(method, UniversalAttack)
+    return method.universal
 
 
 def plugin_modules(point: Point) -> Iterator[str]:

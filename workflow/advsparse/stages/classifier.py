@@ -108,7 +108,11 @@ class ClassifierStage(Stage):
         return {"origin": plan.origin(self.entry(plan, job).dataset)}
 
     def modules(self, plan: Plan, job: Job) -> Iterator[str]:
-        yield registry.module_of(self.entry(plan, job).architecture)
+        model = self.entry(plan, job)
+        yield registry.module_of(model.architecture)
+        if model.training.adversarial:
+            attack = model.training.adversarial.attack
+            yield from map(registry.module_of, registry.with_nested(attack))
 
 
 def _leads_back(models: Mapping[str, Model], name: str) -> bool:

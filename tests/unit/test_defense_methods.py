@@ -1,0 +1,265 @@
+"""Defences against their definitions, and against solvers and codecs that nobody here wrote."""
+
+from __future__ import annotations
+
+import io
+
+import cvxpy
+import numpy as np
+import pytest
+import torch
+from models_for_tests import predictions, small_images, small_network
+from PIL import Image
+from skimage.restoration import denoise_tv_chambolle
+
+from advsparse.attacks.adaptive import Adaptive
+from advsparse.attacks.pgd import PGD
+from advsparse.data.photos import Photos
+from advsparse.defenses._threshold import learned_threshold
+from advsparse.defenses.crop_ensemble import CropEnsemble, interpolation
+from advsparse.defenses.jpeg import JPEG
+from advsparse.defenses.reconstruction_error import ReconstructionError
+from advsparse.defenses.sap import SAP, pruned
+from advsparse.defenses.tvm import TVM, differences, divergence, smoothed
+from advsparse.seeding import Random
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    data = Photos(train_per_class=40, test_per_class=8).load(tmp_path_factory.getbasetemp())
+    return torch.from_numpy(data.images("test"))[::4]
+
+
+# Total variation minimisation.
+
+
+def energy(z, x, kept, weight):
+    by_row, by_column = differences(z)
+    variation = (by_row.square() + by_column.square()).sqrt().sum((1, 2, 3))
+    return 0.5 * (kept * (z - x)).square().sum((1, 2, 3)) + weight * variation
+
+
+@pytest.mark.parametrize("weight", [0.01, 0.03, 0.1])
+def test_total_variation_is_minimised_as_chambolle_does(photos, weight):
+    x = photos[:3].double()
+    ours = smoothed(x, torch.ones_like(x), weight, 300)
+    theirs = torch.stack([
+        torch.stack([
+            # Its weight is that of the variation beside half the squared distance; its steps stop
+            # at the gap that eps says.
+            torch.from_numpy(
+                denoise_tv_chambolle(channel.numpy(), weight=weight, eps=1e-9, max_num_iter=2000)
+            )
+            for channel in image
+        ])
+        for image in x
+    ])  # fmt: skip
+    kept = torch.ones_like(x)
+    found, expected = energy(ours, x, kept, weight), energy(theirs, x, kept, weight)
+    assert (found <= expected * (1 + 1e-3)).all()
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=0.01)
+
+
+def test_what_is_left_out_is_filled_in_as_an_exact_solver_does(photos):
+    x = photos[2:3, :, 4:12, 8:16].double()
+    kept = (torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) < 0.5).double()
+    ours = smoothed(x, kept, 0.03, 3000)
+    for channel in range(3):
+        z = cvxpy.Variable((8, 8))
+        mask, image = kept[0, channel].numpy(), x[0, channel].numpy()
+        down = cvxpy.vstack([z[1:] - z[:-1], np.zeros((1, 8))])
+        along = cvxpy.hstack([z[:, 1:] - z[:, :-1], np.zeros((8, 1))])
+        lengths = cvxpy.norm(
+            cvxpy.vstack([cvxpy.vec(down, order="C"), cvxpy.vec(along, order="C")]), axis=0
+        )
+        data = 0.5 * cvxpy.sum_squares(cvxpy.multiply(mask, z - image))
+        problem = cvxpy.Problem(cvxpy.Minimize(data + 0.03 * cvxpy.sum(lengths)))
+        problem.solve(solver="CLARABEL")
+        found = energy(*(array[:, channel : channel + 1] for array in (ours, x, kept)), 0.03)
+        assert float(found) == pytest.approx(problem.value, rel=1e-4)
+
+
+def test_three_hundred_steps_are_near_the_optimum(photos):
+    x = photos[::4]
+    kept = (torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) < 0.5).to(x)
+    some, many = (energy(smoothed(x, kept, 0.03, n), x, kept, 0.03) for n in (300, 3000))
+    assert (some <= many * 1.001).all()
+
+
+def test_divergence_is_minus_the_adjoint_of_differences():
+    generator = torch.Generator().manual_seed(0)
+    z, p, q = (torch.randn(2, 3, 5, 7, generator=generator, dtype=torch.float64) for _ in range(3))
+    by_row, by_column = differences(z)
+    product = (by_row * p + by_column * q).sum()
+    torch.testing.assert_close(product, -(z * divergence(p, q)).sum())
+
+
+def test_without_weight_what_is_kept_comes_back(photos):
+    kept = (torch.rand(photos.shape, generator=torch.Generator().manual_seed(0)) < 0.5).to(photos)
+    z = smoothed(photos, kept, 1e-6, 300)
+    assert ((z - photos) * kept).abs().max() < 1e-4
+
+
+def test_the_share_that_is_left_out_is_the_dropout(photos, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "advsparse.defenses.tvm.smoothed", lambda x, kept, *_: seen.append(kept) or x
+    )
+    for dropout in (0.0, 0.3, 1.0):
+        TVM(dropout=dropout).transformation({})(photos, Random(0))
+        assert abs(float((seen[-1] == 0).float().mean()) - dropout) < 0.01
+        assert set(seen[-1].unique().tolist()) <= {0.0, 1.0}
+    one, other = seen[1][:2]
+    assert not torch.equal(one, other)
+
+
+# JPEG.
+
+
+@pytest.mark.parametrize("quality", [10, 75])
+def test_jpeg_is_that_of_pillow(photos, quality):
+    found = JPEG(quality=quality).transformation({})(photos[:6])
+    for image, ours in zip(photos, found, strict=False):
+        stream = io.BytesIO()
+        levels = (image * 255).round().byte().permute(1, 2, 0).numpy()
+        Image.fromarray(levels).save(stream, "JPEG", quality=quality)
+        theirs = np.asarray(Image.open(stream)).transpose(2, 0, 1) / np.float32(255)
+        np.testing.assert_array_equal(ours.numpy(), theirs)
+    grey = JPEG(quality=quality).transformation({})(photos[:2, :1])
+    assert grey.shape == photos[:2, :1].shape
+    assert 0 < (grey - photos[:2, :1]).abs().mean() < 0.1
+
+
+# Crops.
+
+
+def test_crops_are_brought_back_to_size_as_torch_interpolates(photos):
+    for inputs, outputs in ((13, 32), (32, 13), (1, 5), (7, 7)):
+        line = torch.rand(1, 1, inputs, dtype=torch.float64)
+        theirs = torch.nn.functional.interpolate(line, size=outputs, mode="linear")
+        torch.testing.assert_close(line @ interpolation(inputs, outputs).T, theirs)
+
+
+def test_an_ensemble_of_all_crops_is_their_enumeration(photos):
+    x = photos[:4, :, ::4, ::4].contiguous()
+    model = small_network(x).eval()
+    defense = CropEnsemble(draws=4000, fraction=0.75)
+    parts = []
+    matrix = interpolation(6, 8).to(x)
+    for top in range(3):
+        for left in range(3):
+            crop = x[:, :, top : top + 6, left : left + 6]
+            parts.append(model(matrix @ crop @ matrix.T).softmax(1))
+    expected = torch.stack(parts).mean(0).log()
+    found = defense.wrap(model)(x)
+    torch.testing.assert_close(found.exp(), expected.exp(), rtol=0, atol=0.02)
+    assert found.exp().sum(1).allclose(torch.ones(4))
+
+
+def test_one_crop_of_all_of_an_image_is_the_model(photos):
+    x = small_images(5)
+    model = small_network(x).eval()
+    found = CropEnsemble(draws=1, fraction=0.999).wrap(model)(x)
+    torch.testing.assert_close(found, model(x))
+
+
+# Stochastic activation pruning.
+
+
+def test_pruned_activations_are_right_in_the_mean():
+    h = torch.randn((6, 40), generator=torch.Generator().manual_seed(0)).relu()
+    draws = torch.stack([pruned(h, 0.5, Random(seed)) for seed in range(4000)])
+    deviation = draws.std(0) / 4000**0.5
+    z = (draws.mean(0) - h)[h > 0] / deviation[h > 0]
+    assert z.abs().max() < 4.5 and abs(float(z.std()) - 1) < 0.15
+    assert not draws[:, h == 0].any()
+
+
+def test_as_many_are_kept_as_drawing_with_replacement_says():
+    h = torch.tensor([[1.0, 2.0, 3.0, 4.0]]).repeat(3000, 1)
+    h = h + 1e-6 * torch.arange(3000)[:, None]  # whose numbers follow the images
+    kept = (pruned(h, 0.75, Random(0)) > 0).float().mean(0)
+    p = torch.tensor([0.1, 0.2, 0.3, 0.4])
+    expected = 1 - (1 - p) ** 3
+    assert (kept - expected).abs().max() < 0.03
+    torch.testing.assert_close(
+        pruned(h, 0.75, Random(0))[:, 3].max(), 4.003 / float(expected[3]) * torch.ones(()),
+        rtol=1e-3, atol=0,
+    )  # fmt: skip
+
+
+def test_many_draws_leave_the_network_as_it_is():
+    x = small_images(6)
+    model = small_network(x).eval()
+    torch.testing.assert_close(SAP(share=300.0).wrap(model)(x), model(x), rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(SAP(share=0.2).wrap(model)(x), model(x), atol=1e-2)
+
+
+def test_pruning_leaves_the_given_network_alone_and_shares_its_weights():
+    x = small_images(6)
+    model = small_network(x).eval()
+    before = model(x)
+    defended = SAP().wrap(model)
+    assert torch.equal(model(x), before)
+    assert {*map(id, defended.changed.model.parameters())} == {*map(id, model.parameters())}
+    with pytest.raises(ValueError, match="no ReLU after which"):
+        SAP().wrap(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 4)))
+
+
+# The detector.
+
+
+@pytest.mark.parametrize(
+    ("count", "rate", "above"), [(500, 0.001, 0), (1000, 0.001, 1), (100, 0.1, 10), (7, 1.0, 6)]
+)
+def test_as_many_clean_images_are_refused_as_the_rate_says_and_no_more(count, rate, above):
+    scores = torch.rand(count, generator=torch.Generator().manual_seed(0))
+    learned = learned_threshold(scores, rate)
+    assert int((scores > learned["threshold"]).sum()) == above
+    assert float(learned["spread"]) == pytest.approx(float(scores.std(correction=0)), rel=1e-5)
+
+
+def test_scores_that_tell_nothing_are_refused():
+    for scores in (torch.empty(0), torch.tensor([1.0, torch.nan])):
+        with pytest.raises(ValueError, match="expected finite numbers"):
+            learned_threshold(scores, 0.1)
+    assert float(learned_threshold(torch.ones(3), 0.5)["spread"]) == 1
+
+
+def test_the_detector_learns_to_give_clean_images_back_and_refuses_noise(photos):
+    detector = ReconstructionError(epochs=30, batch_size=16, learning_rate=0.01, rate=0.1)
+    learned = detector.fit(photos, None, rng=1)
+    network = [value for name, value in learned.items() if name.startswith("network.")]
+    assert sum(value.numel() for value in network) == 252  # as the authors'
+    beside = detector.wrap(torch.nn.Flatten(), learned)
+    held_out = photos[-(len(photos) // 10) :]
+    assert int((beside.excess(held_out) > 0).sum()) == int(0.1 * len(held_out))
+    noisy = (photos + 0.3 * torch.randn(photos.shape)).clamp(0, 1)
+    assert (beside.excess(noisy) > 0).float().mean() > 0.9
+    again = detector.fit(photos, None, rng=1)
+    assert all(torch.equal(value, again[name]) for name, value in learned.items())
+    with pytest.raises(ValueError, match="no threshold before it has learned"):
+        detector.wrap(torch.nn.Flatten())
+
+
+def test_an_error_is_that_of_its_power(photos):
+    x = photos[:3].double()
+    for power in (1, 2):
+        detector = ReconstructionError(power=power, epochs=1)
+        learned = {name: value.double() for name, value in detector.fit(photos, None).items()}
+        score = detector.score(learned, None)
+        expected = (x - score.network(x)).abs().pow(power).mean((1, 2, 3))
+        torch.testing.assert_close(score(x), expected)
+
+
+# What all are for.
+
+
+def test_each_defence_in_front_is_fooled_by_what_adapts_to_it():
+    x = small_images(30)
+    model = small_network(x).eval()
+    for defense in (TVM(weight=0.01, dropout=0.1, iterations=50), JPEG(quality=90)):
+        defended = defense.wrap(model)
+        y = predictions(defended, x)
+        found = Adaptive(attack=PGD(eps=0.15, steps=10), samples=5)(defended, x, y)
+        assert found.success.float().mean() > 0.8, defense

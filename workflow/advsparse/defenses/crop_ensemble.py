@@ -1,0 +1,73 @@
+"""Predictions averaged over random crops."""
+
+from __future__ import annotations
+
+from advsparse.defenses._base import Transformation
+from advsparse.lazy import torch
+from advsparse.settings import Fraction, PositiveInt, settings
+
+
+@settings
+class CropEnsemble(Transformation):
+    r"""Class probabilities averaged over crops at random places, each brought back to full size.
+
+    .. math:: x \mapsto \log \frac{1}{N} \sum_{i=1}^{N} \mathrm{softmax}(f(R\, x_{u_i})), \qquad
+              u_i \sim \text{uniform over all places}
+
+    with x_u the square crop at u and R bilinear interpolation.
+
+    Source: Guo, Rana, Cisse and van der Maaten 2018, section 5.1: 30 crops of 90 x 90 of 224 x 224
+    pixels.
+    """
+
+    stochastic = True
+
+    draws: PositiveInt = 30
+    """Number N of crops."""
+    fraction: Fraction = 0.402
+    """Side of a crop, as a share of the image's; rounded to whole pixels."""
+
+    @property
+    def ensemble(self) -> int:
+        return self.draws
+
+    def transformation(self, learned):
+        def t(x, rng):
+            height, width = x.shape[2:]
+            sides = [max(1, round(self.fraction * side)) for side in (height, width)]
+            places = rng.uniform_block(x, (2,))
+            rows, columns = (
+                _within(places[:, axis], full, side)
+                for axis, (full, side) in enumerate(zip((height, width), sides, strict=True))
+            )
+            image = torch.arange(len(x), device=x.device)[:, None, None]
+            crops = x[image, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+            # Products with matrices: the gradient of torch's own interpolation is not the same each
+            # time on GPUs.
+            down, along = (
+                interpolation(side, full).to(x)
+                for side, full in zip(sides, (height, width), strict=True)
+            )
+            return down @ crops @ along.T
+
+        return t
+
+
+def _within(uniform: torch.Tensor, full: int, side: int) -> torch.Tensor:
+    """The places of ``side`` neighbours among ``full``, from a number in [0, 1) each; N x side."""
+    starts = (uniform * (full - side + 1)).long().clamp(max=full - side)
+    return starts[:, None] + torch.arange(side, device=uniform.device)
+
+
+def interpolation(inputs: int, outputs: int) -> torch.Tensor:
+    """The matrix (outputs x inputs) of bilinear interpolation along one axis, pixels being areas
+    whose centres are half a pixel from the edge."""
+    at = (torch.arange(outputs, dtype=torch.float64) + 0.5) * inputs / outputs - 0.5
+    at = at.clamp(0, inputs - 1)
+    low = at.floor().long().clamp(max=max(inputs - 2, 0))
+    share = at - low
+    found = torch.zeros(outputs, inputs, dtype=torch.float64)
+    rows = torch.arange(outputs)
+    found[rows, low] += 1 - share
+    found[rows, (low + 1).clamp(max=inputs - 1)] += share
+    return found
