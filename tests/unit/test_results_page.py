@@ -61,6 +61,16 @@ def test_the_page_counts_each_class_and_shows_numbers(results):
     assert "commit 0123456789 on" in text and "3 minutes" in text
 
 
+def test_what_is_not_made_as_often_as_the_rest_is_named(results):
+    folder = results([CLAIM | {"verdict": "supported"}])
+    assert "as often" not in page(folder, "mini")
+    paper = {"title": "A paper, 2020", "repetitions": {"slow": 1, "slower": 2}}
+    configuration = RECORD["configuration"] | {"settings": {"p": paper}}
+    (folder / "provenance.json").write_text(json.dumps(RECORD | {"configuration": configuration}))
+    said = "Not made as often as the rest: `slow` in one run, `slower` in 2 runs."
+    assert said in page(folder, "mini")
+
+
 def test_a_commit_that_is_unknown_is_said_to_be(results):
     folder = results([CLAIM | {"verdict": "supported"}])
     unknown = {"commit": "unknown: not a git checkout", "clean": None}

@@ -79,8 +79,12 @@ def _paper(tables: Path, paper: str, record: dict[str, Any]) -> Iterator[str]:
     if claims["data"].str.contains("stand-in").any():
         raise ValueError(f"{tables}: built on stand-ins for the papers' data, which prove no claim")
     numbers = pd.read_csv(tables / "numbers.csv")
-    yield f"## {in_markdown(record['configuration']['settings'][paper]['title'])}\n"
+    settings = record["configuration"]["settings"][paper]
+    yield f"## {in_markdown(settings['title'])}\n"
     yield f"Of {len(claims)} claims: {_counted(claims['verdict'])}.\n"
+    if others := settings.get("repetitions"):
+        said = ", ".join(f"`{name}` in {number_of(count)}" for name, count in others.items())
+        yield f"Not made as often as the rest: {said}.\n"
     shown = ["where", "paper", "effect", "n", "margin", "verdict", "likely reason", "data"]
     yield markdown(claims[shown]) + "\n"
     yield markdown(numbers) + "\n"

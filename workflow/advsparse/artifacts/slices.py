@@ -159,9 +159,14 @@ class Sliced:
         """The rows of a slice, or of an array of their numbers; ArtifactError unless as written."""
         whole = self._stored.view(self.dtype).reshape(self.shape)
         width = self.nbytes // max(len(self), 1)
-        rows = np.arange(len(self))[index]
-        if len(rows) and width:
-            self._check(rows * width // BLOCK, ((rows + 1) * width - 1) // BLOCK)
+        if isinstance(index, slice) and index.step in (None, 1):
+            start, stop, _ = index.indices(len(self))
+            rows = np.array([[start], [stop - 1]]) if start < stop else np.empty((2, 0), np.int64)
+        else:
+            one = np.arange(len(self))[index]
+            rows = np.stack([one, one])
+        if rows.size and width:
+            self._check(rows[0] * width // BLOCK, ((rows[1] + 1) * width - 1) // BLOCK)
         found = whole[index]
         return found.copy() if isinstance(index, slice) else found
 
