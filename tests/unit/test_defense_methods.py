@@ -15,11 +15,12 @@ from skimage.restoration import denoise_tv_chambolle
 from advsparse.attacks.adaptive import Adaptive
 from advsparse.attacks.pgd import PGD
 from advsparse.data.photos import Photos
+from advsparse.defenses._pruning import pruned
 from advsparse.defenses._threshold import learned_threshold
 from advsparse.defenses.crop_ensemble import CropEnsemble, interpolation
 from advsparse.defenses.jpeg import JPEG
 from advsparse.defenses.reconstruction_error import ReconstructionError
-from advsparse.defenses.sap import SAP, pruned
+from advsparse.defenses.sap import SAP
 from advsparse.defenses.tvm import TVM, differences, divergence, smoothed
 from advsparse.seeding import Random
 

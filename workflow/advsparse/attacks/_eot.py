@@ -44,7 +44,8 @@ class Expectation(Oracle):
     def logits(self, x, rows=None):
         chosen = self._count(rows, self.model.samples)
         with torch.no_grad():
-            return self._mean(self._ask(x, chosen, rng) for rng in self._randoms(chosen))
+            logits = self._mean(self._ask(x, chosen, rng) for rng in self._randoms(chosen))
+        return self._looked_at(chosen, logits)
 
     def differentiable(self, x, rows=None):
         """Mean logits; the graph of a draw is rebuilt on the way back, instead of all being kept.

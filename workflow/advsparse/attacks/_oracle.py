@@ -69,9 +69,7 @@ class Oracle:
         chosen = self._count(rows, 1)
         with torch.no_grad():
             logits = self._ask(x, chosen)
-        if not self._seen[chosen].all():
-            self._judge(chosen, logits)
-        return self._followed(chosen, logits)
+        return self._looked_at(chosen, logits)
 
     def differentiable(self, x: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
         """Logits with the graph that leads back to ``x``; the backward pass is counted too."""
@@ -129,14 +127,16 @@ class Oracle:
         rows = chosen.to(y.device)
         return refused(logits, excess, y[rows], None if target is None else target[rows])
 
-    def _judge(self, chosen, logits) -> None:
-        """Note what the first logits of images say."""
+    def _looked_at(self, chosen, logits):
+        """The logits; of images that had none so far it is noted what they say."""
         first = ~self._seen[chosen]
-        at = chosen[first]
-        self.undecided[at] = ~decided(logits).cpu()[first]
-        self.softmax[at] = looks_like_softmax(logits).cpu()[first]
-        self.spread[at] = spread_of(logits).cpu()[first]
-        self._seen[chosen] = True
+        if first.any():
+            at = chosen[first]
+            self.undecided[at] = ~decided(logits).cpu()[first]
+            self.softmax[at] = looks_like_softmax(logits).cpu()[first]
+            self.spread[at] = spread_of(logits).cpu()[first]
+            self._seen[chosen] = True
+        return self._followed(chosen, logits)
 
     def _followed(self, chosen, logits):
         """The logits; while learning, those that name no class any more are noted."""

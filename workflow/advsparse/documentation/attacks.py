@@ -124,16 +124,17 @@ def _prose(text: str) -> str:
 
 def _attack(cls: type[Attack]) -> str:
     text, found = sections(cls)
-    universal = issubclass(cls, UniversalAttack)
+    said = {
+        UniversalAttack.family: "yes: it learns from some images what it applies to others",
+        "adaptive": "as the other attack",
+    }
     facts: Mapping[str, str] = {
         "Source": found.get("Source", ""),
         "Family": cls.family,
         "Targets": "heads for them where they are given"
         if cls.aims
         else "ignores them; they only decide what counts as success",
-        "Universal": "yes: it learns from some images what it applies to others"
-        if universal
-        else "no",
+        "Universal": said.get(cls.family, "no"),
         "Random": cls.randomness or "nothing",
         "Cost": found.get("Cost", ""),
         "Learns": found.get("Learns", ""),
