@@ -24,6 +24,7 @@ from advsparse.evaluate.statistics import mean, number, proportion
 
 LENET = {"kind": "lenet"}
 BRIGHT = {"dim": 100.5, "lit": 140.5}
+DEFENSES = {"dim": "jpeg"}
 """The classifiers, and what they call bright."""
 
 TRAIN = np.array([10, 60, 110, 160, 210, 30, 90, 240])
@@ -126,7 +127,13 @@ def rows(files, *arguments, **options):
 
 def evaluated(files, entries, attacks, judges=(), failures=None, classifiers=tuple(BRIGHT), **more):
     return experiment_rows(
-        {"attacks": entries, "judges": list(judges), "seed": 7, "repetition": 2},
+        {
+            "attacks": entries,
+            "judges": list(judges),
+            "defenses": DEFENSES,
+            "seed": 7,
+            "repetition": 2,
+        },
         paper="a2020",
         experiment="tradeoff",
         attacks=attacks,
@@ -160,10 +167,11 @@ def clean(model, dataset="greys"):
 def frame(*parts, note="", dataset="greys"):
     """The rows that are expected: whose they are, and their estimates."""
     common = {"paper": "a2020", "experiment": "tradeoff", "dataset": dataset}
-    common |= {"defence": "none", "seed": 7, "repetition": 2}
+    common |= {"seed": 7, "repetition": 2}
     found = [
         common
         | whose
+        | {"defense": DEFENSES.get(whose["model"], "none")}
         | dict(zip(("value", "n", "ci_low", "ci_high"), estimate, strict=True))
         | {"metric": name, "note": note if name in ("warnings", "failed") else ""}
         for whose, estimates in parts

@@ -274,7 +274,7 @@ def test_live_points_are_those_that_learned():
 
 def line(attack, metric, value=0.0, model="lenet", attacked="lenet", note=""):
     told = {"paper": "p", "experiment": "e", "dataset": "d", "model": model, "attacked": attacked}
-    told |= {"attack": attack, "defence": "none", "metric": metric, "value": value, "n": 2}
+    told |= {"attack": attack, "defense": "none", "metric": metric, "value": value, "n": 2}
     return told | {"ci_low": 0.0, "ci_high": 1.0, "seed": 0, "repetition": 1, "note": note}
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
 from advsparse.artifacts import Slices, make_metadata, slices, write_slices
+from advsparse.artifacts.metadata import to_json
 from advsparse.config.loading import WORKFLOW
 from advsparse.errors import ArtifactError
 
@@ -190,9 +191,13 @@ def test_a_safetensors_file_of_others_is_refused(tmp_path):
     from safetensors.numpy import save_file
 
     path = tmp_path / "s.safetensors"
-    for metadata in (None, {"advsparse": "{}"}):
-        save_file({"x": IMAGES}, path, metadata)
-        with pytest.raises(ArtifactError, match="without advsparse metadata"):
+    for metadata, said in {
+        None: "without advsparse metadata",
+        "{}": "its metadata is not that of an advsparse artifact",
+        to_json(described()): "it has no digests of blocks",
+    }.items():
+        save_file({"x": IMAGES}, path, None if metadata is None else {"advsparse": metadata})
+        with pytest.raises(ArtifactError, match=said):
             Slices(path)
 
 

@@ -24,6 +24,14 @@ from advsparse.stages.dataset import published_files
 
 ROOT = WORKFLOW.parent
 SCRIPTS = sorted((WORKFLOW / "scripts").glob("*.py"))
+DEFENDED = """
+settings:
+  frecon2021:
+    defenses: {jpeg: {method: {kind: jpeg}, dataset: cifar10}}
+    models: {own: {dataset: cifar10, architecture: {kind: lenet}, defense: jpeg}}
+    experiments: {carried: {attacks: [fgsm], models: [lenet, own]}}
+"""
+"""No paper has a defence yet."""
 EXPERIMENT = "settings: {frecon2021: {experiments: {%s}}}"
 
 
@@ -44,7 +52,7 @@ def configured(tmp_path):
 
 @pytest.fixture
 def graph(configured) -> Graph:
-    return Graph(configured())
+    return Graph(configured(DEFENDED))
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
@@ -60,7 +68,7 @@ def test_no_file_lists_the_stages():
     for path in [*WORKFLOW.rglob("*.py"), *WORKFLOW.rglob("*.smk"), *ROOT.glob("profiles/*/*")]:
         text = path.read_text()
         found = {name for name in names if re.search(rf"[\"']{name}[\"']", text)}
-        assert len(found) < 5, f"{path} names {sorted(found)}"
+        assert len(found) < len(names) / 2, f"{path} names {sorted(found)}"
 
 
 def test_what_a_job_is_made_from_comes_before_it(graph):

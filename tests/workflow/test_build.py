@@ -46,7 +46,7 @@ def test_figures_come_as_pdf_png_and_numbers(built, name):
 def test_rows_are_tidy_and_say_where_they_come_from(built):
     rows, metadata = read_rows(results(built) / "frecon2021/rows/tradeoff.csv", stage="rows")
     assert tuple(rows.columns) == ROW_COLUMNS
-    assert not rows.duplicated(["experiment", "model", "attack", "defence", "metric"]).any()
+    assert not rows.duplicated(["experiment", "model", "attack", "defense", "metric"]).any()
     clean = rows["attack"] == "none"
     assert (rows["attacked"] == rows["model"].where(~clean, "")).all()
     assert set(rows["attack"]) >= {"none", "deepfool", "scada/lambda1=0.1_lambda2=0.001"}

@@ -1,57 +1,87 @@
-"""Train one classifier, or give it the weights of a file."""
+"""Train one classifier, or give it the weights of a file, or put a defence to those of another."""
 
 import hashlib
 import json
 from pathlib import Path
 
 from advsparse import registry
-from advsparse.artifacts import read_tensors, write_tensors
+from advsparse.artifacts import Slices, write_tensors
 from advsparse.coding._io import description, load_coder
 from advsparse.data._io import load_described
 from advsparse.data._pixels import channel_statistics
+from advsparse.defenses import _io as defenses
+from advsparse.errors import ArchitectureError
 from advsparse.jobs import job
 from advsparse.models._examples import placed
+from advsparse.models._io import network_of, network_weights, with_defense
 from advsparse.models._training import Training, labelled, train_on
 from advsparse.models._weights import WeightsFile, give
 from advsparse.settings import from_plain
 
 with job(snakemake, "classifier") as this:
     this.prepare_torch()
-    data, source = load_described(snakemake.input.dataset)
-    architecture = registry.from_spec("models", this.settings["architecture"])
-    shape, classes = data.x_train.shape[1:], len(data.classes)
+    given, settings = snakemake.input, this.settings
+    data, source = load_described(given.dataset)
+    x_train, shape, classes = data.x_train, data.x_train.shape[1:], len(data.classes)
     described = {"shape": list(shape), "classes": classes}
-    trained_on = [source.payload_sha256]
-    coder = snakemake.input.get("coder")
-    if coder:
-        coder, its_metadata = load_coder(coder)
-        described["coder"] = description(its_metadata)
-        trained_on.append(its_metadata.payload_sha256)
-    model = architecture.build(shape, classes, this.settings["seed"], coder)
-    weights, start = this.settings.get("weights"), snakemake.input.get("start")
-    if weights is not None:
-        given = WeightsFile(**weights)
-        give(model, given.read(Path(this.settings["directory"])), given.path)
-    elif start is not None:
-        tensors, its_metadata = read_tensors(start, stage="classifier")
-        give(model, tensors, start)
-        trained_on.append(its_metadata.payload_sha256)
-    else:
-        model.normalise.set_statistics(*channel_statistics(data.x_train))
-    model.to(this.device)
-    checkpoint = Path(snakemake.params.checkpoint)
-    if weights is None:
-        identity = json.dumps([this.code, this.settings, this.device, trained_on, described])
-        training = from_plain(Training, this.settings["training"])
-        columns = (placed(data.x_train, this.device), placed(data.y_train, this.device))
-        train_on(
-            labelled(training, *columns, device=this.device),
-            training,
-            model,
-            seed=this.settings["seed"],
-            checkpoint=checkpoint,
-            identity=hashlib.sha256(identity.encode()).hexdigest(),
+    trained_on, learned, takes = [source.payload_sha256], {}, shape
+    if path := given.get("defense"):
+        defense, learned, its_metadata = defenses.load_defense(path)
+        described["defense"] = defenses.description(
+            settings["defense"], its_metadata, settings["seed"]
         )
-    metadata = this.metadata(**described)
-    write_tensors(snakemake.output[0], model.cpu().state_dict(), metadata)
+        trained_on.append(its_metadata.payload_sha256)
+        takes = defenses.taken(defense, shape)
+    checkpoint = Path(snakemake.params.checkpoint)
+    if path := given.get("network"):
+        tensors, its_metadata = network_weights(path)
+        network = network_of(its_metadata)
+        if tuple(network["shape"]) != tuple(takes):
+            raise ArchitectureError(
+                f"{settings['defense']} gives images of shape {tuple(takes)}, and {path} takes "
+                f"{tuple(network['shape'])}: train a network behind the defence"
+            )
+    else:
+        network = {"architecture": settings["architecture"], "shape": list(takes)}
+        coder = None
+        if path := given.get("coder"):
+            coder, its_metadata = load_coder(path)
+            network["coder"] = description(its_metadata)
+            trained_on.append(its_metadata.payload_sha256)
+        if path := given.get("transformed"):
+            stored = Slices(path, stage="transformed")
+            x_train = stored["x_train"]
+            trained_on.append(stored.metadata.payload_sha256)
+        architecture = registry.from_spec("models", settings["architecture"])
+        model = architecture.build(tuple(takes), classes, settings["seed"], coder)
+        weights, start = settings.get("weights"), given.get("start")
+        if weights is not None:
+            file = WeightsFile(**weights)
+            give(model, file.read(Path(settings["directory"])), file.path)
+        elif start is not None:
+            tensors, its_metadata = network_weights(start)
+            give(model, tensors, start)
+            trained_on.append(its_metadata.payload_sha256)
+        else:
+            model.normalise.set_statistics(*channel_statistics(x_train))
+        model.to(this.device)
+        if weights is None:
+            identity = json.dumps([this.code, settings, this.device, trained_on, network])
+            training = from_plain(Training, settings["training"])
+            columns = (placed(x_train, this.device), placed(data.y_train, this.device))
+            train_on(
+                labelled(training, *columns, device=this.device),
+                training,
+                model,
+                seed=settings["seed"],
+                checkpoint=checkpoint,
+                identity=hashlib.sha256(identity.encode()).hexdigest(),
+            )
+        tensors = model.cpu().state_dict()
+    if "defense" in described:
+        described["network"] = network
+        tensors = with_defense(tensors, learned)
+    elif "coder" in network:
+        described["coder"] = network["coder"]
+    write_tensors(snakemake.output[0], tensors, this.metadata(**described))
     checkpoint.unlink(missing_ok=True)

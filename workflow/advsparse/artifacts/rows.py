@@ -31,7 +31,7 @@ ROW_COLUMNS = (
     "model",
     "attacked",
     "attack",
-    "defence",
+    "defense",
     "metric",
     "value",
     "n",

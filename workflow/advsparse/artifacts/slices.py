@@ -109,9 +109,11 @@ class Slices(Mapping[str, "Sliced"]):
         self.path = path = Path(path)
         with reading(path):
             kinds, text, start = _read_header(path)
-            if text is None or _BLOCKS not in kinds:
+            if text is None:
                 raise damaged(path, "it is a safetensors file without advsparse metadata")
             self.metadata, _ = from_json(path, text, stage)
+            if _BLOCKS not in kinds:
+                raise damaged(path, "it has no digests of blocks, by which slices are read")
             # Open as long as it is used: one that is replaced meanwhile stays what it was.
             everything = np.asarray(np.memmap(path, np.uint8, "r"))[start:]
             stored, at = {}, 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -32,11 +33,15 @@ def batches(rows: Rows, size: int, device: str | torch.device = "cpu") -> Iterat
 
 
 def channel_statistics(rows: Rows, size: int = 1000) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of each channel of images (uint8, N x C x H x W) in [0, 1].
+    """Mean and standard deviation of each channel of images (N x C x H x W), in eight bits or
+    [0, 1].
 
-    Exact up to the last rounding, whatever the number that is looked at at once, which is ``size``.
+    Of eight bits exact up to the last rounding, whatever the number that is looked at at once,
+    which is ``size``.
     """
     channels = rows.shape[1]
+    if rows.dtype != np.uint8:
+        return _statistics_of_floats(rows, size)
     counts = np.zeros((channels, 256), dtype=np.int64)
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
@@ -47,3 +52,12 @@ def channel_statistics(rows: Rows, size: int = 1000) -> tuple[np.ndarray, np.nda
     mean = shares @ levels
     deviation = np.sqrt((shares * (levels - mean[:, None]) ** 2).sum(1))
     return mean, deviation
+
+
+def _statistics_of_floats(rows: Rows, size: int) -> tuple[np.ndarray, np.ndarray]:
+    starts, count = range(0, len(rows), size), len(rows) * math.prod(rows.shape[2:])
+    parts = (rows[start : start + size].astype(np.float64) for start in starts)
+    mean = sum((part.sum((0, 2, 3)) for part in parts), np.zeros(rows.shape[1])) / count
+    parts = (rows[start : start + size].astype(np.float64) for start in starts)
+    squares = (((part - mean[:, None, None]) ** 2).sum((0, 2, 3)) for part in parts)
+    return mean, np.sqrt(sum(squares, np.zeros(rows.shape[1])) / count)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from advsparse.config.schema import schema_text
-from advsparse.documentation import attacks, configuration, data, stages
+from advsparse.documentation import attacks, configuration, data, defenses, stages
 from advsparse.documentation._markdown import ROOT
 
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.json"
@@ -12,6 +12,7 @@ GENERATED = {
     configuration.PAGE: configuration.configuration_page,
     attacks.PAGE: attacks.attacks_page,
     data.PAGE: data.data_page,
+    defenses.PAGE: defenses.defenses_page,
     stages.PAGE: stages.stages_picture,
     SCHEMA: schema_text,
 }

@@ -71,6 +71,17 @@ def group_of(schema: dict) -> str | None:
     return next((g for g in registry.GROUPS if kinds and kinds <= set(registry.kinds(g))), None)
 
 
+def tables_of(group: str) -> dict[str, str]:
+    """The settings of each kind of a group, as on the page on configuration, whose links lead
+    there."""
+    variants = next(schema["oneOf"] for _, schema in sections() if group_of(schema) == group)
+    found = {}
+    for variant in map(resolved, variants):
+        kind = variant["properties"]["kind"]["const"]
+        found[kind] = settings_table(variant).replace("](#", "](configuration.md#")
+    return found
+
+
 def title_of(group: str) -> str:
     """The heading of a group's section."""
     return _GROUPS[group][0] if group in _GROUPS else group.capitalize()

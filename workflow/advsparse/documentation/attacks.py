@@ -73,7 +73,7 @@ def attacks_page(kinds: tuple[str, ...] | None = None) -> str:
         rows.append(cells)
     table = _markdown.table(("Kind", "Family", "Norms", "Cost"), rows)
     parts = [_INTRODUCTION.format(table=table)]
-    tables = _tables()
+    tables = _settings.tables_of("attacks")
     for kind in order:
         parts += [f"## `{kind}`\n", _attack(classes[kind]), tables[kind]]
     return "\n".join(parts)
@@ -105,11 +105,12 @@ def markdown(text: str) -> str:
             # In one line: one that began with a plus would begin a list.
             blocks.append(f"$$\n{' '.join(block.removeprefix('.. math::').split())}\n$$")
         else:
-            blocks.append(_with_formulas(block))
+            blocks.append(with_formulas(block))
     return "\n\n".join(blocks) + "\n"
 
 
-def _with_formulas(text: str) -> str:
+def with_formulas(text: str) -> str:
+    """A paragraph of a docstring, whose formulas stand between dollars."""
     parts = re.split(r":math:`(.+?)`", text, flags=re.DOTALL)
     prose = [f"${part}$" if i % 2 else _prose(part) for i, part in enumerate(parts)]
     return " ".join(part for part in prose if part).replace("$ .", "$.").replace("$ ,", "$,")
@@ -140,7 +141,7 @@ def _attack(cls: type[Attack]) -> str:
         "Learns": found.get("Learns", ""),
         "Trace": found.get("Trace", "nothing."),
     }
-    lines = [f"- **{name}:** {_with_formulas(value)}" for name, value in facts.items() if value]
+    lines = [f"- **{name}:** {with_formulas(value)}" for name, value in facts.items() if value]
     lines.insert(2, f"- **Norms:** {_norms(cls)}")
     return markdown(text) + "\n" + "\n".join(lines) + "\n"
 
@@ -151,17 +152,3 @@ def _norms(cls: type[Attack]) -> str:
 
 def _rank(family: str) -> int:
     return FAMILIES.index(family) if family in FAMILIES else len(FAMILIES)
-
-
-def _tables() -> dict[str, str]:
-    """The settings of each kind, as on the page on configuration, whose links lead there."""
-    variants = next(
-        schema["oneOf"]
-        for _, schema in _settings.sections()
-        if _settings.group_of(schema) == "attacks"
-    )
-    found = {}
-    for variant in map(_settings.resolved, variants):
-        table = _settings.settings_table(variant).replace("](#", "](configuration.md#")
-        found[variant["properties"]["kind"]["const"]] = table
-    return found

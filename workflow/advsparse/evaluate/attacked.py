@@ -11,7 +11,7 @@ from advsparse.artifacts import Rows
 from advsparse.decisions import UNDECIDED
 from advsparse.evaluate.statistics import Estimate, mean, number, proportion
 from advsparse.lazy import torch
-from advsparse.models._io import choices, classes_of, predict
+from advsparse.models._io import choices, classes_of, excesses, predict
 
 
 class Metric(NamedTuple):
@@ -40,8 +40,17 @@ def _number(name: str, value: float) -> Metric:
 
 
 def clean_metrics(model: torch.nn.Module, pixels: Rows, y: np.ndarray) -> Iterator[Metric]:
-    """Metrics of the classifier on clean images in eight bits (N x C x H x W) with labels (N)."""
-    yield _rate("accuracy", classes_of(model, pixels) == y)
+    """Metrics of the classifier on clean images in eight bits (N x C x H x W) with labels (N).
+
+    Of one with a detector beside it an image counts as right that passes and is right; ``refused``
+    is the share that does not pass.
+    """
+    right, excess = classes_of(model, pixels) == y, excesses(model, pixels)
+    if excess is None:
+        yield _rate("accuracy", right)
+    else:
+        yield _rate("accuracy", right & (excess <= 0))
+        yield _rate("refused", excess > 0)
 
 
 def attack_metrics(
@@ -55,8 +64,12 @@ def attack_metrics(
     ``rmse`` is the mean of ||d||^2 / ||x||^2 with the perturbation before its projection onto
     [0, 1] where the attack knows it (frecon2021, section 4), ``rmse_returned`` the same of the
     image that the attack returned.
+
+    With a detector beside the network an image that is refused fools nobody and counts as right:
+    ``refused`` is the share of them, ``auc`` how well its score tells attacked images from clean
+    ones (the area under its curve).
     """
-    yield from _judged(model, attacked, attacked["clean_prediction"])
+    yield from _judged(model, attacked, attacked["clean_prediction"], x)
     yield from _distances(x, attacked, seed)
     yield _rate("success_rate", attacked["success"])
     yield _mean("queries", attacked["queries"], seed)
@@ -76,11 +89,11 @@ def transfer_metrics(
 
     What counts as fooled is then a change of that network's own prediction on the clean image.
     """
-    yield from _judged(model, attacked, _predictions(model, x))
+    yield from _judged(model, attacked, _predictions(model, x), x)
     yield from _distances(x, attacked, seed)
 
 
-def _judged(model, attacked, clean: np.ndarray) -> Iterator[Metric]:
+def _judged(model, attacked, clean: np.ndarray, x: np.ndarray) -> Iterator[Metric]:
     """How often predictions differ from those on clean images, and how often they are right."""
     x_adv = attacked["x_adv"]
     rounded = np.round(x_adv.clip(0, 1) * 255).astype(np.float32) / np.float32(255)
@@ -88,8 +101,22 @@ def _judged(model, attacked, clean: np.ndarray) -> Iterator[Metric]:
         predicted = _predictions(model, images, choices)
         # As the attack has it, an image that was led to where it has no class is not fooled.
         predicted = np.where(predicted == UNDECIDED, clean, predicted)
-        yield _rate(f"fooling_rate{suffix}", predicted != clean)
-        yield _rate(f"accuracy{suffix}", predicted == attacked["label"])
+        excess = excesses(model, images)
+        refused = np.zeros(len(images), bool) if excess is None else excess > 0
+        yield _rate(f"fooling_rate{suffix}", (predicted != clean) & ~refused)
+        yield _rate(f"accuracy{suffix}", (predicted == attacked["label"]) | refused)
+        of_clean = None if excess is None else excesses(model, x)
+        if excess is not None and of_clean is not None:
+            yield _rate(f"refused{suffix}", refused)
+            yield _number(f"auc{suffix}", _area(excess, of_clean))
+
+
+def _area(attacked: np.ndarray, clean: np.ndarray) -> float:
+    """The probability that an attacked image has a larger score than a clean one, ties by half."""
+    from sklearn.metrics import roc_auc_score
+
+    of_attacked = np.concatenate([np.ones(len(attacked)), np.zeros(len(clean))])
+    return float(roc_auc_score(of_attacked, np.concatenate([attacked, clean])))
 
 
 def _distances(x: np.ndarray, attacked, seed: int) -> Iterator[Metric]:

@@ -46,7 +46,8 @@ def experiment_rows(
     each attack: the places of its images in their split, in whose order the others are.
 
     ``settings["attacks"]`` names id, model and dataset of each attack, ``settings["judges"]`` the
-    classifiers that judge the images of each; without any, the attacked one does. ``attacks`` holds
+    classifiers that judge the images of each; without any, the attacked one does;
+    ``settings["defenses"]`` the defences of those that have one. ``attacks`` holds
     a file for each attack that has not failed, in order; ``classifiers`` and ``datasets`` hold a
     file for each name, called after it, of those that are there. ``failures`` says, under
     ``attacks`` and ``classifiers``, why the others are not.
@@ -68,7 +69,8 @@ def experiment_rows(
         judged = [entry for entry in entries if judges or entry["model"] == judge]
         dataset = judged[0]["dataset"]
         common = {"paper": paper, "experiment": experiment, "dataset": dataset, "model": judge}
-        common |= {"defence": "none"} | {key: settings[key] for key in ("seed", "repetition")}
+        common |= {"defense": settings["defenses"].get(judge, "none")}
+        common |= {key: settings[key] for key in ("seed", "repetition")}
         evaluated: Iterable[Evaluated] = ()
         if judge in models:
             done = [(entry, paths[entry["id"]]) for entry in judged if entry["id"] in paths]

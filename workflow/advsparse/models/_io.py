@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,20 +13,65 @@ from advsparse.artifacts import Metadata, Rows, read_tensors, reading
 from advsparse.coding._io import rebuilt
 from advsparse.data._pixels import batches
 from advsparse.decisions import UNDECIDED, decided
+from advsparse.defenses._io import defended
 from advsparse.lazy import torch
+
+_NETWORK, _LEARNED = "network.", "learned."
+"""What the names of a defended classifier's tensors begin with: those of the network, and of what
+its defence has learned."""
 
 
 def load_classifier(path: str | Path, device: str = "cpu") -> tuple[torch.nn.Module, Metadata]:
-    """The trained network of a classifier artifact, in evaluation mode, and its metadata."""
+    """The trained network of a classifier artifact, in evaluation mode and with the defence that it
+    may have, and its metadata."""
     path = Path(path)
     with reading(path):
         tensors, metadata = read_tensors(path, stage="classifier")
-        architecture = registry.from_spec("models", metadata.params["architecture"])
-        coder = rebuilt(metadata.extra["coder"]) if "coder" in metadata.extra else None
-        shape, classes = tuple(metadata.extra["shape"]), metadata.extra["classes"]
-        model = architecture.build(shape, classes, coder=coder)
-        model.load_state_dict(tensors)
-    return model.eval().to(device), metadata
+        extra = metadata.extra
+        described = network_of(metadata)
+        architecture = registry.from_spec("models", described["architecture"])
+        coder = rebuilt(described["coder"]) if "coder" in described else None
+        model = architecture.build(tuple(described["shape"]), extra["classes"], coder=coder)
+        guarded = "defense" in extra
+        model.load_state_dict(_named(tensors, _NETWORK) if guarded else tensors)
+    # No file is to blame for what a device has no room for.
+    model = model.eval().to(device)
+    if guarded:
+        learned = {name: value.to(device) for name, value in _named(tensors, _LEARNED).items()}
+        model = defended(extra["defense"], learned, model).eval().to(device)
+    return model, metadata
+
+
+def network_of(metadata: Metadata) -> dict[str, Any]:
+    """What it takes to build the network of a classifier's artifact: its architecture, the shape of
+    what it takes, and the coder that it may have."""
+    extra = metadata.extra
+    if "network" in extra:
+        return extra["network"]
+    own = {"architecture": metadata.params["architecture"], "shape": extra["shape"]}
+    return own | ({"coder": extra["coder"]} if "coder" in extra else {})
+
+
+def network_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], Metadata]:
+    """The tensors of the network of a classifier's artifact, without those of a defence."""
+    tensors, metadata = read_tensors(path, stage="classifier")
+    return (_named(tensors, _NETWORK) if "defense" in metadata.extra else tensors), metadata
+
+
+def with_defense(
+    network: Mapping[str, torch.Tensor], learned: Mapping[str, torch.Tensor]
+) -> dict[str, torch.Tensor]:
+    """The tensors of a defended classifier's artifact."""
+    found = {f"{_NETWORK}{name}": value for name, value in network.items()}
+    return found | {f"{_LEARNED}{name}": value for name, value in learned.items()}
+
+
+def _named(tensors: Mapping[str, torch.Tensor], beginning: str) -> dict[str, torch.Tensor]:
+    return {
+        name.removeprefix(beginning): value
+        for name, value in tensors.items()
+        if name.startswith(beginning)
+    }
 
 
 def logits(model: torch.nn.Module, x: torch.Tensor, batch_size: int = 1000) -> torch.Tensor:
@@ -39,6 +86,17 @@ def classes_of(model: torch.nn.Module, pixels: Rows, batch_size: int = 1000) -> 
     memory at a time."""
     device = next(model.parameters()).device
     found = [predict(model, x) for x in batches(pixels, batch_size, device)]
+    return torch.cat(found).cpu().numpy()
+
+
+def excesses(model: torch.nn.Module, pixels: Rows, batch_size: int = 1000) -> np.ndarray | None:
+    """By how much a detector beside the model finds each image suspicious, above 0 where it refuses
+    it; None where there is none. Images are in eight bits or in [0, 1]."""
+    if not hasattr(model, "excess"):
+        return None
+    device = next(model.parameters()).device
+    with torch.no_grad():
+        found = [model.excess(x) for x in batches(pixels, batch_size, device)]
     return torch.cat(found).cpu().numpy()
 
 

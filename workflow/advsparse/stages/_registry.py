@@ -30,16 +30,17 @@ def stages() -> dict[str, Stage]:
 
 @cache
 def sections() -> dict[str, Section]:
-    """All sections of a paper's settings, each after those that its entries name."""
+    """All sections of a paper's settings, each after those that its entries name; of two that name
+    each other the one whose name comes later in the alphabet goes first."""
     declared = {
         name: section for stage in stages().values() for name, section in stage.sections().items()
     }
     ordered: dict[str, Section] = {}
 
-    def add(name: str) -> None:
-        if name in declared and name not in ordered:
-            for other in sorted(named_by(declared[name].entry) - {name}):
-                add(other)
+    def add(name: str, *above: str) -> None:
+        if name in declared and name not in ordered and name not in above:
+            for other in sorted(named_by(declared[name].entry)):
+                add(other, name, *above)
             ordered[name] = declared[name]
 
     for name in sorted(declared):

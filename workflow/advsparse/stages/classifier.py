@@ -14,6 +14,7 @@ from advsparse.models._weights import WeightsFile
 from advsparse.registry import Plugin
 from advsparse.settings import settings
 from advsparse.stages._stage import Around, Job, Needs, Section, Stage
+from advsparse.stages.transformed import in_front
 
 
 @settings
@@ -22,8 +23,8 @@ class Model:
 
     dataset: Role
     """The role of its training data; the preset says which dataset plays it."""
-    architecture: Annotated[Any, Plugin("models")]
-    """The network: its kind and settings."""
+    architecture: Annotated[Any, Plugin("models")] | None = None
+    """The network: its kind and settings; left out where ``weights_of`` says whose it is."""
     coder: Annotated[Name, Of("coders")] | None = None
     """The trained coder whose codes it classifies; only where the architecture takes one."""
     training: Training = Training()
@@ -33,10 +34,25 @@ class Model:
     training starts (fine-tuning)."""
     weights: WeightsFile | None = None
     """A file with all of its weights; then nothing is trained."""
+    defense: Annotated[Name, Of("defenses", "defence")] | None = None
+    """The defence that it has. Of one in front of the network, it is trained on the training images
+    as that transforms them."""
+    weights_of: Annotated[Name, Of("models", "classifier")] | None = None
+    """Another classifier, whose network is put behind the defence as it is; then nothing is
+    trained."""
 
     def __post_init__(self) -> None:
         if self.starts_from is not None and self.weights is not None:
             raise ValueError("starts_from: weights are given, so that nothing is trained")
+        if self.weights_of is None:
+            if self.architecture is None:
+                raise ValueError("architecture: what network it is has to be said")
+            return
+        if self.defense is None:
+            raise ValueError("weights_of: without a defence it would be the other classifier")
+        for name in ("architecture", "coder", "starts_from", "weights"):
+            if getattr(self, name) is not None:
+                raise ValueError(f"{name}: is that of the classifier whose weights it takes")
 
 
 class ClassifierStage(Stage):
@@ -56,6 +72,13 @@ class ClassifierStage(Stage):
         files: dict[str, Job | str] = {
             "dataset": Job("dataset", plan.dataset_of(job.paper, job.name))
         }
+        if model.defense:
+            files["defense"] = Job("defense", model.defense, job.paper)
+            trained = model.weights_of is None and model.weights is None
+            if trained and in_front(plan.paper(job.paper).defenses[model.defense].method):
+                files["transformed"] = Job("transformed", model.defense, job.paper)
+        if model.weights_of:
+            files["network"] = Job("classifier", model.weights_of, job.paper)
         if model.coder:
             files["coder"] = Job("coder", model.coder, job.paper)
         if model.starts_from:
@@ -81,11 +104,15 @@ class ClassifierStage(Stage):
     def settings(self, plan: Plan, job: Job) -> dict[str, Any]:
         model = self.entry(plan, job)
         told = {
-            "architecture": registry.spec_of(model.architecture),
-            "training": registry.plain(model.training),
             "threads": plan.configuration.threads,
             "seed": plan.seed(plan.dataset_of(job.paper, job.name), job.name, "training"),
         }
+        if model.defense:
+            told["defense"] = model.defense
+        if model.weights_of:
+            return told
+        told["architecture"] = registry.spec_of(model.architecture)
+        told["training"] = registry.plain(model.training)
         if model.weights:
             del told["training"]
             told["weights"] = registry.plain(model.weights)
@@ -95,6 +122,8 @@ class ClassifierStage(Stage):
     def inconsistencies(self, paper: Any, around: Around) -> Iterator[Mistake]:
         models = paper.models
         for name, model in models.items():
+            for mistake in _defended(model, paper):
+                yield mistake.below("models", name)
             start = models.get(model.starts_from)
             if start is not None:
                 key = ("models", name, "starts_from")
@@ -109,10 +138,24 @@ class ClassifierStage(Stage):
 
     def modules(self, plan: Plan, job: Job) -> Iterator[str]:
         model = self.entry(plan, job)
-        yield registry.module_of(model.architecture)
+        if model.architecture:
+            yield registry.module_of(model.architecture)
         if model.training.adversarial:
             attack = model.training.adversarial.attack
             yield from map(registry.module_of, registry.with_nested(attack))
+
+
+def _defended(model: Model, paper: Any) -> Iterator[Mistake]:
+    """What does not fit about a classifier's defence, and about whose weights it takes."""
+    defense = paper.defenses.get(model.defense)
+    if defense is not None and defense.dataset != model.dataset:
+        yield Mistake(("defense",), f"{model.defense!r} is for other images")
+    other = paper.models.get(model.weights_of)
+    if other is not None:
+        if other.dataset != model.dataset:
+            yield Mistake(("weights_of",), f"{model.weights_of!r} classifies other images")
+        if other.defense is not None:
+            yield Mistake(("weights_of",), f"{model.weights_of!r} has a defence itself")
 
 
 def _leads_back(models: Mapping[str, Model], name: str) -> bool:

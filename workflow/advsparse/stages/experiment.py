@@ -77,10 +77,19 @@ class ExperimentStage(Stage):
                 for point in evaluated(plan, job.paper, job.name)
             ],
             "judges": self.entry(plan, job).models,
+            "defenses": self._defenses(plan, job),
             "threads": plan.configuration.threads,
             "seed": plan.configuration.seed,
             "repetition": plan.repetition,
         }
+
+    def _defenses(self, plan: Plan, job: Job) -> dict[str, str]:
+        """The defences of those classifiers that have one."""
+        attacked = [point.entry.model for point in evaluated(plan, job.paper, job.name)]
+        judges = self.entry(plan, job).models or attacked
+        models = plan.paper(job.paper).models
+        found = {name: models[name].defense for name in sorted({*judges})}
+        return {name: defense for name, defense in found.items() if defense}
 
     def works_with_gaps(self, plan: Plan, job: Job) -> bool:
         return True

@@ -1,0 +1,268 @@
+"""What lies between a defence and the pipeline: transformed images, artifacts, configuration."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from advsparse import registry
+from advsparse.artifacts import make_metadata, write_arrays, write_slices, write_tensors
+from advsparse.config.loading import load
+from advsparse.config.plan import Plan
+from advsparse.data._pixels import channel_statistics, floats
+from advsparse.defenses import _transformed
+from advsparse.defenses._io import description, load_defense
+from advsparse.defenses._transformed import Transformed
+from advsparse.defenses.jpeg import JPEG
+from advsparse.defenses.reconstruction_error import ReconstructionError
+from advsparse.defenses.tvm import TVM
+from advsparse.errors import ConfigError
+from advsparse.models._io import (
+    excesses,
+    load_classifier,
+    network_weights,
+    with_defense,
+)
+from advsparse.models.lenet import LeNet
+from advsparse.seeding import Random
+from advsparse.stages._graph import Graph
+from advsparse.stages._stage import Job
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (150, 3, 28, 28), dtype=np.uint8)
+SMALL = TVM(iterations=3)
+
+
+def transformed(folder, defense=SMALL, identity="a", seed=3, images=PIXELS):
+    return Transformed(
+        images,
+        defense,
+        defense.transformation({}),
+        seed=seed,
+        device="cpu",
+        parts=folder / "parts",
+        identity=identity,
+    )
+
+
+def expected(defense, images=PIXELS, seed=3):
+    numbers = (Random(seed),) if defense.stochastic else ()
+    return defense.transformation({})(floats(torch.from_numpy(images)), *numbers)
+
+
+@pytest.mark.parametrize("defense", [SMALL, JPEG(quality=50)], ids=["random", "exact"])
+def test_images_are_transformed_once_each_and_rounded_to_eight_bits(tmp_path, defense):
+    rows = transformed(tmp_path, defense)
+    assert (rows.shape, rows.dtype, rows.stored) == (PIXELS.shape, np.uint8, "uint8")
+    whole = (expected(defense) * 255).round().to(torch.uint8).numpy()
+    # Within a lot as without: single images fall into lots of their own.
+    assert np.abs(rows[0:150].astype(int) - whole).max() <= 1
+    again = transformed(tmp_path)[10:140] if defense is SMALL else rows[10:140]
+    np.testing.assert_array_equal(again, rows[0:150][10:140])
+
+
+def test_floats_are_kept_where_levels_would_lose_something(tmp_path):
+    class Exact(TVM):
+        levels = False
+
+    defense = Exact(iterations=3)
+    rows = transformed(tmp_path, defense)
+    assert (rows.dtype, rows.stored) == (np.float32, "float32")
+    torch.testing.assert_close(torch.from_numpy(rows[0:150]), expected(defense))
+
+
+def test_what_was_made_before_an_interruption_is_not_made_again(tmp_path, monkeypatch):
+    seen = []
+
+    class Watched:
+        shape, dtype = PIXELS.shape, PIXELS.dtype
+
+        def __len__(self):
+            return len(PIXELS)
+
+        def __getitem__(self, index):
+            seen.append((index.start, index.stop))
+            return PIXELS[index]
+
+    whole = transformed(tmp_path / "whole")[0:150]
+    transformed(tmp_path, images=Watched())[0:100]
+    assert seen == [(0, 64), (64, 128)]
+    resumed = transformed(tmp_path, images=Watched())[0:150]
+    assert seen[2:] == [(128, 192)]
+    np.testing.assert_array_equal(resumed, whole)
+    # What is damaged, or of another code, seed or dataset, is made anew.
+    (first, *_) = sorted((tmp_path / "parts").rglob("0.npy"))
+    first.write_bytes(first.read_bytes()[:50])
+    transformed(tmp_path, images=Watched())[0:64]
+    transformed(tmp_path, identity="b", images=Watched())[0:64]
+    assert seen[3:] == [(0, 64), (0, 64)]
+    rows = transformed(tmp_path)
+    rows.forget()
+    assert not (tmp_path / "parts").exists()
+
+
+def test_the_same_bytes_are_stored_however_much_is_written_at_once(tmp_path, monkeypatch):
+    made, files = make_metadata("transformed", params={}, code="", seed=0), []
+    for size in (1, 70_000, 2**25):
+        monkeypatch.setattr("advsparse.artifacts.slices._AT_ONCE", size)
+        path = tmp_path / f"{size}.safetensors"
+        write_slices(path, {"x_train": transformed(tmp_path / str(size))}, made)
+        files.append(path.read_bytes())
+    assert files[0] == files[1] == files[2]
+
+
+def test_progress_is_told(tmp_path, caplog):
+    caplog.set_level("INFO")
+    transformed(tmp_path)[0:150]
+    said = [record.getMessage() for record in caplog.records]
+    assert [line.partition(",")[0] for line in said] == [
+        "64 of 150 images transformed",
+        "128 of 150 images transformed",
+        "150 of 150 images transformed",
+    ]
+    assert _transformed.LOT == 64
+
+
+def test_statistics_of_floats_are_those_of_all_images():
+    x = np.random.default_rng(1).random((30, 2, 5, 6), dtype=np.float32)
+    for size in (7, 100):
+        mean, std = channel_statistics(x, size)
+        np.testing.assert_allclose(mean, x.mean((0, 2, 3), dtype=np.float64), rtol=1e-12)
+        np.testing.assert_allclose(std, x.std((0, 2, 3), dtype=np.float64), rtol=1e-12)
+
+
+def test_a_defended_classifier_comes_back_as_it_was(tmp_path):
+    x = floats(torch.from_numpy(PIXELS[:40]))
+    detector = ReconstructionError(epochs=1, rate=0.2)
+    learned = detector.fit(x, None)
+    params = {"method": registry.spec_of(detector)}
+    arrays = {name: value.numpy() for name, value in learned.items()}
+    write_arrays(
+        tmp_path / "d.npz", arrays, make_metadata("defense", params=params, code="", seed=0)
+    )
+    method, found, metadata = load_defense(tmp_path / "d.npz")
+    assert method == detector
+    network = LeNet().build((3, 28, 28), 4, seed=1).eval()
+    described = {
+        "shape": [3, 28, 28],
+        "classes": 4,
+        "network": {"architecture": {"kind": "lenet"}, "shape": [3, 28, 28]},
+        "defense": description("magnet", metadata, 7),
+    }
+    made = make_metadata("classifier", params={}, code="", seed=7, extra=described)
+    tensors = with_defense(network.state_dict(), found)
+    write_tensors(tmp_path / "c.safetensors", tensors, made)
+    model, _ = load_classifier(tmp_path / "c.safetensors")
+    assert torch.equal(model(x), network(x)) and not model.training
+    wanted = detector.wrap(network, learned).excess(x)
+    np.testing.assert_array_equal(excesses(model, PIXELS[:40]), wanted.detach().numpy())
+    assert excesses(network, PIXELS[:40]) is None
+    weights, _ = network_weights(tmp_path / "c.safetensors")
+    assert weights.keys() == network.state_dict().keys()
+
+
+# The configuration.
+
+IN = "settings: {frecon2021: {%s}}"
+JPEGS = "defenses: {jpeg: {method: {kind: jpeg}, dataset: cifar10}}"
+MAGNET = "defenses: {magnet: {method: {kind: reconstruction_error}, dataset: cifar10%s}}"
+OWN = "models: {own: {dataset: cifar10, %s}}"
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text):
+        path = tmp_path / "config.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "said"),
+    [
+        (MAGNET % "", "defenses.magnet", "the key 'learn_from' is missing"),
+        (MAGNET % ", learn_from: unseen", "defenses.magnet.learn_from", "'unseen' is of test im"),
+        (MAGNET % ", learn_from: unsen", "defenses.magnet.learn_from", "did you mean 'unseen'?"),
+        (
+            "defenses: {jpeg: {method: {kind: jpeg}, dataset: cifar10, learn_from: unseen}}",
+            "defenses.jpeg.learn_from",
+            "jpeg learns from no images",
+        ),
+        (
+            "defenses: {jpeg: {method: {kind: jpeg}, dataset: cifar10, classifier: lenet}}",
+            "defenses.jpeg.classifier",
+            "jpeg is the same for all networks",
+        ),
+        ("defenses: {jpeg: {method: {kind: jpg}, dataset: cifar10}}", "method.kind", "'jpeg'"),
+        (
+            "defenses: {jpeg: {method: {kind: jpeg}, dataset: cifra10}}",
+            "defenses.jpeg.dataset",
+            "did you mean 'cifar10'?",
+        ),
+        (OWN % "architecture: {kind: lenet}, defense: jpg", "models.own.defense", "no defence"),
+        (
+            f"{JPEGS}, models: {{own: {{dataset: mnist, weights_of: lenet, defense: jpeg}}}}",
+            "models.own.defense",
+            "'jpeg' is for other images",
+        ),
+        (
+            f"{JPEGS}, models: {{own: {{dataset: mnist, weights_of: lenet, defense: jpeg}}}}",
+            "models.own.weights_of",
+            "'lenet' classifies other images",
+        ),
+        (OWN % "weights_of: lenet", "models.own", "without a defence it would be the other"),
+        (OWN % "training: {epochs: 1}", "models.own", "what network it is has to be said"),
+        (
+            f"{JPEGS}, " + OWN % "weights_of: lenet, defense: jpeg, architecture: {kind: lenet}",
+            "models.own",
+            "architecture: is that of the classifier whose weights it takes",
+        ),
+        (
+            f"{JPEGS}, models: {{a: {{dataset: cifar10, weights_of: lenet, defense: jpeg}}, "
+            "b: {dataset: cifar10, weights_of: a, defense: jpeg}}",
+            "models.b.weights_of",
+            "'a' has a defence itself",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_named(text, key, said, write):
+    with pytest.raises(ConfigError) as caught:
+        load([write(IN % text)])
+    assert key in str(caught.value) and said in str(caught.value), caught.value
+
+
+def test_a_classifier_reads_what_its_defence_asks_for(write):
+    models = (
+        "models: {trained: {dataset: cifar10, architecture: {kind: lenet}, defense: jpeg}, "
+        "behind: {dataset: cifar10, weights_of: lenet, defense: jpeg}}"
+    )
+    graph = Graph(Plan(load([write(IN % f"{JPEGS}, {models}")])))
+    dataset, defense = Job("dataset", "photos"), Job("defense", "jpeg", "frecon2021")
+    trained = graph.needs(Job("classifier", "trained", "frecon2021"))
+    assert trained == {
+        "dataset": dataset,
+        "defense": defense,
+        "transformed": Job("transformed", "jpeg", "frecon2021"),
+    }
+    behind = graph.needs(Job("classifier", "behind", "frecon2021"))
+    network = Job("classifier", "lenet", "frecon2021")
+    assert behind == {"dataset": dataset, "defense": defense, "network": network}
+    modules = graph.modules(Job("classifier", "behind", "frecon2021"))
+    assert {"advsparse.defenses.jpeg", "advsparse.models.lenet"} <= set(modules)
+
+
+def test_a_defence_is_not_made_for_a_classifier_that_has_it(write, monkeypatch):
+    monkeypatch.setattr(JPEG, "asks_network", True)
+    defense = "defenses: {jpeg: {method: {kind: jpeg}, dataset: cifar10, classifier: %s}}"
+    models = (
+        "models: {a: {dataset: cifar10, architecture: {kind: lenet}, defense: jpeg}, "
+        "b: {dataset: cifar10, architecture: {kind: lenet}, starts_from: a}}"
+    )
+    for name in "ab":
+        with pytest.raises(ConfigError, match=f"classifier: '{name}' is made of 'jpeg' itself"):
+            load([write(IN % f"{defense % name}, {models}")])
+    load([write(IN % f"{defense % 'lenet'}, {models}")])
+    with pytest.raises(ConfigError, match="the key 'classifier' is missing"):
+        load([write(IN % JPEGS)])

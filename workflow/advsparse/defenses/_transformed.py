@@ -1,0 +1,96 @@
+"""The images of a training set as a defence transforms them, kept as far as they have come."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from advsparse.artifacts import Rows, atomic_path
+from advsparse.data._pixels import floats
+from advsparse.defenses._base import Transformation
+from advsparse.lazy import torch
+from advsparse.seeding import Random
+
+logger = logging.getLogger(__name__)
+
+LOT = 64
+"""Images that are transformed together: the same ones however many are asked for at once, so that
+they round alike, and as many as an interruption loses at most."""
+
+
+class Transformed:
+    """Rows of t(x), one draw for each image of a stochastic t, in lots that ``parts`` keeps.
+
+    t: the transformation of ``defense``.
+
+    What ``parts`` holds is used again if it is of the same ``identity``.
+    """
+
+    def __init__(
+        self,
+        images: Rows,
+        defense: Transformation,
+        t: Callable[..., torch.Tensor],
+        *,
+        seed: int,
+        device: str,
+        parts: Path,
+        identity: str,
+    ) -> None:
+        self._images, self._device, self._rng = images, device, Random(seed)
+        self._t, self._defense = t, defense
+        self.stored = "uint8" if defense.levels else "float32"
+        self.dtype = np.dtype(self.stored)
+        self.shape = (len(images), *defense.shape(tuple(images.shape[1:])))
+        digest = hashlib.sha256(identity.encode()).hexdigest()
+        self._parts = parts / digest[:16]
+        self._above, self._began, self._made = parts, time.monotonic(), 0
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: slice) -> np.ndarray:
+        start, stop, _ = index.indices(len(self))
+        lots = range(start // LOT, -(-stop // LOT))
+        found = [self._lot(lot) for lot in lots]
+        return np.concatenate(found)[start - lots[0] * LOT : stop - lots[0] * LOT]
+
+    def forget(self) -> None:
+        """Remove what was kept of this and of earlier identities."""
+        shutil.rmtree(self._above, ignore_errors=True)
+
+    def _lot(self, lot: int) -> np.ndarray:
+        path = self._parts / f"{lot}.npy"
+        try:
+            kept = np.load(path, allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            kept = None
+        if kept is not None and kept.dtype == self.dtype:
+            return kept
+        pixels = self._images[lot * LOT : (lot + 1) * LOT]
+        x = floats(torch.from_numpy(pixels).to(self._device))
+        with torch.no_grad():
+            numbers = (self._rng,) if self._defense.stochastic else ()
+            made = self._stored(self._t(x, *numbers))
+        with atomic_path(path) as temporary, temporary.open("wb") as file:
+            np.save(file, made, allow_pickle=False)
+        self._told(lot, len(made))
+        return made
+
+    def _stored(self, t: Any) -> np.ndarray:
+        if self.stored == "uint8":
+            t = (t.clamp(0, 1) * 255).round().to(torch.uint8)
+        return t.cpu().numpy()
+
+    def _told(self, lot: int, count: int) -> None:
+        self._made += count
+        done = min((lot + 1) * LOT, len(self))
+        left = (time.monotonic() - self._began) / self._made * (len(self) - done)
+        logger.info("%d of %d images transformed, %.0f s left", done, len(self), left)

@@ -1,0 +1,116 @@
+"""Defences: what each has learned before it defends."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any
+
+from advsparse import registry
+from advsparse.config.mistakes import Mistake
+from advsparse.config.names import Name, Of, Role
+from advsparse.config.plan import Plan
+from advsparse.registry import Plugin
+from advsparse.settings import settings
+from advsparse.stages._stage import Around, Job, Needs, Section, Stage
+
+
+@settings
+class DefenseEntry:
+    """A defence: what it is, and what it learns from, if it learns."""
+
+    method: Annotated[Any, Plugin("defenses")]
+    """The defence: its kind and settings."""
+    dataset: Role
+    """The role of the images that it is for; classifiers that name it are trained on the same."""
+    learn_from: Annotated[Name, Of("images")] | None = None
+    """The images that it learns from, of the training split."""
+    classifier: Annotated[Name, Of("models", "classifier")] | None = None
+    """The classifier that it is made for, where it asks for one."""
+
+
+class DefenseStage(Stage):
+    """An artifact for each entry of ``defenses``: arrays alone."""
+
+    name, folder, wildcard = "defense", "defenses", "defense"
+    section = readable = "defenses"
+    blamed = imported = True
+    minutes = 240
+
+    def sections(self) -> Mapping[str, Section]:
+        return {"defenses": Section(DefenseEntry, "Defences by name.")}
+
+    def needs(self, plan: Plan, job: Job) -> Needs:
+        entry = self.entry(plan, job)
+        files: dict[str, Job] = {"dataset": Job("dataset", plan.playing(entry.dataset))}
+        if entry.classifier:
+            files["classifier"] = Job("classifier", entry.classifier, job.paper)
+        return files
+
+    def settings(self, plan: Plan, job: Job) -> dict[str, Any]:
+        entry, dataset = self.entry(plan, job), plan.playing(self.entry(plan, job).dataset)
+        images = None
+        if entry.learn_from:
+            chosen = plan.paper(job.paper).images[entry.learn_from]
+            order = plan.seed(dataset, "images", chosen.split)
+            images = dataclasses.asdict(chosen) | {"order": order}
+        return {
+            "method": registry.spec_of(entry.method),
+            "images": images,
+            "threads": plan.configuration.threads,
+            "seed": plan.seed(dataset, registry.kind_of(entry.method), "defense"),
+        }
+
+    def modules(self, plan: Plan, job: Job) -> Iterator[str]:
+        yield registry.module_of(self.entry(plan, job).method)
+
+    def told(self, plan: Plan, job: Job) -> dict[str, Any]:
+        entry = self.entry(plan, job)
+        method = registry.settings_of(entry.method)
+        kind = registry.kind_of(entry.method)
+        return {"kind": kind, "settings": method, "origin": plan.origin(entry.dataset)}
+
+    def inconsistencies(self, paper: Any, around: Around) -> Iterator[Mistake]:
+        for name, entry in paper.defenses.items():
+            for mistake in _mistakes(entry, paper):
+                yield mistake.below("defenses", name)
+            if name in _made_of(entry, paper):
+                text = f"{entry.classifier!r} is made of {name!r} itself"
+                yield Mistake(("defenses", name, "classifier"), text)
+
+
+def _mistakes(entry: DefenseEntry, paper: Any) -> Iterator[Mistake]:
+    kind, method = registry.kind_of(entry.method), entry.method
+    if method.learns and entry.learn_from is None:
+        yield Mistake((), f"{kind} learns from images: the key 'learn_from' is missing")
+    if entry.learn_from is not None:
+        images = paper.images.get(entry.learn_from)
+        if not method.learns:
+            yield Mistake(("learn_from",), f"{kind} learns from no images")
+        elif images is not None and images.split != "train":
+            text = f"{entry.learn_from!r} is of test images, which a defence is not to have seen"
+            yield Mistake(("learn_from",), text)
+    if method.asks_network and entry.classifier is None:
+        yield Mistake((), f"{kind} is made for a network: the key 'classifier' is missing")
+    if entry.classifier is not None:
+        model = paper.models.get(entry.classifier)
+        if not method.asks_network:
+            yield Mistake(("classifier",), f"{kind} is the same for all networks")
+        elif model is not None and model.dataset != entry.dataset:
+            yield Mistake(("classifier",), f"{entry.classifier!r} classifies other images")
+
+
+def _made_of(entry: DefenseEntry, paper: Any) -> set[str]:
+    """The defences of the classifiers that a defence is made for, and of those that lie behind."""
+    found: set[str] = set()
+    seen, waiting = set(), [entry.classifier]
+    while waiting:
+        model = paper.models.get(waiting.pop())
+        if model is None or id(model) in seen:
+            continue
+        seen.add(id(model))
+        waiting += [model.starts_from, model.weights_of]
+        if model.defense in paper.defenses:
+            found.add(model.defense)
+            waiting.append(paper.defenses[model.defense].classifier)
+    return found

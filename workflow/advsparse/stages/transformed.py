@@ -1,0 +1,49 @@
+"""Training images as a defence in front of a network has transformed them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from advsparse import registry
+from advsparse.config.plan import Plan
+from advsparse.stages._stage import Job, Needs, Stage
+
+
+class TransformedStage(Stage):
+    """An artifact for each defence in front, which all classifiers share that are trained on it."""
+
+    name, folder, wildcard = "transformed", "transformed", "transformed"
+    suffixes = (".safetensors",)
+    blamed = resumes = True
+    minutes = 240
+
+    def names(self, plan: Plan, paper: str) -> Iterable[str]:
+        entries = plan.paper(paper).defenses
+        return [name for name, entry in entries.items() if in_front(entry.method)]
+
+    def needs(self, plan: Plan, job: Job) -> Needs:
+        entry = plan.paper(job.paper).defenses[job.name]
+        files = {
+            "dataset": Job("dataset", plan.playing(entry.dataset)),
+            "defense": Job("defense", job.name, job.paper),
+        }
+        if entry.classifier:
+            files["classifier"] = Job("classifier", entry.classifier, job.paper)
+        return files
+
+    def settings(self, plan: Plan, job: Job) -> dict[str, Any]:
+        entry = plan.paper(job.paper).defenses[job.name]
+        kind = registry.kind_of(entry.method)
+        return {
+            "threads": plan.configuration.threads,
+            # One draw for each image, whoever is trained on it; at test time others are drawn.
+            "seed": plan.seed(plan.playing(entry.dataset), kind, "transformed"),
+        }
+
+
+def in_front(method: Any) -> bool:
+    """Whether a defence transforms images."""
+    from advsparse.defenses._base import Transformation
+
+    return isinstance(method, Transformation)
