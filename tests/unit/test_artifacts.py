@@ -205,7 +205,7 @@ def test_no_rows_round_trip(tmp_path):
 def test_rows_are_stored_as_plain_text(tmp_path):
     write_rows(tmp_path / "r.csv", frame({"value": 0.1, "ci_low": None}), metadata())
     assert (tmp_path / "r.csv").read_bytes() == (
-        b"paper,experiment,dataset,model,attacked,attack,defence,metric,"
+        b"paper,experiment,dataset,model,attacked,attack,defense,metric,"
         b"value,n,ci_low,ci_high,seed,repetition,note\n"
         b"x,x,x,x,x,x,x,x,0.1,100,,0.2,0,0,\n"
     )

@@ -89,10 +89,9 @@ def test_examples_do_what_they_say(used):
     assert 0 < used["attacks"] <= 1.0
 
 
-def test_examples_are_documented_but_for_defences_which_no_stage_takes(used):
-    documented = {kind for group, kind in EXAMPLES if group != "defenses"} | {"grey"}
-    found = set(re.findall(r"### `kind: (\w+)`", used["page"]))
-    assert documented <= found and "levels" not in found
+def test_examples_are_documented(used):
+    documented = {kind for _, kind in EXAMPLES} | {"grey"}
+    assert documented <= set(re.findall(r"### `kind: (\w+)`", used["page"]))
 
 
 def test_examples_are_formatted(tmp_path):

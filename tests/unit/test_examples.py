@@ -168,7 +168,7 @@ def test_each_epoch_moves_an_image_in_another_way():
     class Watching(LabelledImages):
         def loss(self, model, x, y):
             seen.append(x[y.argsort()])
-            return model.weight.sum(), None
+            return 0 * model.weight.sum() + 1, None
 
     source = Watching(torch.from_numpy(PIXELS), torch.arange(30))
     training = Training(epochs=2, batch_size=30, augmentation=BOTH)

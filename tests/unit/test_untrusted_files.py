@@ -23,7 +23,7 @@ from advsparse.models._io import load_classifier
 RUNS_CODE = re.compile(
     r"""
     \b(import|from)\s+_?(c?[Pp]ickle|dill|joblib|shelve|marshal|jsonpickle|cloudpickle)\b
-    | torch\.(load|save|jit\.load|hub)\b
+    | torch\.(save|jit\.load|hub)\b | torch\.load\((?!.*weights_only=True)
     | allow_pickle\s*=\s*(?!False)
     | (?<![\w.])(eval|exec|compile|__import__)\(
     | yaml\.(load|load_all|full_load|unsafe_load|FullLoader|UnsafeLoader|Loader)\b
@@ -49,6 +49,8 @@ def test_no_source_could_run_what_a_file_says():
         "import pickle",
         "from joblib import load",
         "torch.load(path)",
+        "torch.load(path, weights_only=False)",
+        "torch.hub.load(path)",
         "np.load(path)",
         "np.load(path, allow_pickle=True)",
         "value = eval(text)",

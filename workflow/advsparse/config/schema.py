@@ -99,9 +99,9 @@ def _resolved(schema: dict[str, Any], values: Any) -> dict[str, Any]:
             matching = [v for v in variants if _kind(v) == kind]
             return matching[0] if matching else {}
         elif "anyOf" in schema and isinstance(values, dict | list):
-            # What may be written as a mapping or as a list.
+            # What may be written as a mapping or as a list, or left out.
             keyword = "properties" if isinstance(values, dict) else "items"
-            variants = [_resolved(variant, None) for variant in schema["anyOf"]]
+            variants = [_resolved(variant, values) for variant in schema["anyOf"]]
             return next((variant for variant in variants if keyword in variant), schema)
         else:
             return schema
