@@ -2,6 +2,8 @@
 
 import logging
 import math
+import subprocess
+import sys
 import warnings
 
 import pytest
@@ -13,6 +15,7 @@ from advsparse.attacks._checks import AttackWarning
 from advsparse.attacks.fgsm import FGSM
 from advsparse.attacks.pgd import PGD
 from advsparse.attacks.uap import UAP
+from advsparse.config.loading import WORKFLOW
 from advsparse.models._adversarial import Adversarial
 from advsparse.models._examples import AdversarialImages, LabelledImages
 from advsparse.models._training import Training, labelled, train, train_on
@@ -45,38 +48,36 @@ def test_the_network_is_attacked_as_it_is_evaluated_and_goes_on_training():
 
 
 def test_each_mini_batch_has_numbers_of_its_own_and_the_same_again():
-    training = Training(batch_size=5, adversarial=Adversarial(attack=FGSM(eps=0.1)))
+    training, adversarial = Training(batch_size=5), Adversarial(attack=FGSM(eps=0.1))
+    attacked = labelled(training, X, Y, adversarial=adversarial)
 
     def seeds(epoch):
         generator = torch.Generator().manual_seed(epoch)
-        return [int(batch[2]) for batch in labelled(training, X, Y).batches(training, generator)]
+        return [int(batch[2]) for batch in attacked.batches(training, generator)]
 
     assert len({*seeds(0), *seeds(1)}) == 8 and seeds(0) == seeds(0)
     assert type(labelled(Training(), X, Y)) is LabelledImages
-    assert type(labelled(training, X, Y)) is AdversarialImages
+    assert type(attacked) is AdversarialImages
 
 
 def test_the_order_of_an_epoch_does_not_depend_on_the_attack():
-    training = Training(batch_size=5, adversarial=Adversarial(attack=FGSM(eps=0.1)))
-    orders = [
-        torch.cat([
-            batch[1] for batch in labelled(one, X, torch.arange(20)).batches(
-                one, torch.Generator().manual_seed(3))
-        ])
-        for one in (training, Training(batch_size=5))
-    ]  # fmt: skip
+    training, orders = Training(batch_size=5), []
+    for adversarial in (None, Adversarial(attack=FGSM(eps=0.1))):
+        examples = labelled(training, X, torch.arange(20), adversarial=adversarial)
+        batches = examples.batches(training, torch.Generator().manual_seed(3))
+        orders.append(torch.cat([batch[1] for batch in batches]))
     assert torch.equal(*orders)
 
 
 def test_a_resumed_training_attacks_as_an_uninterrupted_one(tmp_path):
-    training = {"batch_size": 10, "adversarial": Adversarial(attack=PGD(eps=0.1, steps=2))}
+    adversarial = Adversarial(attack=PGD(eps=0.1, steps=2))
     path = tmp_path / "checkpoint.safetensors"
 
     def trained(*parts, **options):
         model = small_network(X)
         for epochs in parts:
-            settings = Training(epochs=epochs, **training)
-            train(settings, model, X, Y, seed=1, **options)
+            settings = Training(epochs=epochs, batch_size=10)
+            train(settings, model, X, Y, adversarial=adversarial, seed=1, **options)
         return model.state_dict()
 
     resumed, whole = trained(1, 3, checkpoint=path), trained(3)
@@ -87,10 +88,10 @@ def test_what_the_attack_says_is_heard_once(caplog):
     caplog.set_level(logging.INFO)
     # A network that ends in a softmax, which attacks warn of.
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 4), torch.nn.Softmax(1))
-    training = Training(epochs=2, batch_size=5, adversarial=Adversarial(attack=FGSM(eps=0.1)))
+    training, adversarial = Training(epochs=2, batch_size=5), Adversarial(attack=FGSM(eps=0.1))
     level = logging.getLogger("advsparse.attacks").level
     with pytest.warns(AttackWarning) as heard:
-        train(training, model, X, Y, seed=0)
+        train(training, model, X, Y, adversarial=adversarial, seed=0)
     assert len([w for w in heard if issubclass(w.category, AttackWarning)]) == 1
     assert caplog.text.count("images attacked") == 1
     assert logging.getLogger("advsparse.attacks").level == level
@@ -111,16 +112,30 @@ def test_a_network_trained_on_attacked_images_withstands_more():
     y = torch.tensor(digits.target)
     attack = PGD(eps=0.1, steps=5, step=0.04)
 
-    def robust(**settings):
+    def robust(adversarial=None):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             nn = torch.nn
             model = nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
-        training = Training(epochs=8, batch_size=50, learning_rate=0.01, **settings)
-        train_on(labelled(training, x[:1200], y[:1200]), training, model, seed=0)
+        training = Training(epochs=8, batch_size=50, learning_rate=0.01)
+        examples = labelled(training, x[:1200], y[:1200], adversarial=adversarial)
+        train_on(examples, training, model, seed=0)
         found = PGD(eps=0.1, steps=30, step=0.01)(model, x[1200:1500], y[1200:1500])
         return float((~found.success).float().mean())
 
     plain = robust()
-    assert robust(adversarial=Adversarial(attack=attack)) > plain + 0.15
-    assert robust(adversarial=Adversarial(attack=attack, share=0.5)) > plain + 0.1
+    assert robust(Adversarial(attack=attack)) > plain + 0.15
+    assert robust(Adversarial(attack=attack, share=0.5)) > plain + 0.1
+
+
+def test_plain_values_describe_it():
+    spec = {"attack": {"kind": "fgsm", "norm": "linf", "eps": 0.1}, "share": 0.5}
+    expected = Adversarial(attack=FGSM(eps=0.1), share=0.5)
+    assert Adversarial.of(spec | {"against": "label"}) == expected and Adversarial.of(None) is None
+
+
+def test_a_training_without_it_loads_no_attack():
+    code = (
+        "import sys, advsparse.models._training; sys.exit('advsparse.attacks.pgd' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(WORKFLOW)})

@@ -681,7 +681,7 @@ ABOUT_CODES = [
     (
         IN_CODES % "coders: {lista_a: {training: {adversarial: {attack: {kind: fgsm, eps: 1}}}}}",
         f"{CODES}.coders.lista_a.training.adversarial",
-        "is of classifiers alone",
+        "unknown key 'adversarial'",
     ),
     (
         IN_CODES % "models: {resnet18: {training: {schedule: cosine}}}",

@@ -12,6 +12,7 @@ from advsparse.data._pixels import channel_statistics
 from advsparse.defenses import _io as defenses
 from advsparse.errors import ArchitectureError
 from advsparse.jobs import job
+from advsparse.models._adversarial import Adversarial
 from advsparse.models._examples import placed
 from advsparse.models._io import network_of, network_weights, with_defense
 from advsparse.models._training import Training, labelled, train_on
@@ -67,10 +68,12 @@ with job(snakemake, "classifier") as this:
         model.to(this.device)
         if weights is None:
             identity = json.dumps([this.code, settings, this.device, trained_on, network])
-            training = from_plain(Training, settings["training"])
+            told = dict(settings["training"])
+            adversarial = Adversarial.of(told.pop("adversarial", None))
+            training = from_plain(Training, told)
             columns = (placed(x_train, this.device), placed(data.y_train, this.device))
             train_on(
-                labelled(training, *columns, device=this.device),
+                labelled(training, *columns, adversarial=adversarial, device=this.device),
                 training,
                 model,
                 seed=settings["seed"],

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from functools import cache
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
@@ -41,20 +42,36 @@ def _close(schema: Any) -> None:
 
 
 def _inherit_descriptions(definitions: dict[str, Any]) -> None:
-    """Describe the settings that plugins inherit, which pydantic documents in the base alone."""
-    for group in registry.GROUPS:
-        for kind in registry.kinds(group):
-            cls = registry.load(group, kind)
-            for definition in definitions.values():
-                if (definition["title"], _kind(definition)) != (cls.__name__, kind):
-                    continue
-                properties = definition["properties"]
-                for name in properties.keys() - {"kind"}:
-                    fields = [vars(base).get("__pydantic_fields__", {}) for base in cls.__mro__]
-                    said = [f[name].description for f in fields if name in f]
-                    text = next(filter(None, said), None)
-                    if text:
-                        properties[name].setdefault("description", text)
+    """Describe the settings that types inherit, which pydantic documents in the base alone."""
+    plugins = (
+        (registry.load(group, kind), kind)
+        for group in registry.GROUPS
+        for kind in registry.kinds(group)
+    )
+    for cls, kind in [*plugins, *((cls, None) for cls in _types(Configuration, set()))]:
+        for definition in definitions.values():
+            if (definition.get("title"), _kind(definition)) != (cls.__name__, kind):
+                continue
+            properties = definition.get("properties", {})
+            for name in properties.keys() - {"kind"}:
+                fields = [vars(base).get("__pydantic_fields__", {}) for base in cls.__mro__]
+                said = [f[name].description for f in fields if name in f]
+                text = next(filter(None, said), None)
+                if text:
+                    properties[name].setdefault("description", text)
+
+
+def _types(annotation: Any, seen: set[type]) -> Iterator[type]:
+    """The types of settings in an annotation, and in those."""
+    if isinstance(annotation, type) and hasattr(annotation, "__pydantic_fields__"):
+        if annotation in seen:
+            return
+        seen.add(annotation)
+        yield annotation
+        for field in annotation.__pydantic_fields__.values():
+            yield from _types(field.annotation, seen)
+    for part in get_args(annotation):
+        yield from _types(part, seen)
 
 
 def _kind(definition: dict[str, Any]) -> str | None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from advsparse import registry
 from advsparse.lazy import torch
-from advsparse.registry import Plugin
 from advsparse.settings import PositiveShare, settings
 
 
@@ -29,7 +28,7 @@ class Adversarial:
     network to tell attacked images by what the label has left in them).
     """
 
-    attack: Annotated[Any, Plugin("attacks")]
+    attack: Any
     """The attack A: its kind and hyper-parameters. Any on single images."""
     share: PositiveShare = 1.0
     """The share rho of a mini-batch that is attacked."""
@@ -40,6 +39,13 @@ class Adversarial:
         if self.attack.universal:
             kind = registry.kind_of(self.attack)
             raise ValueError(f"attack: {kind} learns from many images, a training attacks each")
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any] | None) -> Adversarial | None:
+        """The same from plain values, of which None means none."""
+        if values is None:
+            return None
+        return cls(**values | {"attack": registry.from_spec("attacks", values["attack"])})
 
     def attacked(
         self, model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, seed: int

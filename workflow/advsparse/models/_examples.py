@@ -109,19 +109,20 @@ class AdversarialImages(LabelledImages):
     What the attack has to say is heard of the first mini-batch.
     """
 
-    _heard = False
+    def __init__(self, *columns, adversarial, **options):
+        super().__init__(*columns, **options)
+        self.adversarial, self._heard = adversarial, False
 
     def _made(self, parts, training, generator):
         for batch in super()._made(parts, training, generator):
             # Other random numbers each time, and the same after an interruption.
-            seed = torch.randint(2**62, (1,), generator=generator)
-            yield *batch, seed, training.adversarial
+            yield *batch, torch.randint(2**62, (1,), generator=generator)
 
-    def loss(self, model, x, y, seed, adversarial):
+    def loss(self, model, x, y, seed):
         from advsparse.models._adversarial import unheard
 
         with unheard() if self._heard else nullcontext():
-            attacked = adversarial.attacked(model, x, y, int(seed))
+            attacked = self.adversarial.attacked(model, x, y, int(seed))
         self._heard = True
         return super().loss(model, attacked, y)
 

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -62,8 +62,6 @@ class Training:
     """What is done at random to training images; of classifiers alone."""
     label_smoothing: Share = 0.0
     """Share of each label that is spread evenly over all classes; of classifiers alone."""
-    adversarial: Adversarial | None = None
-    """Whether, and how, images are attacked while it is trained; of classifiers alone."""
 
     def __post_init__(self) -> None:
         if self.schedule == "cosine" and self.decay_at:
@@ -90,12 +88,19 @@ class Training:
 
 
 def labelled(
-    training: Training, x: Column, y: Column, device: str | torch.device = "cpu"
+    training: Training,
+    x: Column,
+    y: Column,
+    *,
+    adversarial: Adversarial | None = None,
+    device: str | torch.device = "cpu",
 ) -> LabelledImages:
     """What a training of a classifier learns from: images ``x`` (N x C x H x W, in [0, 1] or eight
-    bits) with labels ``y`` (N)."""
-    kind = LabelledImages if training.adversarial is None else AdversarialImages
-    return kind(x, y, smoothing=training.label_smoothing, device=device)
+    bits) with labels ``y`` (N), part of which are attacked if it says so."""
+    options: Any = {"smoothing": training.label_smoothing, "device": device}
+    if adversarial is None:
+        return LabelledImages(x, y, **options)
+    return AdversarialImages(x, y, adversarial=adversarial, **options)
 
 
 def train(
@@ -103,13 +108,15 @@ def train(
     model: torch.nn.Module,
     x: torch.Tensor,
     y: torch.Tensor,
+    *,
+    adversarial: Adversarial | None = None,
     **options,
 ) -> None:
     """Train a classifier on images ``x`` (N x C x H x W, in [0, 1] or eight bits), labels ``y``.
 
     In place, as :func:`train_on` does, whose options it takes.
     """
-    train_on(labelled(training, x, y), training, model, **options)
+    train_on(labelled(training, x, y, adversarial=adversarial), training, model, **options)
 
 
 def train_on(

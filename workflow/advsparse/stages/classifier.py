@@ -9,12 +9,29 @@ from advsparse import registry
 from advsparse.config.mistakes import Mistake
 from advsparse.config.names import Name, Of, Role
 from advsparse.config.plan import Plan
+from advsparse.models._adversarial import Adversarial
 from advsparse.models._training import Training
 from advsparse.models._weights import WeightsFile
 from advsparse.registry import Plugin
 from advsparse.settings import settings
 from advsparse.stages._stage import Around, Job, Needs, Section, Stage
 from advsparse.stages.transformed import in_front
+
+
+@settings
+class AdversarialEntry(Adversarial):
+    """How part of each mini-batch is attacked while a classifier is trained."""
+
+    attack: Annotated[Any, Plugin("attacks")]
+    """The attack: its kind and hyper-parameters. Any on single images."""
+
+
+@settings
+class ClassifierTraining(Training):
+    """How a classifier is trained: mini-batches of its cross-entropy."""
+
+    adversarial: AdversarialEntry | None = None
+    """Whether images are attacked while it is trained (adversarial training)."""
 
 
 @settings
@@ -27,7 +44,7 @@ class Model:
     """The network: its kind and settings; left out where ``weights_of`` says whose it is."""
     coder: Annotated[Name, Of("coders")] | None = None
     """The trained coder whose codes it classifies; only where the architecture takes one."""
-    training: Training = Training()
+    training: ClassifierTraining = ClassifierTraining()
     """How it is trained."""
     starts_from: Annotated[Name, Of("models", "classifier")] | None = None
     """Another classifier of the same architecture, from whose weights and normalisation its

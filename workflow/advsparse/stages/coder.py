@@ -67,7 +67,7 @@ class CoderStage(Stage):
 
     def inconsistencies(self, paper: Any, around: Around) -> Iterator[Mistake]:
         for name, entry in paper.coders.items():
-            unused = {"augmentation": None, "label_smoothing": 0.0, "adversarial": None}
+            unused = {"augmentation": None, "label_smoothing": 0.0}
             for key, off in unused.items():
                 if getattr(entry.training, key) != off:
                     text = "is of classifiers alone: what coders learn from has no labels"
