@@ -63,7 +63,7 @@ def test_images_are_transformed_once_each_and_rounded_to_eight_bits(tmp_path, de
 
 def test_floats_are_kept_where_levels_would_lose_something(tmp_path):
     class Exact(TVM):
-        levels = False
+        eight_bits = False
 
     defense = Exact(iterations=3)
     rows = transformed(tmp_path, defense)

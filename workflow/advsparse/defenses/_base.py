@@ -2,7 +2,7 @@
 
 A defence acts in one of four places. Three of them are here: in front of the network
 (:class:`Transformation`), in it (:class:`Inside`) and beside it (:class:`Detector`). The fourth, in
-training, is a setting of the training (:class:`advsparse.models._training.Training`).
+training, is a setting of that (:class:`advsparse.models._adversarial.Adversarial`).
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class Transformation(Defense):
     backward: ClassVar[Literal["exact", "identity", "approximation"]] = "exact"
     """What stands for the derivative of t: its own; the identity, where t(x) is close to x; or that
     of :meth:`approximation`. The last two are for a t whose own derivative is 0 or of no use."""
-    levels: ClassVar[bool] = True
+    eight_bits: ClassVar[bool] = True
     """Whether t(x) may be kept in eight bits, as image files hold it, when a network is trained on
     it; if not, it is kept in float32."""
 

@@ -46,7 +46,7 @@ class Transformed:
     ) -> None:
         self._images, self._device, self._rng = images, device, Random(seed)
         self._t, self._defense = t, defense
-        self.stored = "uint8" if defense.levels else "float32"
+        self.stored = "uint8" if defense.eight_bits else "float32"
         self.dtype = np.dtype(self.stored)
         self.shape = (len(images), *defense.shape(tuple(images.shape[1:])))
         digest = hashlib.sha256(identity.encode()).hexdigest()

@@ -143,16 +143,21 @@ def unreadable_point(paper: Any, reading: Mapping[str, Any], stage: str) -> Iter
             yield Mistake(("nearest", key), text)
 
 
+def chosen_images(plan: Plan, paper: str, dataset: str, name: str) -> dict[str, Any]:
+    """Which images of a dataset a job works on, by their name in the paper's settings."""
+    images = plan.paper(paper).images[name]
+    return dataclasses.asdict(images) | {"order": plan.seed(dataset, "images", images.split)}
+
+
 def attack_settings(
     plan: Plan, paper: str, point: Point, method: Any, model: str, images: Any
 ) -> dict[str, Any]:
     """What an attack's job is told, or that in which it learns."""
-    dataset, entry = plan.dataset_of(paper, model), plan.paper(paper).images[images]
-    order = plan.seed(dataset, "images", entry.split)
+    dataset = plan.dataset_of(paper, model)
     return {
         "method": registry.spec_of(method),
         "against": point.entry.against,
-        "images": dataclasses.asdict(entry) | {"order": order},
+        "images": chosen_images(plan, paper, dataset, images),
         "threads": plan.configuration.threads,
         # All points of a grid draw the same numbers: what differs is what is varied.
         "seed": plan.seed(dataset, model, point.kind),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
@@ -12,6 +11,7 @@ from advsparse.config.names import Name, Of, Role
 from advsparse.config.plan import Plan
 from advsparse.registry import Plugin
 from advsparse.settings import settings
+from advsparse.stages._points import chosen_images
 from advsparse.stages._stage import Around, Job, Needs, Section, Stage
 
 
@@ -49,14 +49,10 @@ class DefenseStage(Stage):
 
     def settings(self, plan: Plan, job: Job) -> dict[str, Any]:
         entry, dataset = self.entry(plan, job), plan.playing(self.entry(plan, job).dataset)
-        images = None
-        if entry.learn_from:
-            chosen = plan.paper(job.paper).images[entry.learn_from]
-            order = plan.seed(dataset, "images", chosen.split)
-            images = dataclasses.asdict(chosen) | {"order": order}
+        chosen = entry.learn_from
         return {
             "method": registry.spec_of(entry.method),
-            "images": images,
+            "images": chosen_images(plan, job.paper, dataset, chosen) if chosen else None,
             "threads": plan.configuration.threads,
             "seed": plan.seed(dataset, registry.kind_of(entry.method), "defense"),
         }
