@@ -25,13 +25,15 @@ from advsparse.stages.dataset import published_files
 ROOT = WORKFLOW.parent
 SCRIPTS = sorted((WORKFLOW / "scripts").glob("*.py"))
 DEFENDED = """
+shards: {attack: 2, transformed: 2}
 settings:
   frecon2021:
+    images: {unseen: {count: 300}}
     defenses: {jpeg: {method: {kind: jpeg}, dataset: cifar10}}
     models: {own: {dataset: cifar10, architecture: {kind: lenet}, defense: jpeg}}
     experiments: {carried: {attacks: [fgsm], models: [lenet, own]}}
 """
-"""No paper has a defence yet."""
+"""No paper has a defence yet, and no preset shards."""
 EXPERIMENT = "settings: {frecon2021: {experiments: {%s}}}"
 
 

@@ -2,6 +2,7 @@
 
 DEFENSE = wiring.rule("defense", "fit_defense.py")
 TRANSFORMED = wiring.rule("transformed", "transform_images.py")
+TRANSFORMED_PART = wiring.rule("transformed_part", "transform_images_part.py")
 
 
 rule fit_defense:
@@ -42,3 +43,23 @@ rule transform_images:
         **TRANSFORMED.params,
     script:
         "../scripts/transform_images.py"
+
+
+rule transform_images_part:
+    input:
+        unpack(TRANSFORMED_PART.input),
+    output:
+        TRANSFORMED_PART.output(),
+    log:
+        TRANSFORMED_PART.log,
+    benchmark:
+        TRANSFORMED_PART.benchmark
+    conda:
+        "../../envs/advsparse.yaml"
+    threads: plan.configuration.threads
+    resources:
+        **TRANSFORMED_PART.resources,
+    params:
+        **TRANSFORMED_PART.params,
+    script:
+        "../scripts/transform_images_part.py"

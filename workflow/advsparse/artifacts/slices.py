@@ -12,7 +12,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
@@ -185,6 +185,25 @@ class Sliced:
             if hashlib.sha256(data.data).digest() != self._digests[block]:
                 raise damaged(self._path, "its payload does not match the digest in its metadata")
             self._seen[block] = True
+
+
+class Joined:
+    """The rows of several arrays, one after the other, of which there is one at least."""
+
+    def __init__(self, parts: Sequence[Rows]) -> None:
+        self._parts = parts
+        self.shape, self.dtype = (sum(map(len, parts)), *parts[0].shape[1:]), parts[0].dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: slice) -> np.ndarray:
+        start, stop, _ = index.indices(len(self))
+        found = []
+        for part in self._parts:
+            found.append(part[min(max(start, 0), len(part)) : max(stop, 0)])
+            start, stop = start - len(part), stop - len(part)
+        return np.concatenate(found)
 
 
 def _blocks(size: int) -> int:

@@ -12,11 +12,13 @@ from __future__ import annotations
 import logging
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any, ClassVar, NamedTuple
 
+from advsparse import lots
 from advsparse.attacks import _checks
 from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._eot import as_attacked
@@ -141,17 +143,28 @@ class Attack(ABC):
             y, target, aim = ready.labels.values()
             aim = target if aim is None else aim
             whole = Whole(x)
-            for start in range(0, len(x), size):
-                part = slice(start, start + size)
+            for part in _chunks(len(x), size):
                 goals = y[part], at_rows(target, part), at_rows(aim, part)
                 found = self._chunk(perturb, model, x[part], *goals, rng)
-                whole.put(part, *found)
-                done = min(start + size, len(x))
-                count = int(whole.result.success[:done].sum())
-                logger.info("%d of %d images attacked, %d fooled", done, len(x), count)
-        found = _checks.warnings_of(whole.signs, self.scales) + self._suspicions(whole.result)
+                whole.put(part, found)
+                count = int(whole.result.success[: part.stop].sum())
+                logger.info("%d of %d images attacked, %d fooled", part.stop, len(x), count)
+        return self._warned(whole)
+
+    def joined(self, parts: Sequence[Result]) -> Result:
+        """The result for all images of those for some of them, of which there is one at least."""
+        ends = list(accumulate(len(part.x) for part in parts))
+        whole = Whole(parts[0].x.new_empty(ends[-1], *parts[0].x.shape[1:]))
+        for part, end in zip(parts, ends, strict=True):
+            whole.put(slice(end - len(part.x), end), part)
+        return self._warned(whole)
+
+    def _warned(self, whole: Whole) -> Result:
+        """The result, with what is to be said of it."""
+        result = whole.result
+        found = _checks.warnings_of(result.signs, self.scales) + self._suspicions(result)
         _checks.report(type(self).__name__, found)
-        return replace(whole.result, warnings=found)
+        return replace(result, warnings=found)
 
     @contextmanager
     def _prepared(self, model, x, labels, rng, memory, gradients) -> Iterator[Prepared]:
@@ -191,7 +204,7 @@ class Attack(ABC):
         return ()
 
     def _chunk(self, perturb: Perturb, model, x, y, target, aim, rng):
-        """The result for some images, and signs that it cannot be trusted."""
+        """The result for some images."""
         oracle = Oracle(model, len(x), goals=(y, target))
         with exactly():
             return self._judged(perturb, oracle, x, y, target, aim, rng)
@@ -223,8 +236,8 @@ class Attack(ABC):
         astray |= ~decided(final) & ~undecided
         distance = self.threat.distance(x_adv, x)
         x_adv, distance = self._conclude(x, x_adv, success, distance)
-        result = Result(x_adv, success, distance, oracle.queries, steps, trace)
-        return result, self._signs(oracle, astray)
+        signs = self._signs(oracle, astray)
+        return Result(x_adv, success, distance, oracle.queries, steps, signs, trace)
 
     def _signs(self, oracle: Oracle, astray: torch.Tensor) -> _checks.Signs:
         """What the images say, and what became of them, that a call or a fit is to warn of."""
@@ -335,6 +348,14 @@ class PenaltyAttack(_NormAttack):
     @property
     def threat(self) -> Threat:
         return Threat(norm=self.norm)
+
+
+def _chunks(count: int, at_once: int) -> Iterator[slice]:
+    """All of ``count`` images, at most ``at_once`` of one lot at a time."""
+    for lot in range(0, count, lots.ATTACKED):
+        end = min(lot + lots.ATTACKED, count)
+        for start in range(lot, end, at_once):
+            yield slice(start, min(start + at_once, end))
 
 
 def _finite(proposed, x):

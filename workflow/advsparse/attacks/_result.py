@@ -25,6 +25,8 @@ class Result:
     """Forward and backward passes spent on the image, int64 of shape N."""
     steps: torch.Tensor
     """Iterations spent on the image, int64 of shape N."""
+    signs: _checks.Signs
+    """Flags of each image, which the warnings go by."""
     trace: dict[str, torch.Tensor] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     """Signs that the attack cannot be trusted with this model, a sentence each."""
@@ -50,20 +52,20 @@ class Whole:
         def empty(dtype):
             return torch.empty(len(x), dtype=dtype, device=x.device)
 
+        flags = torch.empty((len(_checks.Signs._fields), len(x)), dtype=torch.bool)
         self.result = Result(
             torch.empty_like(x, memory_format=torch.contiguous_format),
             empty(torch.bool),
             empty(torch.float64),
             torch.empty(len(x), dtype=torch.int64),
             empty(torch.int64),
+            _checks.Signs(*flags),
         )
-        flags = torch.empty((len(_checks.Signs._fields), len(x)), dtype=torch.bool)
-        self.signs = _checks.Signs(*flags)
 
-    def put(self, part: slice, chunk: Result, signs: _checks.Signs) -> None:
+    def put(self, part: slice, chunk: Result) -> None:
         for name in ("x", "success", "distance", "queries", "steps"):
             getattr(self.result, name)[part] = getattr(chunk, name)
-        for row, values in zip(self.signs, signs, strict=True):
+        for row, values in zip(self.result.signs, chunk.signs, strict=True):
             row[part] = values
         for name, values in chunk.trace.items():
             if name not in self.result.trace:

@@ -95,6 +95,10 @@ class Adaptive(Attack):
         """Attack with what ``model`` declares; see :meth:`Attack.__call__`."""
         return self.attack(self._adapted(model), x, y, target, **options)
 
+    def joined(self, parts):
+        """See :meth:`Attack.joined`."""
+        return self.attack.joined(parts)
+
     def perturb(self, oracle, x, y, target, rng) -> Candidate:
         seen = copy.copy(oracle)  # which shares the counters
         seen.model = self._adapted(oracle.model)

@@ -10,7 +10,8 @@ from advsparse.config.assembled import Key, assembled, by_name
 from advsparse.config.names import Name, Role
 from advsparse.registry import Plugin
 from advsparse.settings import NonNegativeInt, PositiveInt, settings
-from advsparse.stages._registry import sections
+from advsparse.stages._parts import Divided
+from advsparse.stages._registry import sections, stages
 
 
 @settings
@@ -45,6 +46,17 @@ Paper = assembled(
 )
 
 
+Shards = assembled(
+    "Shards",
+    "How many jobs, side by side, one is divided into.",
+    {
+        name: Key(PositiveInt, stage.divides, 1)
+        for name, stage in sorted(stages().items())
+        if isinstance(stage, Divided)
+    },
+)
+
+
 @settings
 class Configuration:
     """Everything that a run is decided by, after merging."""
@@ -62,6 +74,9 @@ class Configuration:
     repetitions: PositiveInt = 1
     """How often everything random is drawn and made anew: networks, the images that are chosen,
     dictionaries, noise. Verdicts on claims speak of training anew from three on."""
+    shards: Shards = Shards()  # type: ignore[valid-type]
+    """How many jobs, side by side, those that work image by image are divided into: what comes out
+    is the same."""
     data: Data = Data()
     """Where data lies."""
     datasets: dict[Name, Annotated[Any, Plugin("data")]]

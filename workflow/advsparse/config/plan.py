@@ -78,6 +78,7 @@ class Plan:
             name: getattr(configuration, name)
             for name in ("preset", "papers", "device", "threads", "seed", "repetitions", "roles")
         }
+        described["shards"] = dataclasses.asdict(configuration.shards)
         described["data"] = dataclasses.asdict(configuration.data)
         described["datasets"] = {
             name: registry.spec_of(source) for name, source in configuration.datasets.items()

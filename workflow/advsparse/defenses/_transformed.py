@@ -3,32 +3,61 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from advsparse.artifacts import Rows, atomic_path
+from advsparse.data._io import load_described
 from advsparse.data._pixels import floats
 from advsparse.defenses._base import Transformation
+from advsparse.defenses._io import load_defense
+from advsparse.jobs import Job
 from advsparse.lazy import torch
+from advsparse.lots import TRANSFORMED, rows_of
+from advsparse.models._io import load_classifier
 from advsparse.seeding import Random
 
 logger = logging.getLogger(__name__)
 
-LOT = 64
-"""Images that are transformed together: the same ones however many are asked for at once, so that
-they round alike, and as many as an interruption loses at most."""
+
+def transformed(job: Job, given: Mapping[str, str], checkpoint: str) -> Transformed:
+    """The training images of a dataset, or a part of them, as a job's defence transforms them.
+
+    given: the files of the dataset, of the defence and, for one that asks, of the classifier.
+    """
+    data, source = load_described(given["dataset"])
+    defense, learned, its_metadata = load_defense(given["defense"], job.device)
+    made_of = [source.payload_sha256, its_metadata.payload_sha256]
+    if "classifier" in given:
+        model, of_model = load_classifier(given["classifier"], job.device)
+        t = defense.for_network(learned, model)
+        made_of.append(of_model.payload_sha256)
+    else:
+        t = defense.transformation(learned)
+    return Transformed(
+        data.x_train,
+        defense,
+        t,
+        part=job.settings.get("part"),
+        seed=job.settings["seed"],
+        device=job.device,
+        parts=Path(checkpoint).with_suffix(""),
+        identity=json.dumps([job.code, job.settings, job.device, made_of]),
+    )
 
 
 class Transformed:
     """Rows of t(x), one draw for each image of a stochastic t, in lots that ``parts`` keeps.
 
-    t: the transformation of ``defense``.
+    images: all of them, of which ``part`` may choose some (:func:`advsparse.lots.rows_of`); t: the
+    transformation of ``defense``.
 
     What ``parts`` holds is used again if it is of the same ``identity``.
     """
@@ -39,6 +68,7 @@ class Transformed:
         defense: Transformation,
         t: Callable[..., torch.Tensor],
         *,
+        part: tuple[int, int] | None = None,
         seed: int,
         device: str,
         parts: Path,
@@ -46,9 +76,11 @@ class Transformed:
     ) -> None:
         self._images, self._device, self._rng = images, device, Random(seed)
         self._t, self._defense = t, defense
+        self._rows = rows_of(len(images), TRANSFORMED, part)
         self.stored = "uint8" if defense.eight_bits else "float32"
         self.dtype = np.dtype(self.stored)
-        self.shape = (len(images), *defense.shape(tuple(images.shape[1:])))
+        count = self._rows.stop - self._rows.start
+        self.shape = (count, *defense.shape(tuple(images.shape[1:])))
         digest = hashlib.sha256(identity.encode()).hexdigest()
         self._parts = parts / digest[:16]
         self._above, self._began, self._made = parts, time.monotonic(), 0
@@ -58,9 +90,9 @@ class Transformed:
 
     def __getitem__(self, index: slice) -> np.ndarray:
         start, stop, _ = index.indices(len(self))
-        lots = range(start // LOT, -(-stop // LOT))
+        lots = range(start // TRANSFORMED, -(-stop // TRANSFORMED))
         found = [self._lot(lot) for lot in lots]
-        return np.concatenate(found)[start - lots[0] * LOT : stop - lots[0] * LOT]
+        return np.concatenate(found)[start - lots[0] * TRANSFORMED : stop - lots[0] * TRANSFORMED]
 
     def forget(self) -> None:
         """Remove what was kept of this and of earlier identities."""
@@ -74,7 +106,8 @@ class Transformed:
             kept = None
         if kept is not None and kept.dtype == self.dtype:
             return kept
-        pixels = self._images[lot * LOT : (lot + 1) * LOT]
+        start = self._rows.start + lot * TRANSFORMED
+        pixels = self._images[start : min(start + TRANSFORMED, self._rows.stop)]
         x = floats(torch.from_numpy(pixels).to(self._device))
         with torch.no_grad():
             numbers = (self._rng,) if self._defense.stochastic else ()
@@ -91,6 +124,6 @@ class Transformed:
 
     def _told(self, lot: int, count: int) -> None:
         self._made += count
-        done = min((lot + 1) * LOT, len(self))
+        done = min((lot + 1) * TRANSFORMED, len(self))
         left = (time.monotonic() - self._began) / self._made * (len(self) - done)
         logger.info("%d of %d images transformed, %.0f s left", done, len(self), left)

@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 
 import advsparse.stages
 from advsparse.config.names import RESERVED, named
+from advsparse.stages._parts import Divided, Part
 from advsparse.stages._stage import Section, Stage
 
 _TAKEN = ("logs", "benchmarks", "checkpoints", "failures", "fetched")
@@ -18,12 +19,16 @@ _TAKEN = ("logs", "benchmarks", "checkpoints", "failures", "fetched")
 
 @cache
 def stages() -> dict[str, Stage]:
-    """One stage for each public module of the package, by name."""
+    """One stage for each public module of the package, by name, and one of the parts of each whose
+    jobs may be divided."""
     found = {}
     for module in pkgutil.iter_modules(advsparse.stages.__path__):
         if not module.name.startswith("_"):
             stage = _load(module.name)
             found[stage.name] = stage
+            if isinstance(stage, Divided):
+                parts = Part(stage)
+                found[parts.name] = parts
     _refuse_what_clashes(list(found.values()))
     return found
 

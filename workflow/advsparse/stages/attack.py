@@ -10,10 +10,11 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from advsparse import registry
+from advsparse import lots, registry
 from advsparse.config.mistakes import Mistake, nearest, short
 from advsparse.config.names import Scalar, shortened
 from advsparse.config.plan import Plan
+from advsparse.stages._parts import Divided
 from advsparse.stages._points import (
     AttackEntry,
     Images,
@@ -26,16 +27,17 @@ from advsparse.stages._points import (
     told_of,
     unreadable_point,
 )
-from advsparse.stages._stage import Around, Job, Needs, Section, Stage
+from advsparse.stages._stage import Around, Job, Needs, Section
 from advsparse.stages.classifier import classified
 
 
-class AttackStage(Stage):
+class AttackStage(Divided):
     """An artifact for each point of each entry of ``attacks``."""
 
     name, folder, wildcard = "attack", "attacks", "attack"
     readable = "attacks"
     understood = ("of_kind", "nearest")
+    divides = "Parts that the images of each attack are divided into, of 256 images at least."
 
     def sections(self) -> Mapping[str, Section]:
         return {
@@ -46,14 +48,20 @@ class AttackStage(Stage):
     def names(self, plan: Plan, paper: str) -> Iterable[str]:
         return points(plan, paper)
 
-    def needs(self, plan: Plan, job: Job) -> Needs:
+    def made_from(self, plan: Plan, job: Job) -> Needs:
         point = points(plan, job.paper)[job.name]
         files = classified(plan, job.paper, point.entry.model)
         if point.led_by:
             files["surrogate"] = Job("classifier", point.led_by, job.paper)
-        if point.entry.learn_from:
-            files["fit"] = Job("fit", fit_of(plan, job.paper, job.name), job.paper)
-        return files
+        return {**files, **self.joined_with(plan, job)}
+
+    def joined_with(self, plan: Plan, job: Job) -> Needs:
+        learns = points(plan, job.paper)[job.name].entry.learn_from
+        return {"fit": Job("fit", fit_of(plan, job.paper, job.name), job.paper)} if learns else {}
+
+    def most(self, plan: Plan, job: Job) -> int:
+        images = points(plan, job.paper)[job.name].entry.images
+        return -(-plan.paper(job.paper).images[images].count // lots.ATTACKED)
 
     def settings(self, plan: Plan, job: Job) -> dict[str, Any]:
         point = points(plan, job.paper)[job.name]

@@ -7,22 +7,24 @@ from typing import Any
 
 from advsparse import registry
 from advsparse.config.plan import Plan
-from advsparse.stages._stage import Job, Needs, Stage
+from advsparse.stages._parts import Divided
+from advsparse.stages._stage import Job, Needs
 
 
-class TransformedStage(Stage):
+class TransformedStage(Divided):
     """An artifact for each defence in front, which all classifiers share that are trained on it."""
 
     name, folder, wildcard = "transformed", "transformed", "transformed"
     suffixes = (".safetensors",)
     blamed = resumes = True
     minutes = 240
+    divides = "Parts that the images are divided into which a defence transforms for training."
 
     def names(self, plan: Plan, paper: str) -> Iterable[str]:
         entries = plan.paper(paper).defenses
         return [name for name, entry in entries.items() if in_front(entry.method)]
 
-    def needs(self, plan: Plan, job: Job) -> Needs:
+    def made_from(self, plan: Plan, job: Job) -> Needs:
         entry = plan.paper(job.paper).defenses[job.name]
         files = {
             "dataset": Job("dataset", plan.playing(entry.dataset)),
