@@ -184,6 +184,7 @@ def test_every_key_of_the_top_is_in_the_shipped_file():
 
 # Fields that set the size of the work. A preset may change these and the data, nothing else: what
 # it says about a method would make its results another method's.
+_ADAPTED, _ADVERSARIAL = ("attacks", "*", "method"), ("models", "*", "training", "adversarial")
 SCALE = {
     *(
         (section, "*", "training", field)
@@ -206,9 +207,11 @@ SCALE = {
         ("attacks", "*", "method", field)
         for field in (
             *("coding_iterations", "inner_steps", "iterations", "passes", "restarts"),
-            *("queries", "search_steps", "steps"),
+            *("queries", "samples", "search_steps", "steps"),
         )
     ),
+    *((*within, "attack", "steps") for within in (_ADAPTED, _ADVERSARIAL)),
+    *(("defenses", "*", "method", field) for field in ("draws", "epochs", "iterations")),
     ("attacks", "*", "grid", "*"),
 }
 

@@ -12,9 +12,12 @@ RECORD = {
     "machine": {"processor": "a processor", "devices": ["cpu"]},
     "cost": [{"stage": "a", "seconds": 60.0}, {"stage": "b", "seconds": 120.0}],
     "configuration": {
-        "papers": ["p"],
+        "papers": ["p", "study"],
         "repetitions": 3,
-        "settings": {"p": {"title": "A paper, 2020"}},
+        "settings": {
+            "p": {"title": "A paper, 2020", "tables": {"claims": {}, "numbers": {}}},
+            "study": {"title": "A study that claims nothing", "tables": {"defenses": {}}},
+        },
     },
 }
 CLAIM = {"claim": "c", "where": "figure 1", "paper": "a | b", "effect": "+0.5", "data": "real"}
@@ -64,7 +67,7 @@ def test_the_page_counts_each_class_and_shows_numbers(results):
 def test_what_is_not_made_as_often_as_the_rest_is_named(results):
     folder = results([CLAIM | {"verdict": "supported"}])
     assert "as often" not in page(folder, "mini")
-    paper = {"title": "A paper, 2020", "repetitions": {"slow": 1, "slower": 2}}
+    paper = RECORD["configuration"]["settings"]["p"] | {"repetitions": {"slow": 1, "slower": 2}}
     configuration = RECORD["configuration"] | {"settings": {"p": paper}}
     (folder / "provenance.json").write_text(json.dumps(RECORD | {"configuration": configuration}))
     said = "Not made as often as the rest: `slow` in one run, `slower` in 2 runs."

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
+import yaml
 from test_build import results
 
 from advsparse.artifacts import Slices, read_arrays, read_rows
@@ -14,59 +16,34 @@ from advsparse.lazy import torch
 from advsparse.models._io import classes_of, excesses, load_classifier
 from project import Project, copy_sources
 
-PLACES = {"retrained": "tvm", "in_front": "jpeg", "ensemble": "crops", "inside": "sap",
-          "beside": "magnet"}  # fmt: skip
-ADAPTIVE = "{kind: adaptive, attack: {kind: pgd, eps: 0.03, steps: 5}, samples: 2}"
+PLACES = ("tvm", "jpeg", "crops", "pruned", "detector")
 CONFIGURATION = """
 settings:
-  frecon2021:
-    images:
-      clean: {split: train, count: 40}
-    defenses:
-      tvm: {method: {kind: tvm, iterations: 5}, dataset: cifar10}
-      jpeg: {method: {kind: jpeg}, dataset: cifar10}
-      crops: {method: {kind: crop_ensemble, draws: 3, fraction: 0.8}, dataset: cifar10}
-      sap: {method: {kind: sap}, dataset: cifar10}
-      magnet:
-        method: {kind: reconstruction_error, epochs: 2, rate: 0.1}
-        dataset: cifar10
-        learn_from: clean
-    models:
-      plain: &plain {dataset: cifar10, architecture: {kind: lenet}, training: {epochs: 2}}
-      retrained: {<<: *plain, defense: tvm}
-      in_front: {dataset: cifar10, weights_of: plain, defense: jpeg}
-      ensemble: {dataset: cifar10, weights_of: plain, defense: crops}
-      inside: {dataset: cifar10, weights_of: plain, defense: sap}
-      beside: {dataset: cifar10, weights_of: plain, defense: magnet}
+  matrix:
     attacks:
-      static: {method: {kind: pgd, eps: 0.03, steps: 5}, model: plain, images: unseen}
-"""
-for _name in PLACES:
-    CONFIGURATION += f"      on_{_name}: {{method: {ADAPTIVE}, model: {_name}, images: unseen}}\n"
-CONFIGURATION += f"""\
       universal:
-        method: {ADAPTIVE.replace("pgd, eps: 0.03, steps: 5", "uap, eps: 1.0, passes: 1")}
-        model: inside
-        learn_from: learning
-        images: unseen
+        method: {kind: adaptive, attack: {kind: uap, norm: l2, eps: 1.0, passes: 1}, samples: 2}
+        model: pruned
+        learn_from: clean
+        images: attacked
     experiments:
-      static: {{attacks: [static], models: [plain, {", ".join(PLACES)}]}}
-      adapted: [{", ".join(f"on_{name}" for name in PLACES)}, universal]
+      learned: [universal]
 """
-ROWS = [f"results/test/frecon2021/rows/{name}.csv" for name in ("static", "adapted")]
+ROWS = [f"results/test/matrix/rows/{name}.csv" for name in ("static", "adapted")]
+LEARNED, TABLE = "results/test/matrix/rows/learned.csv", "results/test/matrix/tables/defenses.csv"
 
 
 @pytest.fixture(scope="module")
 def defended(tmp_path_factory) -> Project:
-    """Defences of each kind, built. Not to be changed."""
-    project = copy_sources(tmp_path_factory.mktemp("defended"))
+    """Defences of each kind, and the table of them, built. Not to be changed."""
+    project = copy_sources(tmp_path_factory.mktemp("defended"), "matrix")
     project.configure(CONFIGURATION)
-    project.snakemake(*ROWS)
+    project.snakemake(TABLE, LEARNED)
     return project
 
 
 def rows_of(project, experiment):
-    return read_rows(results(project) / f"frecon2021/rows/{experiment}.csv", stage="rows")[0]
+    return read_rows(results(project) / f"matrix/rows/{experiment}.csv", stage="rows")[0]
 
 
 def value(rows, **which) -> float:
@@ -77,46 +54,47 @@ def value(rows, **which) -> float:
 
 
 def test_rows_name_the_defence_and_count_as_its_place_has_it(defended):
-    folder = results(defended) / "frecon2021"
+    folder = results(defended) / "matrix"
     data = load_dataset(results(defended) / "datasets/photos.safetensors")
     rows, labels = rows_of(defended, "static"), data.labels("test")
-    for model, defense in {"plain": "none", **PLACES}.items():
+    for model in ("plain", "again", "adversarial", *PLACES):
+        defense = model if model in PLACES else "none"
         assert set(rows[rows["model"] == model]["defense"]) == {defense}
         network, _ = load_classifier(folder / f"classifiers/{model}.safetensors")
         right = classes_of(network, data.x_test) == labels
         excess = excesses(network, data.x_test)
-        assert (excess is not None) == (model == "beside")
+        assert (excess is not None) == (model == "detector")
         if excess is not None:
             right &= excess <= 0
             refused = value(rows, model=model, attack="none", metric="refused")
             assert refused == np.mean(excess > 0)
         assert value(rows, model=model, attack="none", metric="accuracy") == np.mean(right)
     # Of attacked images, those that are refused count as right.
-    attacked, _ = read_arrays(folder / "attacks/on_beside.npz", stage="attack")
-    network, _ = load_classifier(folder / "classifiers/beside.safetensors")
+    attacked, _ = read_arrays(folder / "attacks/pgd_detector.npz", stage="attack")
+    network, _ = load_classifier(folder / "classifiers/detector.safetensors")
     excess = excesses(network, attacked["x_adv"])
     held = (classes_of(network, attacked["x_adv"]) == attacked["label"]) | (excess > 0)
     adapted = rows_of(defended, "adapted")
-    assert value(adapted, attack="on_beside", metric="accuracy") == np.mean(held)
-    assert 0 <= value(adapted, attack="on_beside", metric="auc") <= 1
-    assert set(adapted[adapted["attack"] == "universal"]["metric"]) >= {"fooling_rate", "rmse"}
+    assert value(adapted, attack="pgd_detector", metric="accuracy") == np.mean(held)
+    assert 0 <= value(adapted, attack="pgd_detector", metric="auc") <= 1
+    assert set(rows_of(defended, "learned")["metric"]) >= {"fooling_rate", "rmse"}
 
 
 def test_networks_are_those_of_others_or_trained_on_what_the_defence_makes_of_images(defended):
-    folder = results(defended) / "frecon2021"
+    folder = results(defended) / "matrix"
     plain = load_classifier(folder / "classifiers/plain.safetensors")[0].state_dict()
     for model in PLACES:
         network, metadata = load_classifier(folder / f"classifiers/{model}.safetensors")
         weights = network.model.state_dict()
         same = all(torch.equal(tensor, weights[name]) for name, tensor in plain.items())
-        assert same == (model != "retrained")
-        assert metadata.extra["defense"]["name"] == PLACES[model]
+        assert same == (model != "tvm")
+        assert metadata.extra["defense"]["name"] == model
     stored = Slices(folder / "transformed/tvm.safetensors", "transformed")
     images = load_dataset(results(defended) / "datasets/photos.safetensors").x_train
     assert stored["x_train"].shape == images.shape
     assert stored.metadata.extra["stored"] == "uint8"
     assert not np.array_equal(stored["x_train"][:], images[:])
-    assert not (folder.parent / "checkpoints/frecon2021/transformed/tvm").exists()
+    assert not (folder.parent / "checkpoints/matrix/transformed/tvm").exists()
 
 
 def test_a_change_of_a_defence_reruns_what_is_made_of_it_alone(defended, tmp_path):
@@ -125,20 +103,39 @@ def test_a_change_of_a_defence_reruns_what_is_made_of_it_alone(defended, tmp_pat
     shutil.copytree(defended.path, project.path, symlinks=True)
     configuration = project.path / "config.yaml"
     text = configuration.read_text()
-    configuration.write_text(text.replace("{kind: jpeg}", "{kind: jpeg, quality: 30}"))
+    change = "settings:\n  matrix:\n    defenses: {%s: {method: {%s}}}\n"
     evaluated = {"evaluate_attacks static", "evaluate_attacks adapted"}
+    configuration.write_text(
+        text.replace("settings:\n  matrix:\n", change % ("jpeg", "quality: 30"))
+    )
     assert project.jobs("--", *ROWS) == evaluated | {
         "fit_defense jpeg",
-        "train_classifier in_front",
-        "run_attack on_in_front",
+        "train_classifier jpeg",
+        "run_attack fgsm_jpeg",
+        "run_attack pgd_jpeg",
     }
-    configuration.write_text(text.replace("iterations: 5", "iterations: 6"))
+    change = change % ("tvm", "iterations: 6")
+    configuration.write_text(text.replace("settings:\n  matrix:\n", change))
     assert project.jobs("--", *ROWS) == evaluated | {
         "fit_defense tvm",
         "transform_images tvm",
-        "train_classifier retrained",
-        "run_attack on_retrained",
+        "train_classifier tvm",
+        "run_attack fgsm_tvm",
+        "run_attack pgd_tvm",
     }
+
+
+def test_the_table_shows_each_defence_against_each_attack(defended):
+    frame = pd.read_csv(defended.path / TABLE)
+    shown = yaml.safe_load((defended.path / "workflow/papers/matrix/paper.yaml").read_text())
+    assert list(frame["defence"]) == list(shown["tables"]["defenses"]["options"]["shown"].values())
+    assert set(frame["images"]) == {8}
+    static, adapted = rows_of(defended, "static"), rows_of(defended, "adapted")
+    of_tvm = frame.iloc[2]
+    assert of_tvm["PGD, static"] == value(static, model="tvm", attack="pgd", metric="accuracy")
+    assert of_tvm["PGD, adaptive"] == value(adapted, attack="pgd_tvm", metric="accuracy")
+    against = frame[[column for column in frame.columns if "," in column]].min(axis=1)
+    assert (frame["against all"] <= against).all() and (frame["ci_low"] < frame["ci_high"]).all()
 
 
 def test_a_defence_of_ones_own_is_one_module(sources):

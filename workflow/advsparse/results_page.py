@@ -56,7 +56,9 @@ def page(results: Path, preset: str) -> str:
     """
     record = json.loads((results / "provenance.json").read_text(encoding="utf-8"))
     parts = [_introduction(record, preset)]
-    for paper in record["configuration"]["papers"]:
+    settings = record["configuration"]["settings"]
+    # What claims nothing is a study of this project's own.
+    for paper in (key for key, of in settings.items() if "claims" in of["tables"]):
         parts += _paper(results / paper / "tables", paper, record)
     return "\n".join(parts)
 
