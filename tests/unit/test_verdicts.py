@@ -185,6 +185,13 @@ def test_undecided_says_how_many_runs_would_do():
     assert 3 < found.needed < 40
 
 
+def test_more_runs_are_needed_than_were_made_though_a_part_alone_would_need_no_more():
+    alone = numbers(0.7, 1.0, 1.3)
+    assert judged([alone]).kind is Class.SUPPORTED and alone.needed() == 3
+    found = judged([AnyOf([alone] * 4)])
+    assert (found.kind, found.needed) == (Class.UNDECIDED, 4)
+
+
 def test_other_words():
     assert str(Verdict(Class.FAILED, what="cw, fgsm failed")) == "not judged: cw, fgsm failed"
     assert str(Verdict(Class.INCOMPARABLE)) == "not comparable"

@@ -85,11 +85,11 @@ class UniversalAttack(ABC):
         """Learn from the images ``x``; arguments and errors as for a call."""
         labels = {"y": y, "target": target}
         with self._prepared(model, x, labels, rng, memory, self.looks_at_images) as ready:
-            labels = tuple(ready.labels.values())
-            oracle = Oracle(model, len(x), at_once=ready.at_once, goals=labels)
+            goals = ready.labels["y"], ready.labels["target"]
+            oracle = Oracle(model, len(x), at_once=ready.at_once, goals=goals)
             with exactly():
                 seen = as_attacked(oracle, ready.x, ready.rng)
-                fit = self.learner().learn(seen, ready.x, *labels, ready.rng)
+                fit = self.learner().learn(seen, ready.x, *goals, ready.rng)
         signs = self._signs(oracle, oracle.astray & ~oracle.undecided)
         found = (*fit.warnings, *_checks.warnings_of(signs, self.scales, learning=True))
         _checks.report(type(self).__name__, found)

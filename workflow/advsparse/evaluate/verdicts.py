@@ -216,7 +216,7 @@ def judged(parts: Sequence[Statement], level: float = ALPHA) -> Verdict:
             return Verdict(Class.SUPPORTED, max(support, sized), runs)
         if (other := _least(_holm([part.size_opposition for part in parts]))) <= level:
             return Verdict(Class.DIRECTION, max(support, other), runs)
-        return Verdict(Class.UNDECIDED, runs=runs, needed=_needed(parts))
+        return _undecided(parts, runs)
     strongest = [min(part.opposition.items(), key=lambda item: _rank(item[1])) for part in parts]
     corrected = _holm([p for _, p in strongest])
     against = [
@@ -229,7 +229,7 @@ def judged(parts: Sequence[Statement], level: float = ALPHA) -> Verdict:
         return Verdict(kind, p, runs)
     if any(_runs_disagree(part, level) for part in parts if isinstance(part, Part)):
         return Verdict(Class.RUN, runs=runs)
-    return Verdict(Class.UNDECIDED, runs=runs, needed=_needed(parts))
+    return _undecided(parts, runs)
 
 
 def over_settings(setting: str, verdicts: Mapping[str, Verdict]) -> Verdict:
@@ -303,6 +303,12 @@ def _needed(parts: Sequence[Statement]) -> int | None:
     needed = [part.needed() for part in parts]
     known = [count for count in needed if count is not None]
     return max(known) if len(known) == len(needed) else None
+
+
+def _undecided(parts: Sequence[Statement], runs: int) -> Verdict:
+    """The verdict where ``runs`` decide nothing, and then not those that parts alone would need."""
+    needed = _needed(parts)
+    return Verdict(Class.UNDECIDED, runs=runs, needed=needed and max(needed, runs + 1))
 
 
 def _speaks(kind: Class) -> int:
