@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from advsparse import registry
 from advsparse.errors import ArchitectureError
@@ -29,6 +29,10 @@ def check_size(kind: str, shape: tuple[int, int, int], least: int) -> None:
 class Architecture(ABC):
     """The settings of a network, and how to build it."""
 
+    standardises: ClassVar[bool] = True
+    """Whether pixels are standardised by the training images' mean and deviation of each channel;
+    if not, it takes them as they are."""
+
     @abstractmethod
     def layers(self, shape: tuple[int, int, int], classes: int) -> torch.nn.Module:
         """The untrained network from normalised images N x ``shape`` to logits N x ``classes``.
@@ -45,17 +49,19 @@ class Architecture(ABC):
     ) -> torch.nn.Module:
         """The network from pixels in [0, 1] to logits, with weights drawn from ``seed``.
 
-        Normalisation is its first layer, ``network.normalise``. ``coder`` is the trained coder for
-        architectures that work on codes; ArchitectureError if it is missing or not asked for.
+        Normalisation is its first layer, ``network.normalise``, where images are standardised.
+        ``coder`` is the trained coder for architectures that work on codes; ArchitectureError if it
+        is missing or not asked for.
         """
-        from advsparse.models._layers import Normalise
+        from advsparse.models._layers import Normalise, Unnormalised
 
         if coder is not None:
             raise ArchitectureError(f"{registry.kind_of(self)} works on pixels: it takes no coder")
         with layers_drawn_from(seed):
             layers = self.layers(shape, classes)
         network = torch.nn.Sequential()
-        network.add_module("normalise", Normalise(shape[0]))
+        first = Normalise(shape[0]) if self.standardises else Unnormalised()
+        network.add_module("normalise", first)
         network.add_module("layers", layers)
         # On CPUs convolutions of few channels take half the time in this layout.
         return network.to(memory_format=torch.channels_last)
