@@ -19,14 +19,14 @@ from models_for_tests import (
 )
 
 from advsparse import registry
-from advsparse.attacks._base import AdditiveAttack
+from advsparse.attacks._base import UnclampedAttack
 from advsparse.attacks.targeted_uap import TargetedUAP
 from advsparse.attacks.uap import UAP
 
 KINDS = [
     kind
     for kind in registry.kinds("attacks")
-    if issubclass(registry.load("attacks", kind), AdditiveAttack)
+    if issubclass(registry.load("attacks", kind), UnclampedAttack)
 ]
 each_learned = pytest.mark.parametrize("cls", [UAP, TargetedUAP])
 each_norm = pytest.mark.parametrize("norm", ["l2", "linf"])

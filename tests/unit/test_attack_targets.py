@@ -21,14 +21,39 @@ from models_for_tests import (
 
 from advsparse import registry
 from advsparse.attacks import _stage
-from advsparse.attacks._targets import nearest_wrong
+from advsparse.attacks._targets import nearest_wrong, random_wrong
 from advsparse.attacks.pgd import PGD
+from advsparse.seeding import Random
 
 
 def test_target_is_the_runner_up_or_the_first_choice_where_that_is_the_label():
     logits = torch.tensor([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [-1.0, 5.0, 4.0]])
     y = torch.tensor([0, 1, 2, 1])
     assert nearest_wrong(logits, y).tolist() == [1, 0, 1, 2]
+
+
+def test_random_targets_are_wrong_and_alike_often_and_follow_the_image():
+    x = torch.rand(4000, 1, 2, 2, generator=torch.Generator().manual_seed(0))
+    y = torch.arange(4000) % 5
+    found = random_wrong(x, y, 5, Random(3))
+    assert found.min() == 0 and found.max() == 4 and not (found == y).any()
+    counts = torch.bincount((found - y) % 5, minlength=5)[1:]
+    # A thousand each, of deviation 27.
+    assert (counts - 1000).abs().max() < 110
+    order = torch.randperm(4000, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(random_wrong(x[order], y[order], 5, Random(3)), found[order])
+    assert not torch.equal(random_wrong(x, y, 5, Random(4)), found)
+
+
+def test_stage_aims_at_random_targets_and_counts_them_alone(networks):
+    stage = networks.stage(build("pgd", "l2"), None, target="random")
+    arrays, _ = stage.attack(None)
+    target = torch.from_numpy(arrays["target"])
+    label = torch.from_numpy(arrays["label"])
+    assert torch.equal(target, random_wrong(stage.x, label, stage.classes, Random(stage.seed)))
+    direct = stage.method(stage.model, stage.x, label, target, rng=stage.seed)
+    assert np.array_equal(arrays["x_adv"], direct.x.numpy())
+    assert np.array_equal(arrays["success"], arrays["prediction"] == arrays["target"])
 
 
 def test_led_towards_a_class_success_is_to_leave_the_label():
@@ -72,6 +97,7 @@ class Networks:
         pixels = SimpleNamespace(
             labels=lambda split, index=slice(None): self.y.numpy()[index],
             images=lambda split, index: self.x.numpy()[index],
+            classes=[str(number) for number in range(CLASSES)],
         )
         monkeypatch.setattr(_stage, "load_dataset", lambda path: pixels)
         monkeypatch.setattr(

@@ -12,6 +12,7 @@ from advsparse.attacks._losses import cross_entropy, direction, margin
 from advsparse.attacks.bim import BIM
 from advsparse.attacks.fgsm import FGSM
 from advsparse.attacks.noise import Noise
+from advsparse.attacks.random_pixels import RandomPixels
 from advsparse.attacks.pgd import PGD
 
 
@@ -108,3 +109,27 @@ def test_attacks_beat_noise_of_their_own_size(lenet):
         blind = Noise(norm="l2", eps=0.8)(lenet.model, x, y).success.double().mean()
         assert attack(lenet.model, x, y).success.double().mean() > blind + 0.3
     assert np.isclose(measured(FGSM(eps=0.01)(lenet.model, x, y).x, x, "linf").max(), 0.01)
+
+
+# Random pixels.
+
+
+@pytest.mark.parametrize("theta", [1.0, -0.5])
+def test_random_pixels_are_as_many_as_the_budget_allows_and_no_others(theta):
+    attack = RandomPixels(eps=10.7, theta=theta)
+    x = torch.rand(6, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    end = 1.0 if theta > 0 else 0.0
+    x[0] = end  # nothing would move
+    x[1].flatten()[:-4] = end  # four entries would
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 3))
+    y = model(x).argmax(1)
+    result = attack(model, x, y, rng=1)
+    moved = result.x != x
+    assert moved.flatten(1).sum(1).tolist() == [0, 4, 10, 10, 10, 10]
+    assert torch.equal(result.x[moved], (x + theta).clamp(0, 1)[moved])
+    again, other = (attack(model, x, y, rng=seed).x for seed in (1, 2))
+    assert torch.equal(again, result.x) and not torch.equal(other, result.x)
+    # Each place is drawn as often as any: 600 draws of 10 of 192.
+    many = torch.full((600, 3, 8, 8), 0.5) + torch.rand(600, 1, 1, 1) * 0.01
+    changed = (attack(model, many, model(many).argmax(1)).x != many).flatten(1).sum(0)
+    assert changed.sum() == 6000 and abs(changed.double().std() - 5.4) < 1.5

@@ -22,7 +22,7 @@ from models_for_tests import (
 from advsparse.attacks._checks import AttackWarning, looks_like_softmax
 from advsparse.attacks._fitting import UniversalAttack
 
-BLIND = ("noise", "square")
+BLIND = ("noise", "random_pixels", "square")
 """Attacks that take no gradient."""
 
 each_attack = pytest.mark.parametrize(("kind", "norm"), CASES)

@@ -41,7 +41,7 @@ from advsparse.defenses._defended import InFront
 
 EXACT = {"rtol": 0, "atol": 0}
 
-BLIND = ("noise", "square")
+BLIND = ("noise", "random_pixels", "square")
 """Attacks that take no gradient."""
 
 each_attack = pytest.mark.parametrize(("kind", "norm"), CASES)

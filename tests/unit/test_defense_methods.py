@@ -10,6 +10,7 @@ import pytest
 import torch
 from models_for_tests import predictions, small_images, small_network
 from PIL import Image
+from scipy import ndimage
 from skimage.restoration import denoise_tv_chambolle
 
 from advsparse.attacks.adaptive import Adaptive
@@ -17,8 +18,11 @@ from advsparse.attacks.pgd import PGD
 from advsparse.data.photos import Photos
 from advsparse.defenses._pruning import pruned
 from advsparse.defenses._threshold import learned_threshold
+from advsparse.defenses.binarisation import Binarisation
 from advsparse.defenses.crop_ensemble import CropEnsemble, interpolation
 from advsparse.defenses.jpeg import JPEG
+from advsparse.defenses.mean_filter import MeanFilter
+from advsparse.defenses.median_filter import MedianFilter
 from advsparse.defenses.reconstruction_error import ReconstructionError
 from advsparse.defenses.sap import SAP
 from advsparse.defenses.tvm import TVM, differences, divergence, smoothed
@@ -264,3 +268,35 @@ def test_each_defence_in_front_is_fooled_by_what_adapts_to_it():
         y = predictions(defended, x)
         found = Adaptive(attack=PGD(eps=0.15, steps=10), samples=5)(defended, x, y)
         assert found.success.float().mean() > 0.8, defense
+
+
+# Filters.
+
+
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize(
+    ("defense", "filtered"),
+    [(MeanFilter, ndimage.uniform_filter), (MedianFilter, ndimage.median_filter)],
+)
+def test_filters_are_those_of_scipy(photos, defense, filtered, size):
+    x = photos[:4].double()
+    found = defense(size=size).transformation({})(x)
+    expected = filtered(x.numpy(), size=(1, 1, size, size), mode="nearest")
+    np.testing.assert_allclose(found.numpy(), expected, atol=1e-12)
+    with pytest.raises(ValueError, match="must be odd"):
+        defense(size=4)
+
+
+def test_a_median_passes_gradients_on_to_the_pixel_that_it_is():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(1, 1, 5, 5, generator=generator, dtype=torch.float64).requires_grad_()
+    t = MedianFilter().transformation({})
+    assert torch.autograd.gradcheck(t, x)
+    (gradient,) = torch.autograd.grad(t(x)[0, 0, 2, 2], x)
+    assert gradient.sum() == 1 and (gradient != 0).sum() == 1
+
+
+def test_what_exceeds_the_threshold_is_white():
+    x = torch.tensor([[[[0.0, 0.3], [0.300001, 1.0]]]])
+    found = Binarisation(threshold=0.3).transformation({})(x)
+    assert found.tolist() == [[[[0.0, 0.0], [1.0, 1.0]]]] and found.dtype == x.dtype

@@ -286,18 +286,23 @@ class BudgetAttack(_NormAttack):
 
 
 @settings
-class AdditiveAttack(BudgetAttack):
-    """An attack within a budget that adds a perturbation, without asking what the network makes of
-    the image."""
+class UnclampedAttack(BudgetAttack):
+    """An attack within a budget that can leave the range of images."""
 
     clamp: bool = True
     """Whether images are brought back into [0, 1]. Otherwise the perturbation keeps its size, as in
-    weitzner2023, and no image file can hold the result."""
+    weitzner2023 and mitro2018, and no image file can hold the result."""
 
     @property
     def threat(self) -> Threat:
         bounds = (0.0, 1.0) if self.clamp else (-math.inf, math.inf)
         return Threat(norm=self.norm, eps=self.eps, bounds=bounds)
+
+
+@settings
+class AdditiveAttack(UnclampedAttack):
+    """An attack within a budget that adds a perturbation, without asking what the network makes of
+    the image."""
 
 
 @settings

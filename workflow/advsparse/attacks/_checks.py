@@ -51,6 +51,13 @@ class Signs(NamedTuple):
     an attack that weighs one against the other."""
 
 
+def not_zero(value: float) -> float:
+    """Refuse 0 for the change of a feature."""
+    if value == 0:
+        raise ValueError("must not be 0: no feature would change")
+    return value
+
+
 def check_types(model, x, memory, **labels: torch.Tensor | None) -> None:
     """Refuse what is no model, images and labels by name that are no tensors, and bytes that are no
     number."""

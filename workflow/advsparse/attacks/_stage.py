@@ -15,12 +15,13 @@ from advsparse.artifacts import Metadata, read_arrays
 from advsparse.attacks._checks import Signs
 from advsparse.attacks._fitting import Fit
 from advsparse.attacks._result import Result
-from advsparse.attacks._targets import nearest_wrong
+from advsparse.attacks._targets import nearest_wrong, random_wrong
 from advsparse.data._io import load_dataset
 from advsparse.data._selection import choose
 from advsparse.jobs import Job
 from advsparse.lazy import torch
 from advsparse.models._io import choices, load_classifier, logits, predict
+from advsparse.seeding import Random
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +53,7 @@ class AttackStage:
     ) -> None:
         self.settings = settings = job.settings
         data = load_dataset(dataset)
+        self.classes = len(data.classes)
         chosen = settings["images"]
         split = chosen["split"]
         index = choose(len(data.labels(split)), **chosen)
@@ -110,6 +112,9 @@ class AttackStage:
             of_source = logits(self.source, self.x, lots.ATTACKED)
             options["towards"] = nearest_wrong(of_source, y)
             arrays["target"] = options["towards"].cpu().numpy()
+        elif self.settings["target"] == "random":
+            options["target"] = random_wrong(self.x, y, self.classes, Random(self.seed))
+            arrays["target"] = options["target"].cpu().numpy()
         if self.method.universal:
             tensors = {name: torch.from_numpy(value) for name, value in learned[0].items()}
             options["fit"] = Fit(tensors)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from advsparse.attacks._ascent import AscentAttack
+from advsparse.attacks._base import UnclampedAttack
 from advsparse.settings import settings
 
 
 @settings
-class FGSM(AscentAttack):
+class FGSM(AscentAttack, UnclampedAttack):
     r"""One step of the size of the budget along the gradient of the cross-entropy H.
 
     .. math:: x' = x + \epsilon\, \mathrm{sign}\, \nabla_x H(f(x), y)

@@ -9,16 +9,11 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from advsparse.attacks._base import BudgetAttack, Candidate
+from advsparse.attacks._checks import not_zero
 from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._pairs import best_pairs, largest_pairs
 from advsparse.lazy import torch
 from advsparse.settings import NonNegativeFloat, PositiveInt, Share, settings
-
-
-def _nonzero(value: float) -> float:
-    if value == 0:
-        raise ValueError("must not be 0: no feature would change")
-    return value
 
 
 @settings
@@ -55,7 +50,7 @@ class JSMA(BudgetAttack):
     norm: Literal["l0"] = "l0"
     eps: NonNegativeFloat | None = None  # type: ignore[assignment] # wider, by intent
     """Largest number of changed features, a bound beside gamma; none leaves it to gamma."""
-    theta: Annotated[float, Field(ge=-1, le=1), AfterValidator(_nonzero)] = 1.0
+    theta: Annotated[float, Field(ge=-1, le=1), AfterValidator(not_zero)] = 1.0
     """Change of a feature in one step; negative to decrease features."""
     gamma: Share = 0.145
     """Largest share of the features that may be changed: 0.145 is Papernot's."""

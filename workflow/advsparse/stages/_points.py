@@ -50,9 +50,10 @@ class AttackEntry:
     surrogate: Annotated[Name, Of("models")] | None = None
     """The classifier that a universal attack learns on, to be carried over to ``model``; none
     means ``model`` itself."""
-    target: Literal["none", "runner_up"] = "none"
+    target: Literal["none", "runner_up", "random"] = "none"
     """Whether an attack is led towards a class: the second choice of the surrogate on the clean
-    image, its first where the second is the label."""
+    image, its first where the second is the label, any wrong class being a success; or one of the
+    wrong classes, drawn for each image, which alone is a success."""
     against: Literal["label", "prediction"] = "label"
     """What an untargeted attack leads away from: the true label, or the prediction on the clean
     image, whose changes are the fooling rate."""
@@ -98,7 +99,7 @@ class Point:
     @property
     def led_by(self) -> str | None:
         """The classifier, if another than the attacked one, that says where it is led to."""
-        return self.entry.surrogate if self.entry.target != "none" else None
+        return self.entry.surrogate if self.entry.target == "runner_up" else None
 
 
 @once_per_plan

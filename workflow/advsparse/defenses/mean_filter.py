@@ -1,0 +1,26 @@
+"""The mean of each pixel's neighbourhood."""
+
+from __future__ import annotations
+
+from advsparse.defenses._base import Transformation
+from advsparse.settings import OddInt, settings
+
+
+@settings
+class MeanFilter(Transformation):
+    r"""Each pixel is replaced by the mean of those around it, channel by channel.
+
+    .. math:: t(x)_{c,i,j} = \frac{1}{k^2} \sum_{|a|, |b| \le (k-1)/2} x_{c,i+a,j+b}
+
+    Beyond the border stands its nearest pixel. A control: what a blur without any learning does.
+
+    Source: a control of this project's own, for mitro2018; Li and Li 2017, section 5.
+    """
+
+    size: OddInt = 3
+    """The side k of a neighbourhood."""
+
+    def transformation(self, learned):
+        from advsparse.defenses._filters import neighbourhoods
+
+        return lambda x: neighbourhoods(x, self.size).mean(4)
