@@ -12,8 +12,8 @@ from advsparse.attacks._losses import cross_entropy, direction, margin
 from advsparse.attacks.bim import BIM
 from advsparse.attacks.fgsm import FGSM
 from advsparse.attacks.noise import Noise
-from advsparse.attacks.random_pixels import RandomPixels
 from advsparse.attacks.pgd import PGD
+from advsparse.attacks.random_pixels import RandomPixels
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
