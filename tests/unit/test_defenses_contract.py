@@ -20,6 +20,7 @@ from advsparse.seeding import Random
 
 SETTINGS = {
     "crop_ensemble": {"draws": 3, "fraction": 0.7},
+    "denoising_dictionary": {"patch": 3, "atoms": 12, "patches": 400, "passes": 2},
     "reconstruction_error": {"epochs": 2, "batch_size": 8, "rate": 0.2},
     "tvm": {"iterations": 40, "dropout": 0.2},
 }
@@ -108,7 +109,9 @@ def test_what_is_in_front_keeps_range_and_says_its_shape(kind, network):
     x = torch.cat([network[1], edges])
     t = wrapped(kind, network).transform(x)
     assert t.shape == (len(x), *made.shape((3, 8, 8))) and t.dtype == x.dtype
-    assert t.isfinite().all() and t.min() >= 0 and t.max() <= 1
+    assert t.isfinite().all()
+    if made.eight_bits:  # what no image file could hold may leave the range
+        assert t.min() >= 0 and t.max() <= 1
     for channels in (1, 3):
         images = torch.rand(2, channels, 28, 28)
         model = torch.nn.Flatten()

@@ -8,6 +8,8 @@ The residual loses <q, x> q, and the coefficients gain <q, x> m; no system is ev
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch.nn import functional
 
@@ -23,6 +25,10 @@ normalised atom from the span of those chosen."""
 
 TINY = 1e-140
 """Norms below which the squares of entries have too few digits left in float64, or none."""
+
+_CLOSE = 1e-6
+"""Squared distance of a normalised atom from another one below which their coefficients are
+refined: they lose more than half of float64's digits."""
 
 ROOM = 64
 """Atoms per signal that there is room for at first; it is doubled when needed."""
@@ -77,9 +83,13 @@ class GramDictionary(Dictionary):
 
     def __init__(self, synthesis: Matrix) -> None:
         super().__init__(synthesis)
-        atoms = self.synthesis.map.matrix * self.scale
-        self.gram = atoms.T @ atoms
+        self.normalised = self.synthesis.map.matrix * self.scale
+        """The normalised atoms, m x n."""
+        self.gram = self.normalised.T @ self.normalised
         self.stored = 0
+
+    def correlations(self, signals):
+        return signals @ self.normalised
 
     def track(self, x):
         return self.correlations(x)
@@ -118,14 +128,31 @@ def _norms(synthesis: LinearMap) -> torch.Tensor:
     return norms
 
 
+class Pursued(NamedTuple):
+    """What a pursuit has found for each of N signals."""
+
+    code: torch.Tensor
+    """N x atoms, float64."""
+    chosen: torch.Tensor
+    """The number of atoms, int64 of shape N."""
+    residual: torch.Tensor
+    """||x - D a||_2, N."""
+
+
 def pursue(
     dictionary: Dictionary, x: torch.Tensor, limit: int, enough: torch.Tensor | None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Codes of the signals ``x`` in float64, and the numbers of atoms chosen.
+) -> Pursued:
+    """Codes of the signals ``x``, in float64.
 
     A signal that has ``limit`` atoms, or whose squared residual is at most ``enough``, of shape N,
     is done.
     """
+    if limit <= 2 and enough is None and isinstance(dictionary, GramDictionary):
+        few = pursue_few(dictionary, x, limit)
+        if few is not None:
+            code = x.new_zeros(len(x), dictionary.synthesis.atoms)
+            code.scatter_(1, few.index, few.coefficients * dictionary.scale[few.index])
+            return Pursued(code, few.chosen, (x - few.signals(dictionary)).norm(dim=1))
     code = x.new_zeros(len(x), dictionary.synthesis.atoms)
     chosen = torch.zeros(len(x), dtype=torch.int64, device=x.device)
     state = _State(dictionary, x, min(limit, ROOM), enough)
@@ -141,7 +168,53 @@ def pursue(
             state.grow(min(limit, 2 * count))
         state.add_atom(count)
     state.finish(code, chosen, torch.ones_like(state.going))
-    return code, chosen
+    return Pursued(code, chosen, (x - dictionary.synthesis.forward(code)).norm(dim=1))
+
+
+class Few(NamedTuple):
+    """Codes of one or two atoms: which, and their coefficients, of normalised atoms."""
+
+    index: torch.Tensor
+    """N x limit, no place twice."""
+    coefficients: torch.Tensor
+    """N x limit; 0 where there is no atom."""
+    chosen: torch.Tensor
+    """The number of atoms, N."""
+
+    def signals(self, dictionary: GramDictionary) -> torch.Tensor:
+        """What the codes stand for, N x m."""
+        atoms, weights = dictionary.normalised.T.contiguous(), self.coefficients
+        return functional.embedding_bag(self.index, atoms, per_sample_weights=weights, mode="sum")
+
+
+def pursue_few(dictionary: GramDictionary, x: torch.Tensor, limit: int) -> Few | None:
+    """What :func:`pursue` finds for one or two atoms, in closed form; None where two atoms that
+    depend on each other nearly take its refinement.
+
+    With <d_1, x> = c_1, <d_2, x> = c_2 and <d_1, d_2> = g, the second coefficient is
+    (c_2 - g c_1) / (1 - g^2), of which the first one loses the g-fold.
+    """
+    correlations = dictionary.correlations(x)
+    negligible = ROUNDING * x.norm(dim=1)
+    index = correlations.abs().argmax(1, keepdim=True)
+    first = correlations.gather(1, index)
+    there = first[:, 0].abs() > negligible
+    first = first * there[:, None]
+    if limit == 1:
+        return Few(index, first, there.long())
+    products = dictionary.gram[index[:, 0]]
+    left = correlations.addcmul_(first, products, value=-1)
+    size = left.abs().scatter_(1, index, -1.0)
+    largest, other = size.max(1)
+    g = products.gather(1, other[:, None])[:, 0]
+    apart = 1 - g.square()
+    both = there & (largest > negligible) & (apart > ROUNDING)
+    if (both & (apart < _CLOSE)).any():
+        return None
+    second = torch.where(both, left.gather(1, other[:, None])[:, 0] / apart, 0.0)
+    coefficients = torch.stack([first[:, 0] - g * second, second], dim=1)
+    index = torch.stack([index[:, 0], other], dim=1)
+    return Few(index, coefficients, there.long() + both.long())
 
 
 class _State:

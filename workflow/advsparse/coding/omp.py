@@ -60,8 +60,7 @@ class OMP(Solver):
             nonlocal missed
             units = Units(part, of_atoms)
             enough = None if self.tolerance is None else units.energy(self.tolerance)
-            found, chosen = pursue(dictionary, units.signals, limit, enough)
-            left = (units.signals - dictionary.synthesis.forward(found)).norm(dim=1)
+            found, chosen, left = pursue(dictionary, units.signals, limit, enough)
             code, residual = units.codes(found, x.dtype), left * units.of_signals
             if self.tolerance is None:
                 return Coded(code, residual, residual, chosen)
