@@ -89,7 +89,7 @@ def _write() -> None:
 
     GOLDEN.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        project = copy_sources(Path(folder) / "project", "frecon2021, weitzner2023, matrix").path
+        project = copy_sources(Path(folder) / "project", "frecon2021, weitzner2023, mitro2018, matrix").path
         for preset in PRESETS:
             text = (
                 f"# {name}\n" + "".join(f"{line}\n" for line in lines(described))

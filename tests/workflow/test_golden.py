@@ -14,7 +14,7 @@ from project import copy_sources
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    return copy_sources(tmp_path_factory.mktemp("golden"), "frecon2021, weitzner2023, matrix").path
+    return copy_sources(tmp_path_factory.mktemp("golden"), "frecon2021, weitzner2023, mitro2018, matrix").path
 
 
 @pytest.mark.parametrize("preset", PRESETS)

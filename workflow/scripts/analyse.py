@@ -1,5 +1,6 @@
 """Compute one analysis of coders and attacked images."""
 
+import importlib
 from pathlib import Path
 
 from advsparse import registry
@@ -29,13 +30,22 @@ with job(snakemake, "analysis") as this:
         clean = data.images(metadata.params["images"]["split"], arrays["index"])
         tensors = (clean, arrays["x_adv"], arrays["label"])
         x, x_adv, label = (torch.from_numpy(array).to(this.device) for array in tensors)
-        attacks[name] = Attacked(x, x_adv, label, arrays["index"])
+        method = metadata.params["method"]
+        norm = method.get("attack", method).get("norm", "l2")
+        attacks[name] = Attacked(x, x_adv, label, arrays["index"], norm)
+    defenses = {}
+    for name, path in zip(
+        settings.get("defenses", []), snakemake.input.get("defenses", []), strict=True
+    ):
+        loaded = importlib.import_module("advsparse.defenses._io").load_defense(path, this.device)
+        defenses[name] = loaded[:2]
     given = Given(
         Random(settings["seed"]),
         coders,
         attacks,
         classifier,
         judges,
+        defenses,
         Signals(**settings["signals"]) if "signals" in settings else None,
     )
     method = registry.from_spec("analyses", settings["method"])

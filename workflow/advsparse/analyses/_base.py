@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -32,6 +32,8 @@ class Attacked:
     """Their classes, N."""
     index: np.ndarray
     """Where in their split the images stand."""
+    norm: str = "l2"
+    """The norm that the attack bounds or minimises."""
 
     @property
     def perturbation(self) -> torch.Tensor:
@@ -41,7 +43,7 @@ class Attacked:
     def only(self, rows: torch.Tensor) -> Attacked:
         """The same of some of the images."""
         index = self.index[rows.cpu().numpy()]
-        return Attacked(self.x[rows], self.x_adv[rows], self.label[rows], index)
+        return Attacked(self.x[rows], self.x_adv[rows], self.label[rows], index, self.norm)
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Given:
     """What the attacks attack."""
     judges: Sequence[torch.nn.Module] = ()
     """The same classifier as each repetition has trained it, where they judge each other's."""
+    defenses: Mapping[str, tuple[Any, Mapping[str, torch.Tensor]]] = field(default_factory=dict)
+    """Defences in front of the classifier, each with what it has learned."""
     signals: Signals | None = None
     """What the coders have learned from, where that is synthetic."""
 
@@ -83,6 +87,11 @@ class Analysis(ABC):
     """How many coders it takes; none means one or more."""
     attacks: ClassVar[int | None] = 0
     """How many attacks it takes; none means one or more. Without any it is one of signals."""
+
+    defenses: ClassVar[int | None] = 0
+    """How many defences in front of a network it takes; none means one or more."""
+    grids: ClassVar[bool] = False
+    """Whether it takes attacks that are grids, each point of which is an attack to it."""
 
     crosses: ClassVar[bool] = False
     """Whether it shows attacked images to classifiers of other repetitions too."""

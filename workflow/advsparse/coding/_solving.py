@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from advsparse.arguments import all_finite, check_tensor
 from advsparse.coding._base import Coded
@@ -99,8 +100,13 @@ def solve_in_parts(
         raise ValueError("signals must be finite, got NaN or infinity")
     at_once = max(1, WORKING_SET // need)
     with torch.no_grad(), exactly():
-        parts = [solve(part.double().flatten(1)) for part in x.split(at_once)]
-        code = torch.cat([part.code for part in parts]).to(x.dtype)
+        # Codes are large, mostly zeros, and wanted in the signals' precision.
+        code = x.new_empty(len(x), synthesis.atoms)
+        parts = []
+        for signals, codes in zip(x.split(at_once), code.split(at_once), strict=True):
+            found = solve(signals.double().flatten(1))
+            codes.copy_(found.code)
+            parts.append(replace(found, code=codes))
         if not all_finite(code):
             broken = ~code.isfinite().all(1)
             raise ValueError(_out_of_range(broken, "overflow", x.dtype))

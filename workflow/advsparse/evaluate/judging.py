@@ -173,8 +173,14 @@ def _failures(claim: Claim, tables: Tables) -> list[str]:
         if "failed" not in table:
             continue
         failed = table[table["failed"].notna()]
+        # Of what failed not every column is known.
+        within = {
+            column: value
+            for column, value in part.rows.items()
+            if column in failed and failed[column].notna().all()
+        }
         sides = [part.a] if isinstance(part.b, int | float) else [part.a, part.b]
         for side in sides:
-            for _, row in matching(failed, side, extremes=False).iterrows():
-                found[row["attack"]] = None
+            for _, row in matching(failed, within | side, extremes=False).iterrows():
+                found[row.get("called", row["attack"])] = None
     return list(found)

@@ -23,7 +23,8 @@ def matching(table: pd.DataFrame, rows: Rows, extremes: bool = True) -> pd.DataF
             edges[column] = value
         else:
             wanted = value if isinstance(value, list) else [value]
-            table = table[[any(_is(entry, one) for one in wanted) for entry in table[column]]]
+            kept = [any(_is(entry, one) for one in wanted) for entry in table[column]]
+            table = table[np.array(kept, dtype=bool)]  # a list of none would choose no columns
     for column, value in edges.items() if extremes else ():
         known = table[column].dropna()
         edge = known.min() if value == "smallest" else known.max()

@@ -13,9 +13,11 @@ from advsparse.config.names import Name, Of
 from advsparse.config.plan import Plan
 from advsparse.registry import Plugin
 from advsparse.settings import settings
+from advsparse.stages._points import Point, points_of, told_of
 from advsparse.stages._stage import Around, Job, Needs, Repeated, Section, Stage
 from advsparse.stages.classifier import classified
 from advsparse.stages.coder import signals_settings
+from advsparse.stages.transformed import in_front
 
 
 @settings
@@ -27,8 +29,10 @@ class AnalysisEntry:
     coders: list[Annotated[Name, Of("coders")]] = Field(default_factory=list)
     """The trained coders that it codes with."""
     attacks: list[Annotated[Name, Of("attacks")]] = Field(default_factory=list)
-    """The attacks whose images it reads, none of them a grid, all on the same images of one
-    classifier."""
+    """The attacks whose images it reads, all on the same images of one classifier; grids are for
+    some analyses only."""
+    defenses: list[Annotated[Name, Of("defenses", "defence")]] = Field(default_factory=list)
+    """The defences that it puts in front of that classifier."""
     crossed: bool = False
     """Whether the classifiers of all repetitions judge what the attacks of each have found, which
     know nothing of any (black-box attacks)."""
@@ -51,7 +55,8 @@ class AnalysisStage(Stage):
         entry, model = self.entry(plan, job), self._model(plan, job)
         files: dict[str, Any] = {
             "coders": [Job("coder", coder, job.paper) for coder in entry.coders],
-            "attacks": [Job("attack", attack, job.paper) for attack in entry.attacks],
+            "attacks": [Job("attack", point.id, job.paper) for point in self._points(plan, job)],
+            "defenses": [Job("defense", defense, job.paper) for defense in entry.defenses],
         }
         if model:
             files |= classified(plan, job.paper, model)
@@ -65,29 +70,40 @@ class AnalysisStage(Stage):
         told = {
             "method": registry.spec_of(entry.method),
             "coders": entry.coders,
-            "attacks": entry.attacks,
+            "attacks": [point.id for point in self._points(plan, job)],
             "threads": plan.configuration.threads,
             "seed": plan.seed("analysis", job.name),
         }
         signals = {coders[coder].signals for coder in entry.coders} - {None}
+        told |= {"defenses": entry.defenses} if entry.defenses else {}
         return told | (signals_settings(plan, job.paper, signals.pop()) if signals else {})
 
     def modules(self, plan: Plan, job: Job) -> Iterator[str]:
-        method = self.entry(plan, job).method
-        yield from map(registry.module_of, registry.with_nested(method))
+        entry = self.entry(plan, job)
+        yield from map(registry.module_of, registry.with_nested(entry.method))
+        if entry.defenses:
+            yield "advsparse.defenses._io"
 
     def told(self, plan: Plan, job: Job) -> dict[str, Any]:
         paper, model = plan.paper(job.paper), self._model(plan, job)
         attacks = self.entry(plan, job).attacks
         kinds = {name: registry.kind_of(paper.attacks[name].method) for name in attacks}
-        return {"attacks": kinds} | (
-            {"origin": plan.origin(paper.models[model].dataset)} if model else {}
-        )
+        told: dict[str, Any] = {"attacks": kinds}
+        if model:
+            told["origin"] = plan.origin(paper.models[model].dataset)
+        if type(self.entry(plan, job).method).grids:
+            told |= {"model": model, "points": list(map(told_of, self._points(plan, job)))}
+        return told
 
     def inconsistencies(self, paper: Any, around: Around) -> Iterator[Mistake]:
         for name, entry in paper.analyses.items():
             for mistake in _inconsistencies(entry, paper):
                 yield mistake.below("analyses", name)
+
+    def _points(self, plan: Plan, job: Job) -> list[Point]:
+        """The points of the attacks that an analysis reads."""
+        names = self.entry(plan, job).attacks
+        return [point for name in names for point in points_of(plan, job.paper, name)]
 
     def _model(self, plan: Plan, job: Job) -> str | None:
         """The classifier whose attacked images an analysis reads; none for signals alone."""
@@ -97,7 +113,7 @@ class AnalysisStage(Stage):
 
 def _inconsistencies(entry: AnalysisEntry, paper: Any) -> Iterator[Mistake]:
     kind = registry.kind_of(entry.method)
-    for field in ("coders", "attacks"):
+    for field in ("coders", "attacks", "defenses"):
         takes, given = getattr(type(entry.method), field), len(getattr(entry, field))
         if given != takes if takes is not None else not given:
             text = f"{kind} takes {'one or more' if takes is None else takes}, not {given}"
@@ -108,12 +124,18 @@ def _inconsistencies(entry: AnalysisEntry, paper: Any) -> Iterator[Mistake]:
     if None in attacks:
         return
     for index, attack in enumerate(attacks):
-        if attack.grid:
+        if attack.grid and not type(entry.method).grids:
             yield Mistake(("attacks", index), "is a grid: an analysis reads single attacks")
         elif (attack.model, attack.images) != (attacks[0].model, attacks[0].images):
             text = f"attacks other images or another classifier than {entry.attacks[0]!r}"
             yield Mistake(("attacks", index), text)
     model = paper.models.get(attacks[0].model) if attacks else None
+    for index, name in enumerate(entry.defenses):
+        defense = paper.defenses.get(name)
+        if defense is not None and not in_front(defense.method):
+            yield Mistake(("defenses", index), "changes no images in front of a network")
+        elif defense is not None and model is not None and defense.dataset != model.dataset:
+            yield Mistake(("defenses", index), "is for other images than are attacked")
     coders = [paper.coders.get(name) for name in entry.coders]
     for index, coder in enumerate(coders):
         if coder is None:

@@ -25,6 +25,9 @@ class DefenseEntry:
     """The role of the images that it is for; classifiers that name it are trained on the same."""
     learn_from: Annotated[Name, Of("images")] | None = None
     """The images that it learns from, of the training split."""
+    perturbed_by: Annotated[Name, Of("attacks")] | None = None
+    """An attack on training images, whose perturbed images it learns from in the place of clean
+    ones."""
     classifier: Annotated[Name, Of("models", "classifier")] | None = None
     """The classifier that it is made for, where it asks for one."""
 
@@ -45,6 +48,8 @@ class DefenseStage(Stage):
         files: dict[str, Job] = {"dataset": Job("dataset", plan.playing(entry.dataset))}
         if entry.classifier:
             files["classifier"] = Job("classifier", entry.classifier, job.paper)
+        if entry.perturbed_by:
+            files["attack"] = Job("attack", entry.perturbed_by, job.paper)
         return files
 
     def settings(self, plan: Plan, job: Job) -> dict[str, Any]:
@@ -71,13 +76,16 @@ class DefenseStage(Stage):
             for mistake in _mistakes(entry, paper):
                 yield mistake.below("defenses", name)
             if name in _made_of(entry, paper):
-                text = f"{entry.classifier!r} is made of {name!r} itself"
-                yield Mistake(("defenses", name, "classifier"), text)
+                key = "classifier" if entry.classifier else "perturbed_by"
+                text = f"{getattr(entry, key)!r} is made of {name!r} itself"
+                yield Mistake(("defenses", name, key), text)
 
 
 def _mistakes(entry: DefenseEntry, paper: Any) -> Iterator[Mistake]:
     kind, method = registry.kind_of(entry.method), entry.method
-    if method.learns and entry.learn_from is None:
+    if entry.perturbed_by is not None:
+        yield from _perturbed(entry, paper)
+    elif method.learns and entry.learn_from is None:
         yield Mistake((), f"{kind} learns from images: the key 'learn_from' is missing")
     if entry.learn_from is not None:
         images = paper.images.get(entry.learn_from)
@@ -96,10 +104,29 @@ def _mistakes(entry: DefenseEntry, paper: Any) -> Iterator[Mistake]:
             yield Mistake(("classifier",), f"{entry.classifier!r} classifies other images")
 
 
+def _perturbed(entry: DefenseEntry, paper: Any) -> Iterator[Mistake]:
+    """What is wrong with learning from the images of an attack."""
+    if entry.learn_from is not None or not entry.method.learns:
+        text = "learns from clean images" if entry.method.learns else "learns from no images"
+        yield Mistake(("perturbed_by",), f"{registry.kind_of(entry.method)} {text}")
+        return
+    attack = paper.attacks.get(entry.perturbed_by)
+    if attack is None:
+        return
+    images, model = paper.images.get(attack.images), paper.models.get(attack.model)
+    if attack.grid:
+        yield Mistake(("perturbed_by",), "is a grid: a defence learns from a single attack")
+    elif images is not None and images.split != "train":
+        text = f"{entry.perturbed_by!r} is of test images, which a defence is not to have seen"
+        yield Mistake(("perturbed_by",), text)
+    elif model is not None and model.dataset != entry.dataset:
+        yield Mistake(("perturbed_by",), f"{entry.perturbed_by!r} is of other images")
+
+
 def _made_of(entry: DefenseEntry, paper: Any) -> set[str]:
     """The defences of the classifiers that a defence is made for, and of those that lie behind."""
     found: set[str] = set()
-    seen, waiting = set(), [entry.classifier]
+    seen, waiting = set(), _classifiers(entry, paper)
     while waiting:
         model = paper.models.get(waiting.pop())
         if model is None or id(model) in seen:
@@ -108,5 +135,11 @@ def _made_of(entry: DefenseEntry, paper: Any) -> set[str]:
         waiting += [model.starts_from, model.weights_of]
         if model.defense in paper.defenses:
             found.add(model.defense)
-            waiting.append(paper.defenses[model.defense].classifier)
+            waiting += _classifiers(paper.defenses[model.defense], paper)
     return found
+
+
+def _classifiers(entry: DefenseEntry, paper: Any) -> list[str | None]:
+    """The classifiers that a defence is made for, or learns from attacks on."""
+    attack = paper.attacks.get(entry.perturbed_by)
+    return [entry.classifier, attack.model if attack else None]
