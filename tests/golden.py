@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 PRESETS = ("demo", "mini", "paper", "test")
+PAPERS = "frecon2021, weitzner2023, mitro2018, matrix"
 GOLDEN = Path(__file__).with_name("golden")
 
 # A job of each stage that computes, for the second pass: what depends on it is drawn with gaps.
@@ -89,7 +90,7 @@ def _write() -> None:
 
     GOLDEN.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        project = copy_sources(Path(folder) / "project", "frecon2021, weitzner2023, mitro2018, matrix").path
+        project = copy_sources(Path(folder) / "project", PAPERS).path
         for preset in PRESETS:
             text = (
                 f"# {name}\n" + "".join(f"{line}\n" for line in lines(described))

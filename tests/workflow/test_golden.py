@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import pytest
 
-from golden import GOLDEN, PRESETS, lines, passes
+from golden import GOLDEN, PAPERS, PRESETS, lines, passes
 from project import copy_sources
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    return copy_sources(tmp_path_factory.mktemp("golden"), "frecon2021, weitzner2023, mitro2018, matrix").path
+    return copy_sources(tmp_path_factory.mktemp("golden"), PAPERS).path
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -37,6 +37,7 @@ class ActivationMaps(Analysis):
     def run(self, given: Given):
         *_, attacked = given.attacks.values()
         classifier = given.classifier
+        assert classifier is not None  # there is an attack
         before, after = (choices(classifier, x, BATCH) for x in (attacked.x, attacked.x_adv))
         sure = logits(classifier, attacked.x_adv, BATCH).softmax(1).amax(1)
         wrong = (before == attacked.label) & (after != attacked.label)

@@ -27,12 +27,16 @@ def edges() -> dict[str, set[str]]:
 
 
 def stages_picture() -> str:
-    """The stages on a diagonal, each after those that it reads; dots stand for what is read."""
+    """The stages on a diagonal, each after those that it reads; dots stand for what is read.
+
+    What would lead back is left out: a defence may learn from attacks on a network without one.
+    """
     reads = edges()
     order: list[str] = []
     while len(order) < len(reads):
-        ready = (name for name in sorted(reads) if name not in order and reads[name] <= set(order))
-        order.append(next(ready))
+        left = sorted(name for name in reads if name not in order)
+        order.append(min(left, key=lambda name: len(reads[name] - set(order))))
+        reads[order[-1]] &= set(order)
     corner = {name: (_MARGIN + i * _RIGHT, _MARGIN + i * _DOWN) for i, name in enumerate(order)}
     column = {name: x + _WIDTH - 24 for name, (x, _) in corner.items()}
     row = {name: y + _HEIGHT / 2 for name, (_, y) in corner.items()}

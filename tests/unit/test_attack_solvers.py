@@ -1,0 +1,172 @@
+"""The solvers within attacks, by themselves: what no result of an attack would tell."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize
+
+from advsparse.attacks import _checks
+from advsparse.attacks._ascent import ascend
+from advsparse.attacks._box_lbfgs import minimise
+from advsparse.attacks._dictionary_problem import Problem, Smooth
+from advsparse.attacks._dlr import dlr
+from advsparse.seeding import Draws, Random
+from advsparse.threat import Threat
+
+# L-BFGS in a box.
+
+
+def quadratic(scales, centre):
+    """Half a quadratic with some curvatures about a point, and how often it was asked."""
+    asked = []
+
+    def evaluate(z, rows):
+        asked.append(len(rows))
+        away = z.double() - centre[rows]
+        return (0.5 * scales * away.square()).sum(1), (scales * away).to(z)
+
+    return evaluate, asked
+
+
+@pytest.mark.parametrize("bounds", [(-np.inf, np.inf), (0.0, 1.0)])
+def test_few_evaluations_do_where_curvatures_differ(bounds):
+    """As few as SciPy's L-BFGS-B: steepest descent would take a thousand times as many."""
+    generator = torch.Generator().manual_seed(0)
+    scales = torch.logspace(0, 3, 30, dtype=torch.float64)
+    centre = torch.rand(2, 30, generator=generator, dtype=torch.float64) * 1.6 - 0.3
+    evaluate, asked = quadratic(scales, centre)
+    start = torch.full((2, 30), 0.5, dtype=torch.float64)
+    found = minimise(evaluate, start, evaluations=120, tolerance=0.0, bounds=bounds)
+    assert len(asked) <= 120
+    for row in range(2):
+
+        def value(z, row=row):
+            away = z - centre[row].numpy()
+            return 0.5 * (scales.numpy() * away**2).sum(), scales.numpy() * away
+
+        box = None if np.isinf(bounds[0]) else [bounds] * 30
+        theirs = minimize(
+            value, start[row].numpy(), jac=True, method="L-BFGS-B", bounds=box,
+            options={"maxfun": 120, "maxcor": 8, "ftol": 0, "gtol": 0},
+        ).fun  # fmt: skip
+        best = value(centre[row].clamp(*bounds).numpy())[0]
+        begun = value(start[row].numpy())[0]
+        assert value(found[row].numpy())[0] - best <= 1e-6 * (begun - best) + 2 * (theirs - best)
+
+
+def test_evaluations_are_counted_and_a_step_that_fails_is_halved():
+    trials = []
+
+    def uphill(z, rows):
+        """Nowhere lower than at the start."""
+        trials.append(z.clone())
+        first = len(trials) == 1
+        return torch.full((1,), 0.0 if first else 1.0).double(), torch.tensor([[3.0, 4.0]])
+
+    start = torch.zeros(1, 2)
+    found = minimise(uphill, start, evaluations=100, tolerance=0.0, bounds=(-9.0, 9.0))
+    assert torch.equal(found, start) and len(trials) == 1 + 20
+    steps = torch.stack(trials[1:])[:, 0].norm(dim=1)
+    torch.testing.assert_close(steps, 0.5 ** torch.arange(20))
+    trials.clear()
+    minimise(uphill, start, evaluations=7, tolerance=0.0, bounds=(-9.0, 9.0))
+    assert len(trials) == 7
+
+
+# SCADA's problem in parts.
+
+
+@pytest.mark.parametrize("rows", [None, torch.tensor([0, 1, 3, 4, 6])])
+def test_parts_of_the_images_add_up(rows):
+    generator = torch.Generator().manual_seed(1)
+    x = torch.rand(7, 1, 2, 3, generator=generator)
+    weight = torch.randn(6, 4, generator=generator)
+    target = torch.arange(7) % 4
+    asked = []
+
+    def logits(z, at=None):
+        asked.append(len(z))
+        return z.flatten(1) @ weight
+
+    d = torch.randn(6, 5, generator=generator)
+    v = torch.randn(7 if rows is None else len(rows), 5, generator=generator)
+    whole, parts = (Problem(logits, x, target, 0.1, 0.2, at_once=size) for size in (None, 2))
+    one = Smooth(whole, d, v, rows)
+    asked.clear()
+    several = Smooth(parts, d, v, rows)
+    assert max(asked) == 2 and len(asked) == -(-len(v) // 2)
+    torch.testing.assert_close(one.value, several.value)
+    for own, other in zip(one.gradients(), several.gradients(), strict=True):
+        torch.testing.assert_close(own, other, rtol=1e-5, atol=1e-6)
+    exact = Problem(logits, x, target, 0.1, 0.2, at_once=len(v))
+    asked.clear()
+    Smooth(exact, d, v, rows)
+    assert asked == [len(v)], "what fits is not divided"
+
+
+def test_an_image_without_a_finite_gradient_adds_nothing():
+    x = torch.rand(3, 1, 1, 4, generator=torch.Generator().manual_seed(2))
+    d, v = torch.full((4, 2), 0.1), torch.ones(3, 2)
+
+    def logits(broken):
+        def logits(z, rows=None):
+            sums = z.flatten(1).sum(1)
+            # The root has no finite derivative at 0.
+            second = [
+                (one * 0).sqrt() if row == broken else one * 0 for row, one in enumerate(sums)
+            ]
+            return torch.stack([sums, torch.stack(second)], 1)
+
+        return logits
+
+    def gradients(rows, broken=None):
+        target = torch.zeros(len(rows)).long()
+        return Smooth(Problem(logits(broken), x[rows], target, 0.0, 0.0), d, v[rows]).gradients()
+
+    in_d, in_v = gradients([0, 1, 2], broken=1)
+    of_others = gradients([0, 2])
+    torch.testing.assert_close(in_d, of_others[0])
+    torch.testing.assert_close(in_v[[0, 2]], of_others[1])
+    assert in_d.any() and not in_v[1].any()
+
+
+# Words.
+
+
+def test_the_loss_that_lacks_classes_is_named():
+    logits, y = torch.rand(2, 2), torch.zeros(2).long()
+    with pytest.raises(ValueError, match=r"^the DLR loss"):
+        dlr(logits, y, None)
+    with pytest.raises(ValueError, match=r"^the targeted DLR loss"):
+        dlr(torch.rand(2, 3), y, torch.ones(2).long())
+
+
+def test_one_image_is_called_so():
+    assert (_checks.number_of(1), _checks.number_of(2)) == ("one image", "2 images")
+    with pytest.raises(ValueError, match="for one image 1 x K"):
+        _checks.check_logits(torch.zeros(2, 3), 1)
+
+
+# Starts and seeds.
+
+
+def test_an_ascent_begins_where_it_is_told():
+    x = torch.full((1, 1, 1, 2), 0.5)
+    threat = Threat(norm="linf", eps=0.3)
+    start = torch.tensor([[[[0.7, 0.4]]]])
+    found = ascend(lambda z: z.flatten(1)[:, 0], x, threat, steps=1, step=0.05, start=start)
+    torch.testing.assert_close(found, torch.tensor([[[[0.75, 0.4]]]]))
+
+
+def test_parts_of_random_numbers_differ_by_seed_and_by_name():
+    x = torch.rand(3, 2)
+    seeds = {Random(seed).part(*name).seed for seed in (0, 1) for name in (("a",), ("b",), ())}
+    assert len(seeds) == 6
+    drawn = {
+        float(Draws(seed, x).next([0, 1, 2]).part(*name).uniform_like(x)[0, 0])
+        for seed in (0, 1)
+        for name in (("a",), ("b",))
+    }
+    assert len(drawn) == 4
