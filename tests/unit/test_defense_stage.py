@@ -161,7 +161,7 @@ def test_a_defended_classifier_comes_back_as_it_was(tmp_path):
 
 # The configuration.
 
-IN = "settings: {frecon2021: {%s}}"
+IN = "{papers: [frecon2021], settings: {frecon2021: {%s}}}"
 JPEGS = "defenses: {jpeg: {method: {kind: jpeg}, dataset: cifar10}}"
 MAGNET = "defenses: {magnet: {method: {kind: reconstruction_error}, dataset: cifar10%s}}"
 OWN = "models: {own: {dataset: cifar10, %s}}"
@@ -222,6 +222,59 @@ def write(tmp_path):
             "b: {dataset: cifar10, weights_of: a, defense: jpeg}}",
             "models.b.weights_of",
             "'a' has a defence itself",
+        ),
+        (MAGNET % ", perturbed_by: fgsn", "defenses.magnet.perturbed_by", "did you mean 'fgsm'?"),
+        (MAGNET % ", perturbed_by: fgsm", "defenses.magnet.perturbed_by", "is a grid"),
+        (
+            MAGNET % ", perturbed_by: deepfool",
+            "defenses.magnet.perturbed_by",
+            "'deepfool' is of test images, which a defence is not to have seen",
+        ),
+        (
+            MAGNET % ", learn_from: clean, perturbed_by: deepfool"
+            + ", images: {clean: {split: train, count: 9}}",
+            "defenses.magnet.perturbed_by",
+            "reconstruction_error learns from clean images",
+        ),
+        (
+            "defenses: {jpeg: {method: {kind: jpeg}, dataset: cifar10, perturbed_by: deepfool}}",
+            "defenses.jpeg.perturbed_by",
+            "jpeg learns from no images",
+        ),
+        (
+            "images: {seen: {split: train, count: 9}}, "
+            "attacks: {a: {method: {kind: fgsm, eps: 0.1}, model: other, images: seen}}, "
+            "models: {other: {dataset: mnist, architecture: {kind: lenet}}}, "
+            + MAGNET
+            % ", perturbed_by: a",
+            "defenses.magnet.perturbed_by",
+            "'a' is of other images",
+        ),
+        (
+            "images: {seen: {split: train, count: 9}}, "
+            "attacks: {a: {method: {kind: fgsm, eps: 0.1}, model: own, images: seen}}, "
+            + OWN % "weights_of: lenet, defense: magnet"
+            + ", "
+            + MAGNET % ", perturbed_by: a",
+            "defenses.magnet.perturbed_by",
+            "'a' is made of 'magnet' itself",
+        ),
+        (
+            f"{JPEGS}, analyses: {{a: {{method: {{kind: denoising}}, attacks: [deepfool]}}}}",
+            "analyses.a.defenses",
+            "denoising takes one or more, not 0",
+        ),
+        (
+            MAGNET % ", learn_from: clean" + ", images: {clean: {split: train, count: 9}}, "
+            "analyses: {a: {method: {kind: denoising}, attacks: [deepfool], defenses: [magnet]}}",
+            "analyses.a.defenses",
+            "changes no images in front of a network",
+        ),
+        (
+            "defenses: {jpeg: {method: {kind: jpeg}, dataset: mnist}}, "
+            "analyses: {a: {method: {kind: denoising}, attacks: [deepfool], defenses: [jpeg]}}",
+            "analyses.a.defenses",
+            "is for other images than are attacked",
         ),
     ],
 )
