@@ -16,7 +16,7 @@ import torch
 
 from advsparse.allocator import keep_freed_memory
 from advsparse.provenance import commit, machine
-from benchmarks import coders, convlista, dict_attack, page, scada, slices
+from benchmarks import coders, convlista, dict_attack, page, patches, scada, slices
 from benchmarks.attacks import comparisons
 from benchmarks.measure import as_data, measure
 from benchmarks.peers import versions
@@ -48,7 +48,7 @@ def main() -> None:
     for comparison in comparisons(on):
         if wanted(comparison.title):
             found[comparison.title] = as_data(comparison, measure(comparison, on))
-    for comparison in coders.comparisons():
+    for comparison in (*coders.comparisons(), *patches.comparisons()):
         if wanted(comparison.title):
             found[comparison.title] = coders.measure(comparison)
     if not found:

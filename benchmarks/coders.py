@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from sklearn.linear_model import Lasso as ScikitLasso
 from sklearn.linear_model import orthogonal_mp_gram
+from threadpoolctl import threadpool_limits
 
 from advsparse.coding._maps import Matrix
 from advsparse.coding.lasso import Lasso
@@ -46,6 +47,8 @@ class CoderComparison:
     """How often each is measured; the median counts."""
     goal: float
     """The ratio to reach: our time to that of the fastest peer."""
+    threads: int = 2
+    """Threads of each contender."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,16 @@ def _lasso(problem: Problem) -> CoderComparison:
 
 def measure(comparison: CoderComparison) -> dict[str, Any]:
     """What the page is made from: every contender, in turns."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(comparison.threads)
+    try:
+        with threadpool_limits(comparison.threads):
+            return _measured(comparison)
+    finally:
+        torch.set_num_threads(before)
+
+
+def _measured(comparison: CoderComparison) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {name: [] for name in comparison.contenders}
     quality = {name: run() for name, run in comparison.contenders.items()}  # and warm up
     for _ in range(comparison.runs):

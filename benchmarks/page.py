@@ -35,9 +35,9 @@ equal, and so does a median norm of at most 1.01 times.
 _CODERS = """\
 ## Sparse coders
 
-The coders of this library beside scikit-learn's, on the synthetic problem of weitzner2023, in
-float64. The goal counts as reached only where no signal has a worse residual or objective than any
-peer's, to a millionth.
+The coders of this library beside scikit-learn's, on the synthetic problem of weitzner2023 and on
+patches of photographs as mitro2018 codes them, in float64. The goal counts as reached only where no
+signal has a worse residual or objective than any peer's, to a millionth.
 """
 
 _SUMMARY = ["attack", "advsparse, s", "fastest peer, s", "ratio", "to reach", "reached"]
