@@ -211,7 +211,11 @@ SCALE = {
         )
     ),
     *((*within, "attack", "steps") for within in (_ADAPTED, _ADVERSARIAL)),
-    *(("defenses", "*", "method", field) for field in ("draws", "epochs", "iterations")),
+    (*_ADAPTED, "attack", "restarts"),
+    *(
+        ("defenses", "*", "method", field)
+        for field in ("draws", "epochs", "iterations", "passes", "patches")
+    ),
     ("attacks", "*", "grid", "*"),
 }
 

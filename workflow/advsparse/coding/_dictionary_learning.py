@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from advsparse.arguments import check_real, check_tensor
 from advsparse.lazy import torch
@@ -12,22 +11,10 @@ from advsparse.modes import exactly
 from advsparse.seeding import Random
 from advsparse.settings import PositiveInt, settings
 
+if TYPE_CHECKING:
+    from advsparse.coding._dictionary_updates import LearnedDictionary
+
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class LearnedDictionary:
-    """A dictionary, and how it was learned."""
-
-    dictionary: torch.Tensor
-    """m x K, of atoms of norm 1; float64."""
-    objective: torch.Tensor
-    """Half the squared distance of all signals from what their codes stand for, as each pass found
-    it and once more at the end; float64 of shape passes + 1."""
-    residual: torch.Tensor
-    """The same as a distance relative to the signals, ||X - D A|| / ||X||."""
-    replaced: torch.Tensor
-    """Atoms that each pass replaced, as no signal used them; int64 of shape passes."""
 
 
 @settings

@@ -5,6 +5,8 @@ Signals are rows of X here, N x m, codes rows of A, N x K, and atoms rows of D, 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from advsparse.coding._maps import Matrix
@@ -13,6 +15,21 @@ from advsparse.coding._solving import WORKING_SET
 
 _UNUSED = 1e-10
 """Of the largest weight of an atom, one that is as small is none."""
+
+
+@dataclass(frozen=True)
+class LearnedDictionary:
+    """A dictionary, and how it was learned."""
+
+    dictionary: torch.Tensor
+    """m x K, of atoms of norm 1; float64."""
+    objective: torch.Tensor
+    """Half the squared distance of all signals from what their codes stand for, as each pass found
+    it and once more at the end; float64 of shape passes + 1."""
+    residual: torch.Tensor
+    """The same as a distance relative to the signals, ||X - D A|| / ||X||."""
+    replaced: torch.Tensor
+    """Atoms that each pass replaced, as no signal used them; int64 of shape passes."""
 
 
 class Learning:
@@ -30,10 +47,8 @@ class Learning:
         self._sums = x.new_zeros(settings.atoms, x.shape[1])
         self._batches = 0
 
-    def result(self):
+    def result(self) -> LearnedDictionary:
         """What was learned, with the residual that it leaves in the end."""
-        from advsparse.coding._dictionary_learning import LearnedDictionary
-
         self._note((self.x - self._coded(self.x) @ self.atoms).square().sum())
         residual = torch.tensor(self.residuals, dtype=torch.float64)
         return LearnedDictionary(

@@ -69,6 +69,7 @@ class Look:
 LOOKS = {
     "scada": Look("SCADA", "#D55E00", "o"),
     "noise": Look("noise", "#7F7F7F", "x"),
+    "random_pixels": Look("random pixels", "#B5B5B5", "1"),
     "fgsm": Look("FGSM", "#56B4E9", "v"),
     "pgd": Look("PGD", "#0072B2", "s"),
     "deepfool": Look("DeepFool", "#009E73", "D"),
