@@ -39,8 +39,8 @@ class CoderComparison:
 
     title: str
     settings: str
-    contenders: dict[str, Callable[[], torch.Tensor]]
-    """By library; each returns what is measured of its results, one number for each signal."""
+    contenders: dict[str, Callable[[], Any]]
+    """By library; each returns its results."""
     quality: str
     """What those numbers are: the smaller, the better."""
     runs: int
@@ -49,6 +49,8 @@ class CoderComparison:
     """The ratio to reach: our time to that of the fastest peer."""
     threads: int = 2
     """Threads of each contender."""
+    score: Callable[[Any], torch.Tensor] = lambda found: found
+    """What is measured of results, one number for each signal."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,8 @@ def measure(comparison: CoderComparison) -> dict[str, Any]:
 
 def _measured(comparison: CoderComparison) -> dict[str, Any]:
     seconds: dict[str, list[float]] = {name: [] for name in comparison.contenders}
-    quality = {name: run() for name, run in comparison.contenders.items()}  # and warm up
+    # And warm up.
+    quality = {name: comparison.score(run()) for name, run in comparison.contenders.items()}
     for _ in range(comparison.runs):
         for name, run in comparison.contenders.items():
             started = time.perf_counter()

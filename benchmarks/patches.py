@@ -61,16 +61,12 @@ def _coding(x, dictionary, sparsity: int, goal: float) -> CoderComparison:
             for own, code in zip(patches, codes, strict=True)
         ])  # fmt: skip
 
-    def ours() -> torch.Tensor:
-        return residual([solver.solve(synthesis, own).code for own in patches])
+    def ours() -> list[torch.Tensor]:
+        return [solver.solve(synthesis, own).code for own in patches]
 
-    def scikit() -> torch.Tensor:
-        return residual([
-            torch.from_numpy(
-                sparse_encode(own, atoms, algorithm="omp", n_nonzero_coefs=sparsity)
-            )
-            for own in patches.numpy()
-        ])  # fmt: skip
+    def scikit() -> list[torch.Tensor]:
+        options = {"algorithm": "omp", "n_nonzero_coefs": sparsity}
+        return [torch.from_numpy(sparse_encode(own, atoms, **options)) for own in patches.numpy()]
 
     count, size = patches.shape[1:]
     return CoderComparison(
@@ -82,6 +78,7 @@ def _coding(x, dictionary, sparsity: int, goal: float) -> CoderComparison:
         runs=3 if sparsity > 8 else 5,
         goal=goal,
         threads=1,
+        score=residual,
     )
 
 
