@@ -34,7 +34,11 @@ def defenses(inputs, settings):
         lines.append(line)
         failed += [f"{words}: {why}" for one in seen for why in one.failures(model)]
     origin = origins(settings)["static"]
-    note = f"Built on {data_used(origin)} with preset {origin['preset']}."
+    note = (
+        "Static attacks are made on the undefended network, adaptive ones on the defended one. "
+        "Against all: images that withstand each attack of their line, with a 95 % interval. Built "
+        f"on {data_used(origin)} with preset {origin['preset']}."
+    )
     if failed:
         note += f" What is missing has failed: {'; '.join(failed)}."
     title = "Defences against attacks that ignore them, and attacks made for them"
