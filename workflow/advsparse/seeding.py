@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from advsparse.arguments import kind_of
 from advsparse.lazy import torch
 from advsparse.shapes import per_image
 
@@ -131,3 +133,15 @@ class _Draw(Random):
 
 def _pixels(image) -> bytes:
     return image.tobytes()
+
+
+def seeded(rng: Random | int) -> Random:
+    """The random numbers that the argument ``rng`` stands for; TypeError for what is none."""
+    if isinstance(rng, Random):
+        return rng
+    try:
+        return Random(operator.index(rng))
+    except TypeError:
+        raise TypeError(
+            f"rng: expected a seed, an int, or an advsparse.seeding.Random, got {kind_of(rng)}"
+        ) from None

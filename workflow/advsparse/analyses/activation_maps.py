@@ -7,7 +7,7 @@ import numpy as np
 from advsparse.analyses._base import BATCH, Analysis, Given
 from advsparse.errors import AnalysisError
 from advsparse.lazy import torch
-from advsparse.models._io import choices, logits
+from advsparse.models._io import choices, chosen_by, logits
 from advsparse.settings import PositiveInt, settings
 
 
@@ -38,9 +38,10 @@ class ActivationMaps(Analysis):
         *_, attacked = given.attacks.values()
         classifier = given.classifier
         assert classifier is not None  # there is an attack
-        before, after = (choices(classifier, x, BATCH) for x in (attacked.x, attacked.x_adv))
-        sure = logits(classifier, attacked.x_adv, BATCH).softmax(1).amax(1)
-        wrong = (before == attacked.label) & (after != attacked.label)
+        before = choices(classifier, attacked.x, BATCH)
+        after = logits(classifier, attacked.x_adv, BATCH)
+        sure = after.softmax(1).amax(1)
+        wrong = (before == attacked.label) & (chosen_by(after) != attacked.label)
         order = torch.where(wrong, sure + 1, sure).argsort(descending=True, stable=True)
         rows = order[: self.images]
         chosen = attacked.only(rows)

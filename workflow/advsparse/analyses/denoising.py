@@ -44,7 +44,8 @@ class Denoising(Analysis):
         first = next(iter(attacks.values()))
         sources = {"clean": first.x} | {name: a.x_adv for name, a in attacks.items()}
         controls = {f"control:{name}": _control(a, given.rng) for name, a in attacks.items()}
-        transforms = {"none": lambda x: x} | self._transforms(given)
+        defended = self._transforms(given)
+        transforms = {"none": lambda x: x} | defended
         found = {}
         for source, x in (sources | controls).items():
             # What a defence makes of random changes is not asked.
@@ -66,7 +67,7 @@ class Denoising(Analysis):
             arrays |= {f"{what}:{source}": of for what, of in _distribution(x).items()}
         for name, attacked in attacks.items():
             arrays[f"shift:{name}"] = _shift(first.x, attacked.x_adv)
-            arrays |= self._examples(name, attacked, next(iter(self._transforms(given).values())))
+            arrays |= self._examples(name, attacked, next(iter(defended.values())))
         return arrays
 
     def _transforms(self, given: Given):
@@ -109,14 +110,13 @@ def _control(attacked: Attacked, rng: Random) -> torch.Tensor:
 def _measured(classifier, images: torch.Tensor, clean: torch.Tensor) -> dict[str, np.ndarray]:
     """The prediction on each image, its probability, and how near the image is to the clean one."""
     from advsparse.analyses import _quality
-    from advsparse.models._io import choices, logits
+    from advsparse.models._io import chosen_by, logits
 
-    prediction = choices(classifier, images, BATCH)
-    probability = logits(classifier, images, BATCH).softmax(1)
+    found = logits(classifier, images, BATCH)
     arrays = [x.cpu().numpy() for x in (clean, images)]
     return {
-        "prediction": prediction.cpu().numpy(),
-        "confidence": probability.amax(1).cpu().numpy(),
+        "prediction": chosen_by(found).cpu().numpy(),
+        "confidence": found.softmax(1).amax(1).cpu().numpy(),
         "psnr": _quality.psnr(*arrays),
         "ssim": _quality.ssim(*arrays),
     }

@@ -16,13 +16,13 @@ from typing import Literal
 
 from advsparse.arguments import check_tensor
 from advsparse.attacks._base import BudgetAttack, Candidate
-from advsparse.attacks._checks import check_images, check_model, seeded
+from advsparse.attacks._checks import check_images, check_model
 from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._losses import cross_entropy, direction, margin
 from advsparse.attacks._oracle import CONSTANT, slope, undisturbed
 from advsparse.lazy import torch
 from advsparse.modes import recordable
-from advsparse.seeding import Random
+from advsparse.seeding import Random, seeded
 from advsparse.settings import PositiveFloat, PositiveInt, settings
 from advsparse.shapes import per_image
 from advsparse.threat import Threat

@@ -27,7 +27,7 @@ from advsparse.attacks._result import Candidate, Result, Whole
 from advsparse.decisions import decided
 from advsparse.lazy import torch
 from advsparse.modes import exactly, recordable
-from advsparse.seeding import Random
+from advsparse.seeding import Random, seeded
 from advsparse.settings import NonNegativeFloat, settings
 from advsparse.shapes import per_image
 from advsparse.threat import Norm, Threat
@@ -171,7 +171,7 @@ class Attack(ABC):
         """Checked arguments, of which ``labels`` come by name, and a model that is as it was
         afterwards. ``gradients``: whether any are going to be taken."""
         _checks.check_types(model, x, memory, **labels)
-        rng = _checks.seeded(rng)
+        rng = seeded(rng)
         with undisturbed(model, x.device):
             x = recordable(x)
             labels = {k: None if v is None else recordable(v) for k, v in labels.items()}

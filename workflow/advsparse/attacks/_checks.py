@@ -7,7 +7,6 @@ Each sign is a sentence that reaches the log, the caller (once a call, as an
 from __future__ import annotations
 
 import logging
-import operator
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
@@ -17,7 +16,6 @@ from typing import NamedTuple
 
 from advsparse.arguments import check_tensor, kind_of
 from advsparse.lazy import torch
-from advsparse.seeding import Random
 
 _LIBRARY = Path(__file__).parents[1]
 
@@ -83,18 +81,6 @@ def check_model(model, name: str = "model") -> None:
                 f"{name}: its weights were made in torch.inference_mode(), where no gradient can "
                 "be taken; make or load it outside of that"
             )
-
-
-def seeded(rng: Random | int) -> Random:
-    """The random numbers that the argument ``rng`` stands for."""
-    if isinstance(rng, Random):
-        return rng
-    try:
-        return Random(operator.index(rng))
-    except TypeError:
-        raise TypeError(
-            f"rng: expected a seed, an int, or an advsparse.seeding.Random, got {kind_of(rng)}"
-        ) from None
 
 
 def check_logits(logits: object, count: int) -> None:

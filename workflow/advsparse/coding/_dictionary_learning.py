@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from advsparse.arguments import check_real, check_tensor
 from advsparse.lazy import torch
 from advsparse.modes import exactly
-from advsparse.seeding import Random
+from advsparse.seeding import Random, seeded
 from advsparse.settings import PositiveInt, settings
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class DictionaryLearning:
             raise ValueError(f"x: expected signals N x m, got shape {tuple(x.shape)}")
         if not x.any():
             raise ValueError("x: all signals are 0, of which no dictionary can be learned")
-        rng = rng if isinstance(rng, Random) else Random(rng)
+        rng = seeded(rng)
         with torch.no_grad(), exactly():
             learning = _dictionary_updates.Learning(self, x.double(), rng)
             improve = getattr(learning, self.update)

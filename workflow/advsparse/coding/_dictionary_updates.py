@@ -49,7 +49,7 @@ class Learning:
 
     def result(self) -> LearnedDictionary:
         """What was learned, with the residual that it leaves in the end."""
-        self._note((self.x - self._coded(self.x) @ self.atoms).square().sum())
+        self._begun()
         residual = torch.tensor(self.residuals, dtype=torch.float64)
         return LearnedDictionary(
             self.atoms.T.contiguous(),
@@ -60,9 +60,7 @@ class Learning:
 
     def mod(self) -> None:
         """All atoms at once, by least squares."""
-        code = self._coded(self.x)
-        left = self.x - code @ self.atoms
-        self._note(left.square().sum())
+        code, left = self._begun()
         used = (code != 0).any(0)
         own = code[:, used]
         self.atoms[used] = torch.linalg.pinv(own.T @ own, hermitian=True) @ (own.T @ self.x)
@@ -70,9 +68,7 @@ class Learning:
 
     def ksvd(self) -> None:
         """One atom after the other, together with its coefficients."""
-        code = self._coded(self.x)
-        left = self.x - code @ self.atoms
-        self._note(left.square().sum())
+        code, left = self._begun()
         unused = torch.zeros(len(self.atoms), dtype=torch.bool, device=code.device)
         for k in range(len(self.atoms)):
             rows = code[:, k].nonzero().flatten()
@@ -140,6 +136,13 @@ class Learning:
         limit = min(self.settings.sparsity, *self.atoms.shape)
         at_once = max(1, WORKING_SET // dictionary.need(limit))
         return torch.cat([pursue(dictionary, part, limit, None).code for part in x.split(at_once)])
+
+    def _begun(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The codes of all signals and what they leave of these, which is noted."""
+        code = self._coded(self.x)
+        left = self.x - code @ self.atoms
+        self._note(left.square().sum())
+        return code, left
 
     def _note(self, squares) -> None:
         self.residuals.append(float(squares) ** 0.5 / self._norm)

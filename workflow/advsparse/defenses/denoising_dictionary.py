@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from advsparse.defenses._base import Transformation
-from advsparse.seeding import Random
+from advsparse.seeding import seeded
 from advsparse.settings import PositiveInt, settings
 
 _SPREAD = 1e-5
@@ -57,7 +57,7 @@ class DenoisingDictionary(Transformation):
         from advsparse.coding._dictionary_learning import DictionaryLearning
         from advsparse.coding._patches import drawn_patches
 
-        rng = rng if isinstance(rng, Random) else Random(rng)
+        rng = seeded(rng)
         drawn = drawn_patches(x, self.patch, self.patches, rng.generator("patches")).double()
         drawn -= drawn.mean(0)
         drawn /= drawn.std(0, correction=0) + _SPREAD

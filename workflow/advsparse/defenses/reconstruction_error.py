@@ -7,7 +7,7 @@ from typing import Literal
 
 from advsparse.defenses._base import Detector
 from advsparse.lazy import torch
-from advsparse.seeding import Random, layers_drawn_from
+from advsparse.seeding import layers_drawn_from, seeded
 from advsparse.settings import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, settings
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class ReconstructionError(Detector):
     def fit(self, x, y, *, model=None, rng=0):
         from advsparse.defenses._threshold import learned_threshold
 
-        rng = Random(rng) if isinstance(rng, int) else rng
+        rng = seeded(rng)
         held_out = max(1, len(x) // 10)
         if len(x) < 2:
             raise ValueError(f"x: expected two images or more to learn from, got {len(x)}")

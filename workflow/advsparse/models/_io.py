@@ -105,8 +105,12 @@ def choices(model: torch.nn.Module, x: torch.Tensor, batch_size: int = 1000) -> 
 
     ``UNDECIDED`` stands for logits that are NaN or +infinity, which name no class.
     """
-    found = logits(model, x, batch_size)
-    return torch.where(decided(found), found.argmax(1), UNDECIDED)
+    return chosen_by(logits(model, x, batch_size))
+
+
+def chosen_by(logits: torch.Tensor) -> torch.Tensor:
+    """:func:`choices` of the images that have these logits, N x K."""
+    return torch.where(decided(logits), logits.argmax(1), UNDECIDED)
 
 
 def predict(model: torch.nn.Module, x: torch.Tensor, batch_size: int = 1000) -> torch.Tensor:

@@ -113,7 +113,7 @@ def _curves(seen: Seen, attack: str, printed: int):
         return
     named: dict[int | str, str] = {printed: seen.transform("denoiser")}
     named |= {int(t.rpartition(":")[2]): t for t in seen.transforms if ":" in t}
-    named |= {kind: seen.transform(kind) for kind in _CONTROLS if _has(seen, kind)}
+    named |= {kind: seen.transform(kind) for kind in _CONTROLS if seen.has(kind)}
     named["none"] = "none"
     place = {"network": NETWORKS[seen.network], "dataset": DATASETS[seen.dataset], "attack": attack}
     for atoms, transform in named.items():
@@ -126,10 +126,6 @@ def _curves(seen: Seen, attack: str, printed: int):
             known = found[np.isfinite(found)]
             mean = float(known.mean()) if len(known) else np.nan
             yield place | {"atoms": atoms, "measure": measure, "value": mean, "n": len(known)}
-
-
-def _has(seen: Seen, kind: str) -> bool:
-    return any(name.startswith(f"{kind}_") for name in seen.transforms)
 
 
 def _draw_curves(ax, table: pd.DataFrame) -> None:

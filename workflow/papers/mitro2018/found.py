@@ -57,6 +57,10 @@ class Seen:
         """The name of a defence by how it begins, such as ``denoiser``; ``none`` is none."""
         return next(name for name in self.transforms if name == kind or name.startswith(f"{kind}_"))
 
+    def has(self, kind: str) -> bool:
+        """Whether a defence whose name begins so is there."""
+        return any(name.startswith(f"{kind}_") for name in self.transforms)
+
     def of(self, what: str, source: str, transform: str = "none") -> np.ndarray:
         """``prediction``, ``confidence``, ``psnr`` or ``ssim`` of each image of a source."""
         return self.arrays[f"{what}:{source}:{transform}"]

@@ -63,8 +63,7 @@ def accuracies(inputs, settings):
 def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
     """The paper's columns first, and numbers of atoms in their order."""
     begins = "denoised, "
-    atoms = [int(name.removeprefix(begins)) for name in frame if name.startswith(begins)
-             and name.removeprefix(begins).isdigit()]  # fmt: skip
+    atoms = [int(end) for end in (name.removeprefix(begins) for name in frame) if end.isdigit()]
     paper = [name for images in _PRINTED for name in (f"{images}, paper", images)]
     wanted = ["dataset", "network", "images", *paper]
     wanted += [f"{begins}{number}" for number in sorted(atoms)]
@@ -103,9 +102,8 @@ def _line(seen: Seen, attack: str, paper: pd.Series) -> dict[str, Any]:
             atoms = transform.rpartition(":")[2]
             line[f"denoised, {atoms}"] = float(seen.right(source, transform).mean())
     for kind, words in _CONTROLS.items():
-        known = any(name.startswith(f"{kind}_") for name in seen.transforms)
-        found = float(seen.right(source, seen.transform(kind)).mean()) if known else nan
-        line[words] = found
+        known = seen.has(kind)
+        line[words] = float(seen.right(source, seen.transform(kind)).mean()) if known else nan
     line["random changes"] = float(seen.right(f"control:{source}").mean())
     return line | {"images": len(seen.arrays["label"])}
 
