@@ -68,6 +68,12 @@ def test_pixels_are_taken_as_they_are_and_weights_start_as_in_keras(kind):
     assert not all(torch.equal(state[name], differs[name]) for name in state)
 
 
+def test_the_units_of_an_hrnn_are_read_as_a_square():
+    assert build("hrnn", width=16)(torch.rand(2, *GREY)).shape == (2, 10)
+    with pytest.raises(ValueError, match="width must be a square number, got 18"):
+        build("hrnn", width=18)
+
+
 def test_an_lstm_is_that_of_keras():
     """Its equations, gate by gate, in NumPy: one bias, which remembers at first."""
     torch.manual_seed(0)

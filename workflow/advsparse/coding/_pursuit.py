@@ -8,6 +8,7 @@ The residual loses <q, x> q, and the coefficients gain <q, x> m; no system is ev
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -85,8 +86,12 @@ class GramDictionary(Dictionary):
         super().__init__(synthesis)
         self.normalised = self.synthesis.map.matrix * self.scale
         """The normalised atoms, m x n."""
-        self.gram = self.normalised.T @ self.normalised
         self.stored = 0
+
+    @cached_property
+    def gram(self) -> torch.Tensor:
+        """The products of all atoms, n x n; a single atom asks for none."""
+        return self.normalised.T @ self.normalised
 
     def correlations(self, signals):
         return signals @ self.normalised
@@ -98,7 +103,7 @@ class GramDictionary(Dictionary):
         return track
 
     def atoms(self, index):
-        return self.gram.new_empty(len(index), 0)
+        return self.normalised.new_empty(len(index), 0)
 
     def products(self, index, chosen, atoms):
         return self.gram[index[:, None], chosen]
