@@ -193,7 +193,7 @@ SCALE = {
         # Lower precision is for devices that it is faster on; test_training.py bounds its effect.
         for field in ("batch_size", "epochs", "examples", "learning_rate", "precision")
     ),
-    *(("models", "*", "architecture", field) for field in ("blocks", "depth", "width")),
+    *(("models", "*", "architecture", field) for field in ("blocks", "depth", "hidden", "width")),
     *(("coders", "*", "method", field) for field in ("filters", "layers", "size")),
     *(("signals", "*", field) for field in ("atoms", "size", "sparsity")),
     *(
@@ -201,6 +201,7 @@ SCALE = {
         for field in ("budgets", "columns", "count", "extremes", "sparsity", "steps")
     ),
     ("analyses", "*", "method", "submatrices"),
+    *(("certificates", "*", "method", field) for field in ("nodes", "seconds")),
     ("images", "*", "start"),
     ("images", "*", "count"),
     *(

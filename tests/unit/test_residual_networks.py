@@ -1,14 +1,20 @@
 """Residual networks: those of their papers, at any width."""
 
 import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import torch
 import torchvision
 
+import advsparse
 from advsparse.artifacts import make_metadata, write_tensors
 from advsparse.errors import ArchitectureError
 from advsparse.models._io import load_classifier
+from advsparse.models._residual import Pointwise
 from advsparse.models._training import Training, train
 from advsparse.models.resnet18 import ResNet18
 from advsparse.models.resnet50 import ResNet50
@@ -25,6 +31,33 @@ each = pytest.mark.parametrize("architecture", SMALL.values(), ids=SMALL)
 
 def random(*shape, seed=0):
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_a_pointwise_convolution_is_torchs(stride):
+    torch.manual_seed(0)
+    ours = Pointwise(3, 5, 1, stride).double()
+    theirs = torch.nn.Conv2d(3, 5, 1, stride).double()
+    theirs.load_state_dict(ours.state_dict())
+    x = random(2, 3, 7, 8).double()
+    one, other = (x.clone().requires_grad_() for _ in range(2))
+    found, expected = ours(one), theirs(other)
+    assert torch.allclose(found, expected)
+    found.square().sum().backward(), expected.square().sum().backward()
+    assert torch.allclose(one.grad, other.grad)
+    assert torch.allclose(ours.weight.grad, theirs.weight.grad)
+
+
+def test_a_narrow_network_of_larger_images_is_trained_without_a_crash():
+    """In a process of its own: what torch writes beyond its memory ends it, here or later."""
+    code = (
+        "import torch; from advsparse.models.resnet18 import ResNet18\n"
+        "torch.set_num_threads(1); m = ResNet18(width=8).build((3, 64, 64), 10)\n"
+        "for _ in range(6): m(torch.rand(16, 3, 64, 64)).square().sum().backward()"
+    )
+    source = str(Path(advsparse.__file__).parents[1])
+    environment = os.environ | {"PYTHONPATH": source, "MALLOC_CHECK_": "3"}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
 def parameters(model) -> int:

@@ -31,3 +31,7 @@ class TrainingError(UserError):
 
 class AnalysisError(UserError):
     """An analysis of images on which there is nothing to analyse."""
+
+
+class CertificateError(UserError, ValueError):
+    """A network or an image that no certificate can be made for."""

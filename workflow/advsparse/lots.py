@@ -6,8 +6,9 @@ come out alike however many of them one job is given.
 
 from __future__ import annotations
 
-ATTACKED, TRANSFORMED = 256, 64
-"""Images of a lot that is attacked, and of one that a defence transforms."""
+ATTACKED, TRANSFORMED, CERTIFIED = 256, 64, 1
+"""Images of a lot that is attacked, of one that a defence transforms, and of one that is certified.
+"""
 
 
 def rows_of(count: int, lot: int, part: tuple[int, int] | None = None) -> slice:

@@ -1,4 +1,4 @@
-"""Plugins: one module per attack, coder, defence, model and dataset, found by being there.
+"""Plugins: one module per attack, certificate, coder, defence, model, dataset and analysis.
 
 The *kind* that a configuration names is the module's name: ``kind: deepfool`` is the class in
 ``advsparse/attacks/deepfool.py``. Modules whose name begins with an underscore are no plugins.
@@ -19,6 +19,7 @@ from pydantic_core import core_schema
 GROUPS = {
     "analyses": ("advsparse.analyses", "advsparse.analyses._base", "Analysis"),
     "attacks": ("advsparse.attacks", "advsparse.attacks._base", "Attack"),
+    "certify": ("advsparse.certify", "advsparse.certify._base", "Certificate"),
     "coding": ("advsparse.coding", "advsparse.coding._base", "Coder"),
     "data": ("advsparse.data", "advsparse.data._base", "Source"),
     "defenses": ("advsparse.defenses", "advsparse.defenses._base", "Defense"),

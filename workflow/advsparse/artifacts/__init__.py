@@ -18,6 +18,7 @@ payloads give equal digests, and equal CSV files, whatever the wall time.
 
 from advsparse.artifacts.arrays import read_arrays, read_metadata, write_arrays
 from advsparse.artifacts.atomic import atomic_path
+from advsparse.artifacts.kept import Kept
 from advsparse.artifacts.metadata import FORMAT_VERSION, Metadata, make_metadata, reading
 from advsparse.artifacts.rows import ROW_COLUMNS, read_rows, sidecar_path, write_rows
 from advsparse.artifacts.slices import Joined, Rows, Sliced, Slices, write_slices
@@ -27,6 +28,7 @@ __all__ = [
     "FORMAT_VERSION",
     "ROW_COLUMNS",
     "Joined",
+    "Kept",
     "Metadata",
     "Rows",
     "Sliced",

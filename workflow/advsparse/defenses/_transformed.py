@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from advsparse.artifacts import Rows, atomic_path
+from advsparse.artifacts import Kept, Rows
 from advsparse.data._io import load_described
 from advsparse.data._pixels import floats
 from advsparse.defenses._base import Transformation
@@ -81,9 +79,8 @@ class Transformed:
         self.dtype = np.dtype(self.stored)
         count = self._rows.stop - self._rows.start
         self.shape = (count, *defense.shape(tuple(images.shape[1:])))
-        digest = hashlib.sha256(identity.encode()).hexdigest()
-        self._parts = parts / digest[:16]
-        self._above, self._began, self._made = parts, time.monotonic(), 0
+        self._kept = Kept(parts, identity)
+        self._began, self._made = time.monotonic(), 0
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -96,24 +93,19 @@ class Transformed:
 
     def forget(self) -> None:
         """Remove what was kept of this and of earlier identities."""
-        shutil.rmtree(self._above, ignore_errors=True)
+        self._kept.forget()
 
     def _lot(self, lot: int) -> np.ndarray:
-        path = self._parts / f"{lot}.npy"
-        try:
-            kept = np.load(path, allow_pickle=False)
-        except (OSError, ValueError, EOFError):
-            kept = None
-        if kept is not None and kept.dtype == self.dtype:
-            return kept
+        kept = self._kept.get(lot)
+        if kept is not None:
+            return kept["rows"]
         start = self._rows.start + lot * TRANSFORMED
         pixels = self._images[start : min(start + TRANSFORMED, self._rows.stop)]
         x = floats(torch.from_numpy(pixels).to(self._device))
         with torch.no_grad():
             numbers = (self._rng,) if self._defense.stochastic else ()
             made = self._stored(self._t(x, *numbers))
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.save(file, made, allow_pickle=False)
+        self._kept.put(lot, {"rows": made})
         self._told(lot, len(made))
         return made
 

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from advsparse.config.schema import schema_text
-from advsparse.documentation import attacks, configuration, data, defenses, stages
+from advsparse.documentation import (
+    attacks,
+    certificates,
+    configuration,
+    data,
+    defenses,
+    stages,
+)
 from advsparse.documentation._markdown import ROOT
 
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.json"
@@ -11,6 +18,7 @@ SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.json"
 GENERATED = {
     configuration.PAGE: configuration.configuration_page,
     attacks.PAGE: attacks.attacks_page,
+    certificates.PAGE: certificates.certificates_page,
     data.PAGE: data.data_page,
     defenses.PAGE: defenses.defenses_page,
     stages.PAGE: stages.stages_picture,

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from advsparse.models._residual import Pointwise
+
 
 def batch_norm(channels: int, axes: int = 2) -> nn.Module:
     """Batch normalisation of images (2 axes) or of vectors (0)."""
@@ -98,7 +100,7 @@ class Block(nn.Module):
             nn.Conv2d(outputs, outputs, 3, 1, 1),
         )
         unlike = stride != 1 or inputs != outputs
-        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride) if unlike else nn.Identity()
+        self.shortcut = Pointwise(inputs, outputs, 1, stride) if unlike else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.branch(x) + self.shortcut(x)

@@ -1,0 +1,265 @@
+"""Certificates against what nobody here wrote: enumeration with linear and quadratic programs."""
+
+from __future__ import annotations
+
+import itertools
+
+import cvxpy
+import numpy as np
+import pytest
+
+from advsparse.certify._ball import NORMS, Ball, distance, nearest
+from advsparse.certify._certified import REPLAYED, SOLVER, replayed
+from advsparse.certify._milp import Formulation, program
+from advsparse.certify._network import ReluNetwork
+from advsparse.certify._question import Question
+from advsparse.certify._solver import INFEASIBLE, OPTIMAL, Solver
+from advsparse.certify._tree import Effort, answer
+from advsparse.certify._witness import nearest_found
+from advsparse.certify.nearest import Nearest
+
+ALPHA = 1e-4
+
+
+def network(*sizes, seed=0):
+    """A network with weights of ordinary size."""
+    rng = np.random.default_rng(seed)
+    pairs = list(itertools.pairwise(sizes))
+    return ReluNetwork(
+        tuple(rng.normal(0, 1.5 / np.sqrt(n), (m, n)) for n, m in pairs),
+        tuple(rng.normal(0, 0.3, m) for _, m in pairs),
+        (None,) * (len(sizes) - 2),
+    )
+
+
+def image(net, seed=0):
+    return np.random.default_rng(1000 + seed).uniform(0, 1, net.pixels).round(3)
+
+
+def enumerated(net, x, norm, target=None):
+    """The distance to the nearest adversarial image: a convex program for each pattern of ReLUs
+    (Clarabel), the least of all."""
+    label = int(net.logits(x[None])[0].argmax())
+    others = [t for t in range(net.classes) if t != label] if target is None else [target]
+    best = np.inf
+    for pattern in itertools.product((0, 1), repeat=sum(net.hidden)):
+        a = cvxpy.Variable(len(x))
+        constraints, w, b = [a >= 0, a <= 1], net.weights[0], net.biases[0]
+        for layer in range(len(net.hidden)):
+            on = np.array(pattern[net.units(layer)], dtype=float)
+            constraints.append(cvxpy.multiply(2 * on - 1, w @ a + b) >= 0)
+            following = net.weights[layer + 1] * on
+            w, b = following @ w, following @ b + net.biases[layer + 1]
+        size = {"linf": cvxpy.norm_inf, "l1": cvxpy.norm1, "l2": cvxpy.norm2}[norm](a - x)
+        for t in others:
+            wins = (w[t] - w[label]) @ a + b[t] - b[label] >= ALPHA
+            problem = cvxpy.Problem(cvxpy.Minimize(size), [*constraints, wins])
+            problem.solve(solver=cvxpy.CLARABEL)
+            if problem.status in ("optimal", "optimal_inaccurate"):
+                best = min(best, float(problem.value))
+    return best
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+@pytest.mark.parametrize("sizes", [(4, 6, 3), (4, 4, 3, 3)])
+def test_the_distance_is_that_of_enumeration(sizes, norm):
+    net = network(*sizes, seed=5)
+    x = image(net)
+    found = Nearest(norm=norm, confidence=ALPHA).certify(net, x)
+    exact = enumerated(net, x, norm)
+    assert found.status == REPLAYED
+    assert found.lower <= exact * (1 + 1e-6) and exact <= found.upper * (1 + 1e-6)
+    assert found.upper - found.lower <= 2e-5 * found.upper
+    assert found.upper == pytest.approx(float(distance(found.nearest.witness - x, norm)))
+
+
+def test_the_number_of_pixels_is_that_of_enumeration():
+    """Each set of pixels at corners of their range is tried, which is where few pixels do most."""
+    net = network(5, 8, 3)
+    x = image(net, 3)
+    found = Nearest(norm="l0", confidence=ALPHA).certify(net, x)
+    label, least = int(net.logits(x[None])[0].argmax()), np.inf
+    grid = np.linspace(0, 1, 21)
+    for count in range(1, 4):
+        for chosen in itertools.combinations(range(5), count):
+            values = np.array(list(itertools.product(grid, repeat=count)))
+            trials = np.tile(x, (len(values), 1))
+            trials[:, chosen] = values
+            logits = net.logits(trials)
+            if (np.delete(logits, label, 1).max(1) - logits[:, label] >= ALPHA).any():
+                least = min(least, count)
+    assert found.upper <= least and found.lower == found.upper - 1
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_all_formulations_find_the_same(norm):
+    """HiGHS, and SCIP where the distance is squared."""
+    net = network(6, 8, 3, seed=1)
+    x = image(net, 1)
+    label = int(net.logits(x[None])[0].argmax())
+    target = int(np.argsort(-net.logits(x[None])[0])[1])
+    found = Nearest(norm=norm, targets="second", confidence=ALPHA).certify(net, x)
+    question = Question(net, Ball(x, norm, found.upper * 1.001), label, target, ALPHA)
+    pattern = net.values(found.nearest.witness[None])[1][0][0] > 0
+    values = {}
+    with Solver("scip" if norm == "l2" else "highs") as solver:
+        for name, formulation in {
+            "symmetric": Formulation(bounds="symmetric"),
+            "interval": Formulation(),
+            "ball": Formulation(within="ball"),
+            "relaxed": Formulation(within="ball", relaxed=True),
+            "pattern": Formulation(pattern=pattern),
+        }.items():
+            solved = solver.solve(program(question, formulation)[0].arrays(), 60, gap=1e-7)
+            assert solved.status == OPTIMAL, name
+            values[name] = np.sqrt(max(solved.value, 0)) if norm == "l2" else solved.value
+        inside = question.at(found.lower * (1 - 1e-6) if norm != "l0" else found.lower)
+        made, _ = program(inside, Formulation("verification", within="ball"))
+        assert solver.solve(made.arrays(), 60).status == INFEASIBLE
+    for name in ("symmetric", "interval", "ball", "pattern"):
+        assert values[name] == pytest.approx(found.upper, rel=1e-4), name
+    assert values["relaxed"] <= found.upper * (1 + 1e-6)
+
+
+def test_the_largest_loss_within_a_radius():
+    """Minus the optimum of the program is the margin that no image of the ball exceeds."""
+    net = network(6, 8, 3, seed=1)
+    x = image(net, 1)
+    logits = net.logits(x[None])[0]
+    label, target = (int(k) for k in np.argsort(-logits)[:2])
+    question = Question(net, Ball(x, "linf", 0.1), label, target, ALPHA)
+    with Solver("highs") as solver:
+        made, pixels = program(question, Formulation("loss", within="ball"))
+        solved = solver.solve(made.arrays(), 60)
+    margin = -solved.value + question.objective[1]
+    assert question.margin(solved.point[pixels])[0] == pytest.approx(margin, abs=1e-6)
+    above = Question(net, question.ball, label, target, margin + 1e-3)
+    assert answer(above).proof is not None
+    below = Question(net, question.ball, label, target, margin - 1e-3)
+    assert answer(below).witness is not None
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_linear_functions_over_the_ball(norm):
+    """The largest values against linear and quadratic programs, and no sample exceeds them."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 1, 7).round(1)  # some pixels at their ends
+    radius = {"linf": 0.2, "l2": 0.4, "l1": 0.7, "l0": 2}[norm]
+    c = rng.normal(size=(5, 7))
+    c[0, :3] = 0
+    ball = Ball(x, norm, radius)
+    values, a = ball.largest(c)
+    assert np.allclose(values, ball.support(c)) and np.allclose(values, (c * a).sum(1))
+    assert (a >= 0).all() and (a <= 1).all() and (ball.distance(a) <= radius + 1e-9).all()
+    if norm == "l0":
+        gains = np.sort(np.maximum(c * (1 - x), -c * x), axis=1)[:, -2:].sum(1)
+        assert np.allclose(values, c @ x + gains)
+        return
+    for row, value in zip(c, values, strict=True):
+        v = cvxpy.Variable(7)
+        size = {"linf": cvxpy.norm_inf, "l1": cvxpy.norm1, "l2": cvxpy.norm2}[norm](v - x)
+        problem = cvxpy.Problem(cvxpy.Maximize(row @ v), [v >= 0, v <= 1, size <= radius])
+        assert value == pytest.approx(problem.solve(solver=cvxpy.CLARABEL), abs=1e-6)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+def test_the_nearest_point_that_gains_enough(norm):
+    rng = np.random.default_rng(1)
+    x = rng.uniform(0, 1, 6).round(1)
+    c = rng.normal(size=(4, 6))
+    reach = np.maximum(c * (1 - x), -c * x).sum(1)
+    for share in (0.2, 0.7):
+        found = nearest(Ball(x, norm, 1.0), c, share * reach)
+        assert (((found - x) * c).sum(1) >= share * reach - 1e-9).all()
+        for row, point, need in zip(c, found, share * reach, strict=True):
+            v = cvxpy.Variable(6)
+            size = {"linf": cvxpy.norm_inf, "l1": cvxpy.norm1, "l2": cvxpy.norm2}[norm](v - x)
+            problem = cvxpy.Problem(cvxpy.Minimize(size), [v >= 0, v <= 1, row @ (v - x) >= need])
+            least = problem.solve(solver=cvxpy.CLARABEL)
+            assert distance(point - x, norm) == pytest.approx(least, abs=1e-6)
+    too_much = nearest(Ball(x, norm, 1.0), c, reach * 2)
+    assert np.allclose(((too_much - x) * c).sum(1), reach)
+
+
+def test_no_attack_of_the_library_is_nearer_than_the_certificate():
+    torch = pytest.importorskip("torch")
+    from advsparse.attacks.deepfool import DeepFool
+    from advsparse.attacks.fab import FAB
+
+    net = network(16, 12, 4, seed=5)
+    layers = torch.nn.Sequential(
+        torch.nn.Flatten(), torch.nn.Linear(16, 12), torch.nn.ReLU(), torch.nn.Linear(12, 4)
+    )
+    with torch.no_grad():
+        for layer, w, b in zip((layers[1], layers[3]), net.weights, net.biases, strict=True):
+            layer.weight.copy_(torch.from_numpy(w)), layer.bias.copy_(torch.from_numpy(b))
+    x = torch.rand(6, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    y = layers(x).argmax(1)
+    for norm in ("linf", "l2"):
+        lower = [Nearest(norm=norm).certify(net, one.flatten().double().numpy()).lower for one in x]
+        for attack in (DeepFool(norm=norm), FAB(norm=norm, steps=20, targets=3)):
+            result = attack(layers, x, y, rng=0)
+            reached = result.distance[result.success].numpy()
+            # The certificate's margin is 1e-4, an attack's 0.
+            assert (reached >= np.array(lower)[result.success.numpy()] * 0.998 - 1e-3).all()
+
+
+def test_pooling_is_certified_by_the_solver():
+    rng = np.random.default_rng(2)
+    net = ReluNetwork(
+        (rng.normal(0, 0.7, (8, 9)), rng.normal(0, 0.7, (3, 4))),
+        (rng.normal(0, 0.2, 8), rng.normal(0, 0.2, 3)),
+        (np.arange(8).reshape(4, 2),),
+    )
+    x = image(net, 4)
+    found = Nearest(confidence=ALPHA).certify(net, x)
+    assert found.status == SOLVER and found.lower <= found.upper * (1 - 0.9e-5)
+    assert found.upper - found.lower < 1e-4 * found.upper
+    label = found.label
+    trials = np.clip(x + rng.uniform(-1, 1, (20_000, 9)) * found.lower, 0, 1)
+    logits = net.logits(trials)
+    assert (np.delete(logits, label, 1).max(1) - logits[:, label] < ALPHA).all()
+
+
+def test_a_class_that_the_network_never_gives_is_out_of_reach():
+    net = network(4, 5, 3)
+    biases = (net.biases[0], net.biases[1] - np.array([0, 0, 1e3]))
+    net = ReluNetwork(net.weights, biases, net.pools)
+    x = image(net)
+    found = Nearest(confidence=ALPHA).certify(net, x)
+    never = next(one for one in found.targets if one.target == 2)
+    assert never.witness is None and never.upper == np.inf and never.status == REPLAYED
+
+
+def test_time_that_does_not_suffice_ends_in_honest_bounds():
+    net = network(30, 60, 60, 5, seed=3)
+    x = image(net, 5)
+    found = Nearest(seconds=0.3, nodes=50).certify(net, x)
+    assert 0 <= found.lower <= found.upper
+    times, lower, upper = np.array(found.events).T
+    assert (np.diff(times) >= 0).all()
+    assert (np.diff(lower) >= 0).all() and (np.diff(upper[np.isfinite(upper)]) <= 0).all()
+    longer = Nearest(seconds=20).certify(net, x)
+    assert found.lower <= longer.upper and longer.lower <= found.upper
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
+def test_branching_is_replayed(norm):
+    """Questions that bounds alone do not answer: trees, whose proofs the replay accepts."""
+    net = network(12, 40, 3, seed=7)
+    branched = 0
+    for seed in range(4):
+        x = image(net, seed)
+        logits = net.logits(x[None])[0]
+        label, target = (int(k) for k in np.argsort(-logits)[:2])
+        question = Question(net, Ball(x, norm, 1.0), label, target, ALPHA)
+        _, least = nearest_found(question, np.random.default_rng(0))
+        question = question.at(least * 0.999)
+        found = answer(question, Effort(rounds=1, nodes=5000))
+        if found.proof is None:
+            continue
+        branched += found.nodes > 1
+        assert replayed(question, found.proof)
+        # Just beyond a witness there is none to be had.
+        assert not replayed(question.at(least * 1.0001), found.proof)
+    assert branched >= 1

@@ -1,0 +1,199 @@
+"""From a trained classifier to a file of certificates that anyone can check."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from advsparse import registry
+from advsparse.artifacts import make_metadata, read_arrays, write_arrays
+from advsparse.certify.__main__ import main
+from advsparse.certify._certified import WORDS
+from advsparse.certify._extract import relu_network
+from advsparse.certify._file import check, history, proofs
+from advsparse.certify._stage import together
+from advsparse.certify.nearest import Nearest
+from advsparse.errors import CertificateError
+
+METHOD = {"kind": "nearest", "norm": "linf", "targets": "all", "confidence": 1e-3, "seconds": 20}
+
+
+def classifier(kind="feedforward", shape=(1, 6, 6), seed=0, **settings):
+    network = registry.from_spec("models", {"kind": kind} | settings).build(shape, 3, seed)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(3.0)  # as training would: so that classes differ
+    return network.eval()
+
+
+def images(count=3, shape=(1, 6, 6)):
+    return torch.rand(count, *shape, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "shape"),
+    [
+        ("feedforward", {"hidden": [7]}, (1, 6, 6)),
+        ("feedforward", {"hidden": [7, 5]}, (3, 4, 4)),
+        ("pooled_convnet", {"width": 2, "size": 3, "stride": 1}, (1, 8, 8)),
+        ("pooled_convnet", {"width": 3, "size": 4, "stride": 2}, (3, 12, 12)),
+        ("lenet", {}, (1, 28, 28)),
+    ],
+)
+def test_the_network_is_that_of_the_classifier(kind, settings, shape):
+    model = classifier(kind, shape, **settings)
+    network = relu_network(model, shape)
+    x = images(4, shape)
+    with torch.no_grad():
+        expected = model.double()(x.double()).numpy()
+    assert np.allclose(network.logits(x.flatten(1).double().numpy()), expected, atol=1e-10)
+
+
+def test_normalisation_and_batch_norm_become_part_of_affine_maps():
+    torch.manual_seed(0)
+    norm = torch.nn.BatchNorm2d(2)
+    model = torch.nn.Sequential(
+        torch.nn.Conv2d(1, 2, 3, padding=1), norm, torch.nn.ReLU(), torch.nn.AvgPool2d(2),
+        torch.nn.Flatten(), torch.nn.Dropout(0.5), torch.nn.Linear(18, 4), torch.nn.ReLU(),
+        torch.nn.Linear(4, 3),
+    )  # fmt: skip
+    model(torch.rand(32, 1, 6, 6))  # statistics
+    model.eval()
+    network = relu_network(model, (1, 6, 6))
+    x = images()
+    with torch.no_grad():
+        expected = model.double()(x.double()).numpy()
+    assert network.hidden == (72, 4)
+    assert np.allclose(network.logits(x.flatten(1).double().numpy()), expected, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        ([torch.nn.Flatten(), torch.nn.Linear(36, 4), torch.nn.Sigmoid()], "no layer Sigmoid"),
+        ([torch.nn.Flatten(), torch.nn.Linear(36, 3)], "networks with a ReLU"),
+        ([torch.nn.MaxPool2d(2)], "max-pooling that follows a ReLU"),
+        ([torch.nn.Conv2d(1, 600, 1)], "has 21600 units"),
+    ],
+)
+def test_what_certificates_do_not_know_is_named(layers, said):
+    with pytest.raises(CertificateError, match=said):
+        relu_network(torch.nn.Sequential(*layers), (1, 6, 6))
+
+
+def test_gradients_are_those_of_torch():
+    model = classifier("pooled_convnet", (1, 8, 8), width=2, size=3, stride=1).double()
+    network = relu_network(model, (1, 8, 8))
+    x = images(3, (1, 8, 8)).double().requires_grad_()
+    logits = model(x)
+    (logits[:, 2] - logits[:, 0]).sum().backward()
+    margins, gradients = network.slope(x.detach().flatten(1).numpy(), 0, 2)
+    assert np.allclose(margins, (logits[:, 2] - logits[:, 0]).detach().numpy())
+    assert np.allclose(gradients, x.grad.flatten(1).numpy())
+
+
+def made(tmp_path, network, x, **changes):
+    """A file as the stage writes it."""
+    method = METHOD | changes
+    certificate = registry.from_spec("certify", method)
+    rows = [certificate.row(network, one.flatten().double().numpy()) for one in x]
+    arrays = {"index": np.arange(len(x)), "label": np.zeros(len(x), dtype=int)}
+    arrays |= together(certificate, rows) | network.arrays()
+    path = tmp_path / "certificate.npz"
+    noted = {"network_digest": network.digest, "classifier_sha256": "0"}
+    metadata = make_metadata("certificate", params={"method": method}, code="", seed=0, extra=noted)
+    write_arrays(path, arrays, metadata)
+    return path
+
+
+def test_a_file_is_checked_without_a_solver(tmp_path, capsys, monkeypatch):
+    network = relu_network(classifier(hidden=[8]), (1, 6, 6))
+    path = made(tmp_path, network, images())
+    monkeypatch.setitem(__import__("sys").modules, "highspy", None)
+    assert main(["check", str(path)]) == 0
+    said = capsys.readouterr().out
+    assert said.count("replayed") == 3 and "all of it holds" in said
+    assert network.digest[:16] in said
+
+
+def altered(path, **changes):
+    arrays, metadata = read_arrays(path)
+    for name, change in changes.items():
+        arrays[name] = change(arrays[name].copy())
+    write_arrays(path, arrays, metadata)
+    return path
+
+
+def raised(array, factor):
+    array[0] = array[0] * factor
+    return array
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"lower": lambda a: raised(a, 1.1), "upper": lambda a: raised(a, 1.2)},
+            "the lower bound is above that of a class",
+        ),
+        ({"lower": lambda a: raised(a, 1.1)}, "the lower bound is above the upper one"),
+        ({"target_lower": lambda a: raised(a, 1.01)}, "a part of the proof is left open"),
+        ({"upper": lambda a: raised(a, 0.99999)}, "farther away than the upper bound"),
+        ({"witness": lambda a: raised(a, 0.999)}, "the witness"),
+        ({"nearest": lambda a: (a + 1) % 3}, "the witness is not adversarial"),
+        ({"network.weight1": lambda a: a[::-1].copy()}, "the network gives the image another"),
+        ({"x": lambda a: np.clip(a + 0.2, 0, 1)}, ""),
+        ({"targets": lambda a: raised(a, 0)}, "not all other classes have a bound"),
+        ({"target_status": lambda a: raised(a, 0)}, "a bound without a proof"),
+        ({"proof_integers": lambda a: a[::-1].copy()}, "class"),
+    ],
+)
+def test_forged_certificates_are_found(tmp_path, capsys, changes, said):
+    network = relu_network(classifier(hidden=[8]), (1, 6, 6))
+    path = altered(made(tmp_path, network, images(2)), **changes)
+    assert main(["check", str(path)]) == 1
+    text = capsys.readouterr().out
+    assert "WRONG" in text and said in text
+
+
+def test_a_file_that_is_none_is_one_message(tmp_path, capsys):
+    assert main(["check", str(tmp_path / "none.npz")]) == 2
+    assert "none.npz" in capsys.readouterr().err
+
+
+def test_a_certificate_of_one_class_says_so(tmp_path, capsys):
+    network = relu_network(classifier(hidden=[8]), (1, 6, 6))
+    path = made(tmp_path, network, images(1), targets="second")
+    arrays, metadata = read_arrays(path)
+    assert arrays["targets"].shape == (1, 1)
+    assert main(["check", str(path)]) == 0 and "second" in capsys.readouterr().out
+    # One that claims to be of all classes is found out.
+    metadata.params["method"]["targets"] = "all"
+    write_arrays(path, arrays, metadata)
+    assert main(["check", str(path)]) == 1
+
+
+def test_pooling_is_said_to_be_the_solvers_word(tmp_path, capsys):
+    model = classifier("pooled_convnet", (1, 6, 6), width=2, size=2, stride=1)
+    network = relu_network(model, (1, 6, 6))
+    path = made(tmp_path, network, images(1), seconds=10)
+    assert main(["check", str(path)]) == 0
+    assert WORDS[1] in capsys.readouterr().out
+
+
+def test_what_a_file_holds_of_an_image(tmp_path):
+    network = relu_network(classifier(hidden=[8]), (1, 6, 6))
+    x = images(3)
+    arrays, metadata = read_arrays(made(tmp_path, network, x))
+    for row, found in enumerate(check(arrays, metadata.params["method"])):
+        own = Nearest(confidence=1e-3).certify(network, x[row].flatten().double().numpy())
+        assert found.wrong == () and found.index == row
+        assert (found.lower, found.upper) == pytest.approx((own.lower, own.upper))
+        for (integers, reals), one in zip(proofs(arrays, row), own.targets, strict=True):
+            assert one.proof is not None
+            assert (integers == one.proof.arrays()[0]).all()
+            assert np.allclose(reals, one.proof.arrays()[1])
+        seconds, lower, upper = history(arrays, row)
+        assert (np.diff(seconds) >= 0).all() and lower[-1] == found.lower
+        assert upper[-1] == found.upper

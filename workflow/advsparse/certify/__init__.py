@@ -1,0 +1,1 @@
+"""Certificates: one module per certificate; ``python -m advsparse.certify check`` replays them."""

@@ -1,0 +1,121 @@
+"""Certificates in a file, image by image, for those who check them or draw them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from advsparse.certify._ball import distance
+from advsparse.certify._certified import OPEN, REPLAYED, WORDS
+from advsparse.certify._network import ReluNetwork
+from advsparse.certify._replay import Case, Refused, margin_at_least, replay
+
+_ROUNDING = 1e-12
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check has found of one image."""
+
+    index: int
+    """Where in its split the image stands."""
+    lower: float
+    upper: float
+    rests_on: str
+    """What the lower bound rests on: ``replayed``, ``solver, not replayed`` or ``open``."""
+    wrong: tuple[str, ...]
+    """What does not hold."""
+
+
+def check(arrays: Mapping[str, np.ndarray], method: Mapping[str, object]) -> Iterator[Checked]:
+    """Replay all certificates of an artifact, made with the settings ``method``."""
+    network = ReluNetwork.of_arrays(arrays)
+    for row in range(len(arrays["index"])):
+        yield _checked(arrays, method, network, row)
+
+
+def proofs(arrays: Mapping[str, np.ndarray], row: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The instructions, integers and reals, of each target's proof of an image."""
+    found = []
+    for kind, ends in (("integers", "integer"), ("reals", "real")):
+        all_ends = arrays[f"proof_{kind}_ends"]
+        first = int(all_ends[row - 1]) if row else 0
+        own = arrays[f"proof_{kind}"][first : int(all_ends[row])]
+        stops = arrays[f"proof_{ends}_ends"][row]
+        found.append(np.split(own, stops)[: len(stops)])
+    return list(zip(*found, strict=True))
+
+
+def history(arrays: Mapping[str, np.ndarray], row: int) -> tuple[np.ndarray, ...]:
+    """The seconds, lower and upper bounds of an image's events."""
+    ends = arrays["event_seconds_ends"]
+    own = slice(int(ends[row - 1]) if row else 0, int(ends[row]))
+    return tuple(arrays[f"event_{name}"][own] for name in ("seconds", "lower", "upper"))
+
+
+def _checked(arrays, method, network: ReluNetwork, row: int) -> Checked:
+    x = arrays["x"][row].astype(np.float64)
+    label = int(network.logits(x[None])[0].argmax())
+    lower, upper = float(arrays["lower"][row]), float(arrays["upper"][row])
+    wrong = []
+    if label != arrays["prediction"][row]:
+        wrong.append("the network gives the image another class")
+    targets = [int(target) for target in arrays["targets"][row]]
+    expected = set(range(network.classes)) - {label}
+    if method["targets"] == "all" and set(targets) != expected:
+        wrong.append("not all other classes have a bound")
+    if lower > upper:
+        wrong.append("the lower bound is above the upper one")
+    if lower > arrays["target_lower"][row].min():
+        wrong.append("the lower bound is above that of a class")
+    wrong += _witness(arrays, method, network, row, label)
+    statuses = []
+    for place, (target, (integers, reals)) in enumerate(
+        zip(targets, proofs(arrays, row), strict=True)
+    ):
+        radius, status = float(arrays["target_lower"][row, place]), OPEN
+        claimed = int(arrays["target_status"][row, place])
+        if claimed == REPLAYED:
+            case = Case(
+                list(network.weights), list(network.biases), x, str(method["norm"]), radius,
+                label, target, float(str(method["confidence"])),
+            )  # fmt: skip
+            try:
+                if network.pooled:
+                    raise Refused("there are no proofs of networks with pooling")
+                replay(case, integers, reals)
+                status = REPLAYED
+            except Refused as error:
+                wrong.append(f"class {target}: {error}")
+        elif claimed == OPEN and radius > 0:
+            wrong.append(f"class {target}: a bound without a proof")
+        else:
+            status = claimed
+        statuses.append(status)
+    weakest = WORDS[min(statuses)]
+    return Checked(int(arrays["index"][row]), lower, upper, weakest, tuple(wrong))
+
+
+def _witness(arrays, method, network: ReluNetwork, row: int, label: int) -> Iterator[str]:
+    """What is wrong with the nearest adversarial image."""
+    if not np.isfinite(arrays["upper"][row]):
+        return
+    a, x = arrays["witness"][row], arrays["x"][row].astype(np.float64)
+    target = int(arrays["nearest"][row])
+    if not ((a >= 0) & (a <= 1)).all():
+        yield "the witness is no image"
+    if distance(a - x, str(method["norm"])) > arrays["upper"][row] * (1 + _ROUNDING):
+        yield "the witness is farther away than the upper bound"
+    confidence = float(str(method["confidence"]))
+    if network.pooled:
+        logits = network.logits(a[None])[0]
+        reached = logits[target] - logits[label] >= confidence
+    else:
+        case = Case(
+            list(network.weights), list(network.biases), x, "l0", 0.0, label, target, confidence
+        )
+        reached = margin_at_least(case, a) >= confidence
+    if not reached:
+        yield "the witness is not adversarial"

@@ -1,0 +1,141 @@
+"""The search for the nearest adversarial image of one image, from both sides."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from advsparse.certify._ball import Ball
+from advsparse.certify._certified import REPLAYED, SOLVER, Certified, Target, replayed
+from advsparse.certify._milp import Formulation, program
+from advsparse.certify._network import Array, ReluNetwork
+from advsparse.certify._question import Question
+from advsparse.certify._solver import INFEASIBLE, Solver
+from advsparse.certify._targets import classes
+from advsparse.certify._tree import Answer, Effort, answer
+from advsparse.certify._witness import ascended, nearest_found, shrunk
+from advsparse.seeding import stable_seed
+
+logger = logging.getLogger(__name__)
+
+LADDER = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
+"""Shares of the distance that are proven where the whole is too hard."""
+
+_QUICK = 200
+"""Parts that each class is given before the ladder."""
+_SHARE = 0.5
+"""Of the time that is left, what one question may take."""
+
+Asked = Callable[[Question, Effort], Answer]
+
+
+def search(method, network: ReluNetwork, x: Array, seed: int) -> Certified:
+    """What ``method`` (:class:`advsparse.certify.nearest.Nearest`) finds of the image ``x``."""
+    ball = Ball(x.astype(np.float64), method.norm, np.inf)
+    label, others = classes(network, ball.x)
+    chosen = others if method.targets == "all" else others[:1]
+    found = Certified(ball.x, label, [Target(target) for target in chosen])
+    deadline = found.started + method.seconds
+    questions = {
+        target: Question(network, ball, label, target, method.confidence) for target in chosen
+    }
+    for one in found.targets:
+        rng = np.random.default_rng(stable_seed(seed, one.target))
+        one.witness, one.upper = nearest_found(questions[one.target], rng)
+        found.note()
+    solver = Solver("highs")
+    ask = _by_program(solver) if network.pooled else answer
+    try:
+        _quickly(method, found, questions, deadline, ask)
+        _by_steps(method, found, questions, deadline, ask)
+    finally:
+        solver.close()
+    found.seconds = time.monotonic() - found.started
+    return found
+
+
+def _quickly(method, found: Certified, questions, deadline: float, ask: Asked) -> None:
+    """The whole distance for each class, the nearest first, with little effort."""
+    for one in sorted(found.targets, key=lambda target: target.upper):
+        nodes = min(_QUICK, method.nodes)
+        while time.monotonic() < deadline:
+            radius = _radius(method, found)
+            if not _settled(method, found, one, questions, radius, nodes, deadline, ask):
+                break
+        found.note()
+
+
+def _by_steps(method, found: Certified, questions, deadline: float, ask: Asked) -> None:
+    """Larger and larger shares of the distance, for classes that are not settled."""
+    for share in (*LADDER, 1.0):
+        for one in found.targets:
+            while time.monotonic() < deadline:
+                radius = _radius(method, found, share)
+                if one.lower >= radius:
+                    break
+                left = deadline - time.monotonic()
+                limit = deadline if share == 1.0 else time.monotonic() + _SHARE * left
+                if not _settled(method, found, one, questions, radius, method.nodes, limit, ask):
+                    break
+        found.note()
+
+
+def _radius(method, found: Certified, share: float = 1.0) -> float:
+    """The radius to be proven: up to the gap the distance of the nearest witness, or a share."""
+    upper = found.upper
+    if method.norm == "l0":
+        most = float(len(found.x)) if np.isinf(upper) else upper - 1
+        return float(np.floor(most * share))
+    if np.isinf(upper):  # no image is farther than the whole box
+        count = len(found.x)
+        upper = {"linf": 1.0, "l2": np.sqrt(count), "l1": float(count)}[method.norm]
+        return upper * share
+    return upper * share * (1 - method.gap)
+
+
+def _settled(
+    method, found, one: Target, questions, radius: float, nodes: int, limit: float, ask: Asked
+) -> bool:
+    """Ask whether there is an image of a class within a radius. Whether the question is to be asked
+    again, of the smaller radius that a new witness gives."""
+    question = questions[one.target].at(radius)
+    said = ask(question, Effort(nodes=nodes, deadline=limit))
+    one.nodes += said.nodes
+    if said.witness is not None:
+        witness, distance = shrunk(question, said.witness)
+        if distance < one.upper:
+            one.witness, one.upper = witness, distance
+            found.note()
+        return distance < found.upper * (1 + 1e-12) and radius > 0
+    if said.proof is not None:
+        if replayed(question, said.proof):
+            one.proven(radius, REPLAYED, said.proof)
+        else:
+            logger.warning("a proof for class %d did not convince: it is dropped", one.target)
+    elif said.bound < question.confidence:
+        one.proven(radius, SOLVER)
+    found.note()
+    return False
+
+
+def _by_program(solver: Solver) -> Asked:
+    """Ask a solver of mixed-integer programs instead."""
+
+    def ask(question: Question, effort: Effort) -> Answer:
+        made, pixels = program(question, Formulation("verification", within="ball"))
+        left = max(effort.deadline - time.monotonic(), 0.1)
+        solved = solver.solve(made.arrays(), seconds=left)
+        if solved.point is not None:
+            a = np.clip(solved.point[pixels], question.ball.low, question.ball.high)
+            # Points of solvers miss what they are to reach by their tolerances.
+            for point in (a, ascended(question, question.ball, a)):
+                if question.witness(point):
+                    return Answer(witness=point)
+        if solved.status == INFEASIBLE:
+            return Answer(bound=-np.inf)
+        return Answer()
+
+    return ask

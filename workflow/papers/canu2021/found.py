@@ -1,0 +1,114 @@
+"""What a run found, as the tables that claims.yaml reads, with what each image did."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from advsparse.artifacts import read_arrays, read_rows
+from advsparse.certify._file import history
+from advsparse.evaluate.experiment import samples_key
+
+FORMULATIONS = ("symmetric", "asymmetric", "ball", "fixed radius", "bounds", "relaxed", "fixed")
+"""Short names of :data:`advsparse.certify.formulations.NAMES`, in their order."""
+RIVALS = ("pgd", "deepfool", "cw", "adil", "sadil", "uap")
+ROLES = ("cifar10", "imagenet")
+METRICS = ("fooling_rate", "rmse")
+CLOSED = 2e-5
+"""Relative gap below which bounds have met."""
+
+
+def times(path: str | None, failed: str | None) -> pd.DataFrame:
+    """Seconds of each formulation for each image on which all of the three slow ones closed."""
+    if path is None:
+        return _failed(("formulation", FORMULATIONS), failed)
+    arrays, _ = read_arrays(path, stage="certificate")
+    closed = arrays["closed"][:, :3].all(1)
+    return pd.DataFrame(
+        {"formulation": name, "samples": np.where(closed, spent, np.nan), "failed": None}
+        for name, spent in zip(FORMULATIONS, arrays["spent"].T, strict=True)
+    )
+
+
+def distances(paths: Mapping[str, str | None], failed: Mapping[str, str]) -> pd.DataFrame:
+    """Certified distances of both networks, and the two bounds beside the exact distance."""
+    rows: list[dict[str, Any]] = []
+    for of, name in (("standard", "linf"), ("robust", "robust")):
+        path = paths.get(name)
+        if path is None:
+            rows.append({"of": of, "failed": failed.get(name)})
+            continue
+        arrays, _ = read_arrays(path, stage="certificate")
+        rows.append({"of": of, "samples": optimum(arrays), "failed": None})
+    path = paths.get("formulations")
+    for of, place in (("exact", 4), ("relaxed", 5), ("fixed", 6)):
+        if path is None:
+            rows.append({"of": of, "failed": failed.get("formulations")})
+            continue
+        arrays, _ = read_arrays(path, stage="certificate")
+        found = arrays["lower" if of == "relaxed" else "upper"][:, place]
+        rows.append({"of": of, "samples": np.where(found > 0, found, np.nan), "failed": None})
+    return pd.DataFrame(rows)
+
+
+def optimum(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """The distance of each image whose bounds have met; NaN of the others."""
+    return np.where(met(arrays), arrays["upper"], np.nan)
+
+
+def met(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Whether the bounds of each image have met: in l0, whose distances are whole numbers, when
+    nothing lies between them."""
+    lower, upper = arrays["lower"], arrays["upper"]
+    near = upper - lower <= CLOSED * upper
+    whole = (arrays["witness"] != arrays["x"]).sum(1) == upper
+    return near | (whole & (upper - lower == 1)) | (upper == 0)
+
+
+def certificates(path: str | None, failed: str | None) -> pd.DataFrame:
+    """Seconds until the nearest image was found, and until that was proven, where it was."""
+    if path is None:
+        return _failed(("until", ("found", "proven")), failed)
+    arrays, _ = read_arrays(path, stage="certificate")
+    closed, found, proven = met(arrays), [], []
+    for row in range(len(closed)):
+        seconds, lower, upper = history(arrays, row)
+        found.append(seconds[upper <= upper[-1] * (1 + CLOSED)][0])
+        proven.append(seconds[lower >= lower[-1]][0])
+    return pd.DataFrame(
+        {"until": until, "samples": np.where(closed, values, np.nan), "failed": None}
+        for until, values in (("found", found), ("proven", proven))
+    )
+
+
+def rivals(paths: Mapping[str, str], told: Mapping[str, Any]) -> pd.DataFrame:
+    """Whether each attack fooled each image, and the rMSE of those that it fooled."""
+    rows = [row for role in ROLES if role in paths for row in _rivals(paths[role], role, told)]
+    return pd.DataFrame(rows)
+
+
+def _rivals(path: str, role: str, told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    samples, _ = read_arrays(Path(path).with_suffix(".npz"), stage="rows")
+    table, _ = read_rows(path, stage="rows")
+    failed = table[table["metric"] == "failed"].set_index("attack")["note"].to_dict()
+    for point in told[role]["points"]:
+        place = {"role": role, "attack": point["name"].split("_")[0], "called": point["id"]}
+        for metric in METRICS:
+            row = place | {"metric": metric, "failed": failed.get(point["id"])}
+            key = samples_key(told[role]["model"], point["id"], metric)
+            if key in samples:
+                values = samples[key]
+                if metric == "rmse":
+                    fooled = samples[samples_key(told[role]["model"], point["id"], "fooling_rate")]
+                    values = np.where(fooled, values, np.nan)
+                row["samples"] = values
+            yield row
+
+
+def _failed(column: tuple[str, tuple[str, ...]], why: str | None) -> pd.DataFrame:
+    name, values = column
+    return pd.DataFrame({name: value, "failed": why} for value in values)
