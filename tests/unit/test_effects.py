@@ -207,6 +207,33 @@ def test_intervals_of_skewed_means_are_those_of_scipys_bca():
     assert effect.interval == pytest.approx((expected.low, expected.high), rel=2e-3)
 
 
+@pytest.mark.parametrize("more", [np.r_[np.ones(4), np.zeros(6)], np.array([1.0, 0.0])])
+def test_p_of_a_bootstrap_is_the_level_of_bca_with_half_of_the_ties(more):
+    runs_ = np.r_[np.ones(9), np.zeros(12), -np.ones(3)], more
+    effect = Effect(runs_, "rate", seed=3)
+
+    def mean(*samples, axis):
+        return np.mean([sample.mean(axis=axis) for sample in samples], axis=0)
+
+    made = stats.bootstrap(
+        runs_, mean, n_resamples=RESAMPLES, method="percentile", batch=100,
+        rng=np.random.default_rng(3),
+    )  # fmt: skip
+    drawn, centre = made.bootstrap_distribution, mean(*runs_, axis=0)
+    ties = np.mean(drawn == centre)
+    assert ties > 0.02
+    bias = stats.norm.ppf(np.mean(drawn < centre) + ties / 2)
+    # Each image's influence on the mean of two means.
+    influences = np.concatenate([(run - run.mean()) / (2 * (len(run) - 1)) for run in runs_])
+    acceleration = (influences**3).sum() / (6 * (influences**2).sum() ** 1.5)
+    for value in (drawn.max() + 1, drawn.min() - 1, np.median(drawn), 0.123):
+        share = np.clip(np.mean(drawn <= value), 1 / (RESAMPLES + 1), RESAMPLES / (RESAMPLES + 1))
+        z = stats.norm.ppf(share) - bias
+        level = stats.norm.cdf(z / (1 + acceleration * z) - bias)
+        assert effect.p("above", value) == pytest.approx(level, rel=1e-9)
+        assert effect.p("below", value) == pytest.approx(1 - level, rel=1e-9)
+
+
 def test_runs_that_agree_by_chance_know_no_more_than_their_images():
     d = np.random.default_rng(2).standard_normal(50)
     d += 0.15 - d.mean()
