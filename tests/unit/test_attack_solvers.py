@@ -10,8 +10,11 @@ from scipy.optimize import minimize
 from advsparse.attacks import _checks
 from advsparse.attacks._ascent import ascend
 from advsparse.attacks._box_lbfgs import minimise
+from advsparse.attacks._confirm import confirm
 from advsparse.attacks._dictionary_problem import Problem, Smooth
 from advsparse.attacks._dlr import dlr
+from advsparse.attacks._losses import direction, largest
+from advsparse.attacks._result import Whole
 from advsparse.seeding import Draws, Random
 from advsparse.threat import Threat
 
@@ -147,6 +150,71 @@ def test_one_image_is_called_so():
     assert (_checks.number_of(1), _checks.number_of(2)) == ("one image", "2 images")
     with pytest.raises(ValueError, match="for one image 1 x K"):
         _checks.check_logits(torch.zeros(2, 3), 1)
+
+
+# Points that fool once they are settled.
+
+
+class Steps:
+    """An oracle whose class of a pixel is 0 below 0.2, 1 below 0.6 and 2 from there on."""
+
+    def __init__(self):
+        self.asked = []
+
+    def logits(self, x, rows):
+        self.asked.append(rows.tolist())
+        classes = (x.flatten() >= 0.2).long() + (x.flatten() >= 0.6).long()
+        return torch.nn.functional.one_hot(classes, 3).float()
+
+
+@pytest.mark.parametrize(
+    ("target", "won"),
+    [
+        (None, [False, True, True, False]),
+        ([1, 2, 1, 2], [False, False, True, False]),
+        ([2, 1, 2, 1], [False, False, False, False]),
+    ],
+)
+def test_what_fools_is_asked_again_once_it_is_settled(target, won):
+    x, y = torch.zeros(4, 1, 1, 1), torch.zeros(4).long()
+    x[3] = -0.2
+    rows = torch.tensor([3, 1, 2, 0])
+    # Settled at most 0.3 away: 0.1, of class 0 again, 0.3, of class 1, and as they are.
+    point = torch.tensor([0.9, 0.9, 0.25, 0.1]).reshape(-1, 1, 1, 1)
+    threat, oracle = Threat(norm="linf", eps=0.3, bounds=(-1.0, 1.0)), Steps()
+    logits = Steps().logits(point, rows)
+    goal = None if target is None else torch.tensor(target)
+    found, settled = confirm(threat, oracle, point, logits, x, y, goal, rows)
+    assert found.tolist() == won
+    expected = torch.tensor([0.1, 0.3, 0.25, 0.1]).reshape(-1, 1, 1, 1)[torch.tensor(won)]
+    torch.testing.assert_close(settled, expected)
+    assert oracle.asked == ([[3, 1, 2]] if target != [2, 1, 2, 1] else [])
+
+
+def test_the_largest_logit_is_one_of_those_that_are_finite():
+    logits = torch.tensor([[0.5, -0.25, -torch.inf], [2.0, -3.0, 1.0], [-torch.inf, 0.0, 0.0]])
+    assert largest(logits).tolist() == [0.5, 3.0, 0.0]
+
+
+@pytest.mark.parametrize("norm", ["l2", "relative_l2"])
+def test_a_direction_has_length_1_whatever_the_gradients_of_others(norm):
+    g = torch.tensor([3.0, 0.0, -4.0, 0.0]).reshape(1, 1, 2, 2)
+    found = direction(torch.cat([1e-30 * g, 1e20 * g, 0 * g]), norm)
+    torch.testing.assert_close(found, torch.cat([g / 5, g / 5, 0 * g]))
+    assert torch.equal(direction(1e-30 * g, "linf"), g.sign())
+
+
+def test_a_whole_result_has_the_types_that_it_promises():
+    x = torch.zeros(2, 1, 3, 3, dtype=torch.float64)
+    result = Whole(x).result
+    assert [value.dtype for value in (result.x, result.success, result.distance)] == [
+        torch.float64,
+        torch.bool,
+        torch.float64,
+    ]
+    assert result.queries.dtype == result.steps.dtype == torch.int64
+    assert {flag.dtype for flag in result.signs} == {torch.bool}
+    assert {len(flag) for flag in (*result.signs, result.queries, result.success)} == {2}
 
 
 # Starts and seeds.
