@@ -5,17 +5,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from models_for_tests import affine_setting
 from scipy.optimize import minimize
 
 from advsparse.attacks import _checks
 from advsparse.attacks._ascent import ascend
+from advsparse.attacks._base import BudgetAttack
 from advsparse.attacks._box_lbfgs import minimise
 from advsparse.attacks._confirm import confirm
 from advsparse.attacks._dictionary_problem import Problem, Smooth
 from advsparse.attacks._dlr import dlr
+from advsparse.attacks._fitting import clean_logits
 from advsparse.attacks._losses import direction, largest
-from advsparse.attacks._result import Whole
+from advsparse.attacks._oracle import Oracle
+from advsparse.attacks._result import Candidate, Whole
 from advsparse.seeding import Draws, Random
+from advsparse.settings import settings
 from advsparse.threat import Threat
 
 # L-BFGS in a box.
@@ -205,8 +210,9 @@ def test_a_direction_has_length_1_whatever_the_gradients_of_others(norm):
 
 
 def test_a_whole_result_has_the_types_that_it_promises():
-    x = torch.zeros(2, 1, 3, 3, dtype=torch.float64)
+    x = torch.zeros(2, 3, 4, 4, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
     result = Whole(x).result
+    assert result.x.is_contiguous()
     assert [value.dtype for value in (result.x, result.success, result.distance)] == [
         torch.float64,
         torch.bool,
@@ -215,6 +221,42 @@ def test_a_whole_result_has_the_types_that_it_promises():
     assert result.queries.dtype == result.steps.dtype == torch.int64
     assert {flag.dtype for flag in result.signs} == {torch.bool}
     assert {len(flag) for flag in (*result.signs, result.queries, result.success)} == {2}
+
+
+def test_an_image_that_is_proposed_and_not_finite_stays_as_it_was():
+    @settings
+    class Lost(BudgetAttack):
+        """All images brighter, of which one has lost a pixel."""
+
+        def perturb(self, oracle, x, y, target, rng):
+            proposed = x + 0.1
+            proposed[1, 0, 0, 0] = torch.nan
+            return Candidate(proposed, torch.ones(len(x), dtype=torch.int64))
+
+    model, x, y = affine_setting()
+    with pytest.warns(_checks.AttackWarning, match=r"^Lost: the attack led 1 of 12 images"):
+        result = Lost(norm="linf", eps=0.2)(model, x, y)
+    expected = x + 0.1
+    expected[1] = x[1]
+    torch.testing.assert_close(result.x, expected)
+    assert result.distance[1] == 0 and not result.success[1]
+
+
+@pytest.mark.parametrize(
+    ("fits", "at_once", "batches"),
+    [(2, None, [2, 2, 1]), (9, None, [5]), (9, 3, [3, 2]), (2, 3, [2, 2, 1])],
+)
+def test_an_attack_looks_at_as_many_images_at_once_as_it_wants_and_as_fit(fits, at_once, batches):
+    seen = []
+
+    class Seen(torch.nn.Module):
+        def forward(self, x):
+            seen.append(len(x))
+            return x.flatten(1)
+
+    x = torch.rand(5, 1, 1, 3)
+    found = clean_logits(Oracle(Seen(), 5, at_once=fits), x, at_once)
+    assert seen == batches and torch.equal(found, x.flatten(1))
 
 
 # Starts and seeds.

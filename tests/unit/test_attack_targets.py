@@ -91,6 +91,19 @@ def test_led_images_that_are_misclassified_come_back_as_they_are():
     assert (result.x != x).flatten(1).any(1).sum() == len(x) - 1
 
 
+def test_an_image_that_is_misclassified_is_led_to_its_target_all_the_same():
+    model, x, y = affine_setting()
+    other, target = torch.full_like(y, 1), torch.full_like(y, 2)
+    attack = PGD(norm="l2", eps=8.0, random_start=False, steps=40)
+    result = attack(model, x, other, target)
+    assert result.success.all() and (predictions(model, result.x) == 2).all()
+    assert torch.equal(result.x, attack(model, x, y, target).x)
+    # Of no length, nothing is tried.
+    still = PGD(norm="l2", eps=0.0)(model, x, y, target)
+    assert torch.equal(still.x, x) and not still.success.any() and not still.steps.any()
+    assert still.queries.tolist() == [2] * len(x)
+
+
 @pytest.mark.parametrize("kind", ["pgd", "uap", "adaptive"])
 def test_classes_that_do_not_fit_are_refused_by_name(kind):
     model, x, y = setting(torch.float64)

@@ -83,6 +83,15 @@ def test_zero_gradients_are_warned_of(kind, norm):
         assert sentences
 
 
+def test_warnings_are_those_of_the_attack_that_was_called(caplog):
+    x = small_images(4)
+    model = affine(torch.zeros(CLASSES, x[0].numel()), torch.arange(4.0))
+    with pytest.warns(AttackWarning) as seen:
+        result = build("fgsm", "linf")(model, x, torch.full((4,), 3))
+    (said,) = result.warnings
+    assert [str(one.message) for one in seen] == caplog.messages == [f"FGSM: {said}"]
+
+
 def test_share_of_zero_gradients_is_that_of_the_images_attacked():
     class HalfDead(torch.nn.Module):
         """Dark images are cut off from the logits, bright ones are not."""

@@ -10,9 +10,9 @@ from defenses_for_tests import Masking, Noise, NoisyRounding, Rounding, Sine
 from models_for_tests import evaluated, small_images, small_network
 
 from advsparse.attacks._oracle import bytes_per_image
-from advsparse.defenses._base import Defense
-from advsparse.defenses._defended import InFront
-from advsparse.seeding import Draws, Random
+from advsparse.defenses._base import Defense, Detector, Inside
+from advsparse.defenses._defended import Beside, Changed, InFront
+from advsparse.seeding import Draws, Random, stable_seed
 
 ALL = (Rounding(), Noise(), NoisyRounding(), Masking(), Sine())
 
@@ -46,7 +46,8 @@ def test_logits_are_the_models_at_the_transformed_image_whatever_is_differentiat
         adapted = module.adapted(backward, samples=7)
         for given in (x, x.clone().requires_grad_()):
             assert torch.equal(adapted(given), expected)
-    assert module.samples == 1 and module.adapted("declared", 7).samples in (1, 7)
+    assert module.samples == 1
+    assert module.adapted("declared", 7).samples == (7 if defence.stochastic else 1)
 
 
 @pytest.mark.parametrize("defence", [Rounding(), NoisyRounding()], ids=["plain", "stochastic"])
@@ -92,6 +93,35 @@ def test_what_can_not_be_defended_is_refused():
     smaller = InFront(torch.nn.Flatten(), lambda x: x[..., 1:], backward="identity")
     with pytest.raises(ValueError, match=r"gives \(7, 3, 8, 7\), its approximation \(7, 3, 8, 8\)"):
         smaller.adapted("declared", 1)(x.clone().requires_grad_())
+    # Where no derivative is asked for, none has to fit.
+    assert smaller.adapted("declared", 1)(x).shape == (7, 3 * 8 * 7)
+    with torch.no_grad():
+        assert smaller.adapted("declared", 1)(x.clone().requires_grad_()).shape == (7, 3 * 8 * 7)
+
+    with pytest.raises(TypeError) as caught:
+        InFront(model, 3)
+    said = "transformation: expected a module or function of images, got int"
+    assert str(caught.value) == said
+    with pytest.raises(ValueError, match=r"^ensemble: 2 draws of what draws nothing are all the"):
+        InFront(model, lambda x: x, ensemble=2)
+    for ensemble in (1, 2):
+        with pytest.raises(TypeError, match=r"^x: expected a torch\.Tensor, got list; "):
+            InFront(model, lambda x, rng: x, stochastic=True, ensemble=ensemble)([1.0])
+    one = torch.ones(())
+    guarded = Beside(model, lambda x: x, threshold=one, spread=one)
+    for refusing in (Changed(model, model), guarded, guarded.excess):
+        with pytest.raises(TypeError, match=r"^x: expected a torch\.Tensor, got list; "):
+            refusing([1.0])
+    with pytest.raises(TypeError) as caught:
+        Changed(Noise().wrap(model), model)
+    said = "the model is defended already: its layers can't be told from those"
+    assert str(caught.value) == said
+    with pytest.raises(TypeError) as caught:
+        Noise().wrap(model)(x, 3)
+    assert str(caught.value) == (
+        "rng: expected an advsparse.seeding.Random, got int; none stands for the numbers of the "
+        "evaluation"
+    )
 
     class Forgetful(Noise):
         backward = "approximation"
@@ -112,6 +142,59 @@ def test_evaluation_is_a_function_of_seed_and_image(defence):
     assert torch.equal(module.transform(x[order]), t[order])
     assert torch.equal(torch.cat([module.transform(one) for one in x.split(1)]), t)
     assert torch.equal(state, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("seed", [None, 0, 5])
+def test_an_evaluation_draws_the_numbers_of_its_name_and_seed(seed):
+    model, x, _ = evaluated(torch.float64)
+    given = {} if seed is None else {"seed": seed}
+    numbers = Random(stable_seed("evaluation", seed or 0))
+    expected = x + 0.3 * numbers.normal_like(x)
+    noise = Noise().transformation({})
+    for module in (
+        Noise().wrap(model, **given),
+        InFront(model, noise, stochastic=True, **given),
+        Changed(model, noise, stochastic=True, **given),
+    ):
+        t = module.transform(x) if isinstance(module, InFront) else module(x)
+        assert torch.equal(t, expected)
+
+
+def test_an_ensemble_is_the_log_of_the_mean_probability_over_its_draws():
+    model, x, _ = evaluated(torch.float64)
+    module = InFront(model, Noise().transformation({}), stochastic=True, ensemble=3, seed=5)
+    numbers = Random(stable_seed("evaluation", 5))
+    drawn = [x + 0.3 * numbers.part("ensemble", i).normal_like(x) for i in range(3)]
+    expected = torch.stack([model(t).softmax(1) for t in drawn]).mean(0).log()
+    torch.testing.assert_close(module(x), expected)
+
+
+def test_a_defence_is_told_what_it_has_learned_and_the_network():
+    model, x, _ = evaluated(torch.float64)
+    told = []
+
+    class Front(Rounding):
+        def for_network(self, learned, model):
+            told.append((learned, model))
+            return self.transformation(learned)
+
+    class Within(Inside):
+        def changed(self, model, learned):
+            told.append((learned, model))
+            return model
+
+    class Guard(Detector):
+        def score(self, learned, model):
+            told.append((learned, model))
+            return lambda x: x.flatten(1).sum(1)
+
+    learned = {"threshold": torch.tensor(1.0), "spread": torch.tensor(2.0)}
+    for defence in (Front(), Within()):
+        assert torch.equal(defence.wrap(model)(x), defence.wrap(model, learned)(x))
+    guarded = Guard().wrap(model, learned)
+    torch.testing.assert_close(guarded.excess(x), (x.flatten(1).sum(1) - 1) / 2)
+    assert [one for one, _ in told] == [{}, learned, {}, learned, learned]
+    assert all(network is model for _, network in told)
 
 
 def test_adapted_module_shares_weights_and_leaves_the_other_alone():
