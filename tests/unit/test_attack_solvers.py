@@ -270,6 +270,17 @@ def test_an_ascent_begins_where_it_is_told():
     torch.testing.assert_close(found, torch.tensor([[[[0.75, 0.4]]]]))
 
 
+@pytest.mark.parametrize("steps", [[0.05, 0.1], [0.1, 0.1]])
+def test_each_image_goes_its_own_step_at_a_time(steps):
+    x = torch.full((2, 1, 1, 2), 0.5)
+    threat = Threat(norm="linf", eps=0.25)
+    step = torch.tensor(steps).reshape(2, 1, 1, 1)
+    for count in (1, 2, 3):
+        found = ascend(lambda z: z.flatten(1).sum(1), x, threat, steps=count, step=step)
+        expected = 0.5 + torch.tensor([min(count * one, 0.25) for one in steps])
+        torch.testing.assert_close(found, expected.reshape(2, 1, 1, 1).expand_as(x))
+
+
 def test_parts_of_random_numbers_differ_by_seed_and_by_name():
     x = torch.rand(3, 2)
     seeds = {Random(seed).part(*name).seed for seed in (0, 1) for name in (("a",), ("b",), ())}

@@ -23,6 +23,7 @@ from models_for_tests import (
 from advsparse.attacks import _checks
 from advsparse.attacks._checks import AttackWarning, looks_like_softmax
 from advsparse.attacks._fitting import UniversalAttack
+from advsparse.attacks._oracle import ask
 
 BLIND = ("noise", "random_pixels", "square")
 """Attacks that take no gradient."""
@@ -273,6 +274,24 @@ def test_what_is_refused_is_said_word_for_word(name):
     with pytest.raises((TypeError, ValueError)) as caught:
         refused()
     assert str(caught.value) == said
+
+
+def test_errors_of_a_model_are_its_own_but_for_tensors_of_inference_mode():
+    class Raising(torch.nn.Module):
+        def forward(self, x):
+            raise RuntimeError(self.said)
+
+    model = Raising()
+    model.said = "Inference tensors cannot be saved for backward. To work around you can ..."
+    with pytest.raises(ValueError) as caught:
+        ask(model, X)
+    assert str(caught.value) == (
+        "model: it, or its defence, holds a tensor made in torch.inference_mode(), where no "
+        "gradient can be taken; make or load it outside of that"
+    )
+    model.said = "out of memory"
+    with pytest.raises(RuntimeError, match=r"^out of memory$"):
+        ask(model, X)
 
 
 def test_what_is_within_bounds_is_not_refused():

@@ -9,7 +9,8 @@ import torch
 from defenses_for_tests import Masking, Noise, NoisyRounding, Rounding, Sine
 from models_for_tests import evaluated, small_images, small_network
 
-from advsparse.attacks._oracle import bytes_per_image
+from advsparse.attacks._eot import as_attacked
+from advsparse.attacks._oracle import Oracle, bytes_per_image, refused
 from advsparse.defenses._base import Defense, Detector, Inside
 from advsparse.defenses._defended import Beside, Changed, InFront
 from advsparse.seeding import Draws, Random, stable_seed
@@ -231,6 +232,61 @@ def test_draws_are_told_by_image_and_number_and_not_by_place_or_last_bit():
     assert not torch.equal(Draws(8, x).next([0, 1, 2, 3]).normal_like(x), one)
     with pytest.raises(ValueError, match="a draw for 2 images was used for 4"):
         draws.next([0, 1]).normal_like(x)
+
+
+def test_an_attack_is_given_means_over_draws_of_its_own():
+    model, x, _ = evaluated(torch.float64)
+    module = Noise().wrap(model, seed=5).adapted("declared", 3)
+    draws = Draws(stable_seed("transformations", 2), x)
+
+    def mean(rows):
+        drawn = [x[rows] + 0.3 * draws.next(rows).normal_like(x[rows]) for _ in range(3)]
+        return torch.stack([model(t) for t in drawn]).mean(0)
+
+    everyone, rows = list(range(len(x))), [4, 1]
+    oracle = as_attacked(Oracle(module, len(x)), x, Random(2))
+    torch.testing.assert_close(oracle.logits(x), mean(everyone))
+    # Anew each time, for each image by itself, also on the way back.
+    torch.testing.assert_close(oracle.logits(x[rows], torch.tensor(rows)), mean(rows))
+    torch.testing.assert_close(oracle.differentiable(x), mean(everyone))
+    values, logits, _ = oracle.gradient(x, lambda z: z[:, 0])
+    expected = mean(everyone)
+    torch.testing.assert_close(logits, expected)
+    torch.testing.assert_close(values, expected[:, 0])
+    # Three passes each time, and as many on each way back.
+    assert oracle.queries.dtype == torch.int64
+    assert oracle.queries.tolist() == [18 if row in rows else 15 for row in everyone]
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+def test_an_attack_is_told_of_a_detector_by_the_label_or_target_of_each_image(targeted):
+    model, x, y = evaluated(torch.float64)
+    brightness = x.flatten(1).mean(1)
+    beside = Beside(
+        model,
+        lambda x: x.flatten(1).mean(1),
+        threshold=brightness.median(),
+        spread=torch.tensor(0.01).double(),
+    )
+    target = (y + 1) % 4 if targeted else None
+    excess = (brightness - brightness.median()) / 0.01
+    expected = refused(model(x), excess, y, target).detach()
+    assert 0 < (expected != model(x)).any(1).sum() < len(x)
+    oracle = Oracle(beside.adapted("declared", 1), len(x), goals=(y, target))
+    rows = torch.tensor([5, 0, 3])
+    torch.testing.assert_close(oracle.logits(x), expected)
+    torch.testing.assert_close(oracle.logits(x[rows], rows), expected[rows])
+    torch.testing.assert_close(oracle.differentiable(x[rows], rows), expected[rows])
+    values, logits, _ = oracle.gradient(x[rows], lambda z: z[:, 1], rows)
+    torch.testing.assert_close(logits, expected[rows])
+    torch.testing.assert_close(values, expected[rows, 1])
+    logits, gradients = oracle.restrict(rows).jacobian(x[rows])
+    torch.testing.assert_close(logits, expected[rows])
+    assert gradients.shape == (3, 4, *x.shape[1:])
+    # One pass, and one more for each way back.
+    assert oracle.queries.tolist() == [11 if i in rows else 1 for i in range(len(x))]
+    # An attack that does not adapt is told nothing.
+    torch.testing.assert_close(Oracle(beside, len(x), goals=(y, target)).logits(x), model(x))
 
 
 def test_draws_are_random():
