@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from models_for_tests import affine_setting
+from models_for_tests import affine_setting, predictions
 from scipy.optimize import minimize
 
-from advsparse.attacks import _checks
+from advsparse.attacks import _checks, _universal
 from advsparse.attacks._ascent import ascend
 from advsparse.attacks._base import BudgetAttack
 from advsparse.attacks._box_lbfgs import minimise
@@ -257,6 +257,66 @@ def test_an_attack_looks_at_as_many_images_at_once_as_it_wants_and_as_fit(fits, 
     x = torch.rand(5, 1, 1, 3)
     found = clean_logits(Oracle(Seen(), 5, at_once=fits), x, at_once)
     assert seen == batches and torch.equal(found, x.flatten(1))
+
+
+# What a universal perturbation is learned from.
+
+
+class Levels(torch.nn.Module):
+    """The class of an image by its mean: 0 below 0.3, 1 below 0.6, 2 up to 1, and 3 beyond."""
+
+    def forward(self, x):
+        level = x.flatten(1).mean(1, keepdim=True)
+        classes = (level >= torch.tensor([0.3, 0.6, 1.01])).sum(1)
+        return torch.nn.functional.one_hot(classes, 4).float()
+
+
+def learned(step, target=None, passes=1):
+    x = torch.tensor([0.1, 0.4, 0.7, 0.2, 0.9]).reshape(5, 1, 1, 1).expand(5, 1, 2, 2)
+    y = torch.zeros(5, dtype=torch.int64)
+    goal = None if target is None else torch.full_like(y, target)
+    oracle = Oracle(Levels(), 5, at_once=9)
+    options = {"norm": "linf", "eps": 0.25, "passes": passes, "rate": 1.0}
+    generator = torch.Generator().manual_seed(0)
+    return oracle, *_universal.learn(oracle, x, y, goal, step, generator=generator, **options)
+
+
+@pytest.mark.parametrize(
+    ("target", "asked", "rate"),
+    [(None, [0.1, 0.2], 3 / 5), (2, [0.1, 0.2, 0.4], 2 / 5), (1, [0.1, 0.2, 0.7, 0.9], 1 / 5)],
+)
+def test_each_image_that_is_not_fooled_is_asked_for_its_own_step(target, asked, rate):
+    seen = []
+
+    def step(oracle, x, y, target):
+        seen.append(round(float(x.mean()), 6))
+        assert len(x) == len(y) == 1 and (target is None or len(target) == 1)
+
+    oracle, v, rates = learned(step, target)
+    assert sorted(seen) == asked and not v.any()
+    torch.testing.assert_close(rates, torch.tensor([rate]))
+    # Once in the pass, and once for the rate.
+    assert oracle.queries.tolist() == [2] * 5
+
+
+def test_the_rate_is_that_of_images_that_are_cut_off():
+    # Beyond 1 they would all be of class 3.
+    def step(oracle, x, y, target):
+        return torch.full_like(x, 0.7)
+
+    _, v, rates = learned(step, target=3, passes=2)
+    assert v.flatten().tolist() == [0.25] * 4 and rates.tolist() == [0.0, 0.0]
+
+
+def test_a_step_of_deepfool_leads_to_the_target_or_there_is_none():
+    model, x, y = affine_setting()
+    # A label that the image has not: to leave it is no success.
+    given = Oracle(model, 1), x[:1], y[:1] + 1, torch.tensor([2])
+    options = {"norm": "l2", "steps": 2}
+    own = _universal.deepfool_step(*given, overshoot=0.02, **options)
+    assert predictions(model, x[:1] + own).tolist() == [2]
+    # Which goes half of the way each time.
+    assert _universal.deepfool_step(*given, overshoot=-0.5, **options) is None
 
 
 # Starts and seeds.

@@ -217,6 +217,14 @@ def test_memory_of_the_approximation_counts():
     assert bytes_per_image(module.adapted("declared", 1), x) == plain + 3 * x.nbytes
 
 
+def test_memory_of_a_detector_counts_where_an_attack_is_told_of_it():
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 4))
+    x, one = torch.rand(1, 3, 8, 8), torch.ones(())
+    module = Beside(model, lambda x: x.sin().sin().flatten(1).sum(1), threshold=one, spread=one)
+    plain = bytes_per_image(module, x)
+    assert bytes_per_image(module.adapted("declared", 1), x) >= plain + 2 * x.nbytes
+
+
 def test_draws_are_told_by_image_and_number_and_not_by_place_or_last_bit():
     x = torch.rand(4, 3, 4, 4)
     draws = Draws(7, x)
