@@ -15,10 +15,12 @@ from advsparse.attacks._box_lbfgs import minimise
 from advsparse.attacks._confirm import confirm
 from advsparse.attacks._dictionary_problem import Problem, Smooth
 from advsparse.attacks._dlr import dlr
-from advsparse.attacks._fitting import clean_logits
+from advsparse.attacks._fitting import Fit, clean_logits
 from advsparse.attacks._losses import direction, largest
 from advsparse.attacks._oracle import Oracle
+from advsparse.attacks._pairs import best_pairs
 from advsparse.attacks._result import Candidate, Whole
+from advsparse.attacks.uap import UAP
 from advsparse.seeding import Draws, Random
 from advsparse.settings import settings
 from advsparse.threat import Threat
@@ -259,6 +261,16 @@ def test_an_attack_looks_at_as_many_images_at_once_as_it_wants_and_as_fit(fits, 
     assert seen == batches and torch.equal(found, x.flatten(1))
 
 
+@pytest.mark.parametrize("allowed", [[], [2], [1, 2]])
+def test_a_pair_takes_two_features_that_are_allowed(allowed):
+    v = torch.tensor([[5.0, 1.0, 2.0, 3.0]])
+    mask = torch.zeros(1, 4, dtype=torch.bool)
+    mask[0, allowed] = True
+    first, second, found, _ = best_pairs(v, v.flip(1), mask)
+    expected = (1, 2, True) if len(allowed) == 2 else (0, 0, False)
+    assert (first.item(), second.item(), found.item()) == expected
+
+
 # What a universal perturbation is learned from.
 
 
@@ -306,6 +318,18 @@ def test_the_rate_is_that_of_images_that_are_cut_off():
 
     _, v, rates = learned(step, target=3, passes=2)
     assert v.flatten().tolist() == [0.25] * 4 and rates.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("length", [0.0, 0.5])
+def test_what_was_learned_is_scaled_to_the_budget_unless_it_is_nothing(length):
+    model, x, y = affine_setting()
+    v = torch.zeros_like(x[:1])
+    v[0, 0, 0, 0] = length
+    found = UAP(norm="l2", eps=0.25, learning_eps=1.0)(model, x, y, fit=Fit({"perturbation": v}))
+    expected = x.clone()
+    expected[:, 0, 0, 0] += 0.25 if length else 0.0
+    torch.testing.assert_close(found.x, expected)
+    assert found.warnings == ()
 
 
 def test_a_step_of_deepfool_leads_to_the_target_or_there_is_none():
