@@ -257,8 +257,10 @@ def test_an_attack_looks_at_as_many_images_at_once_as_it_wants_and_as_fit(fits, 
             return x.flatten(1)
 
     x = torch.rand(5, 1, 1, 3)
-    found = clean_logits(Oracle(Seen(), 5, at_once=fits), x, at_once)
+    oracle = Oracle(Seen(), 5, at_once=fits)
+    found = clean_logits(oracle, x, at_once)
     assert seen == batches and torch.equal(found, x.flatten(1))
+    assert oracle.queries.tolist() == [1] * 5
 
 
 @pytest.mark.parametrize("allowed", [[], [2], [1, 2]])

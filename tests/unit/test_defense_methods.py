@@ -200,6 +200,20 @@ def test_no_activation_that_is_0_is_drawn():
     h = torch.tensor([[0.0, 3.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]])
     torch.testing.assert_close(pruned(h, 0.25, first)[0], torch.tensor([0.0, 4.0, 0.0, 0.0]))
     assert not pruned(h, 0.25, first)[1].any()
+    # Nor does a derivative lead to it.
+    given = h.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(pruned(given, 0.25, first).sum(), given)
+    torch.testing.assert_close(gradient[0], torch.tensor([0.0, 4 / 3, 0.0, 0.0]))
+    assert not gradient[1].any()
+
+
+def test_small_activations_are_pruned_as_large_ones_are():
+    evenly = SimpleNamespace(uniform_block=lambda h, shape: torch.linspace(0.1, 0.9, *shape)[None])
+    h = torch.tensor([[1.0, 2.0, 0.5, 4.0, 0.0, 0.25]])
+    whole = pruned(h, 0.5, evenly)
+    assert 0 < (whole > 0).sum() < 5
+    for factor in (1e-3, 1e3):
+        torch.testing.assert_close(pruned(factor * h, 0.5, evenly), factor * whole)
 
 
 def test_each_run_of_a_layer_draws_numbers_of_its_own():
@@ -222,6 +236,8 @@ def test_each_run_of_a_layer_draws_numbers_of_its_own():
     expected = pruned(h, 0.5, numbers.part("sap", 0, 3))
     defended = SAP(share=0.5).wrap(network, seed=7)
     assert torch.equal(defended(x), expected) and torch.equal(defended(x), expected)
+    plain = SAP(share=0.5).wrap(network)
+    assert torch.equal(plain(x), SAP(share=0.5).wrap(network, seed=0)(x))
 
 
 def test_many_draws_leave_the_network_as_it_is():
@@ -252,6 +268,7 @@ def test_as_many_clean_images_are_refused_as_the_rate_says_and_no_more(count, ra
     scores = torch.rand(count, generator=torch.Generator().manual_seed(0))
     learned = learned_threshold(scores, rate)
     assert int((scores > learned["threshold"]).sum()) == above
+    assert learned["threshold"].dtype == learned["spread"].dtype == torch.float32
     assert float(learned["spread"]) == pytest.approx(float(scores.std(correction=0)), rel=1e-5)
 
 

@@ -218,6 +218,10 @@ def test_an_artifact_of_another_stage_holds_no_defence(tmp_path):
     write_arrays(tmp_path / "d.npz", {}, made)
     with pytest.raises(ArtifactError, match="it was written by stage 'fit', not 'defense'"):
         load_defense(tmp_path / "d.npz")
+    write_arrays(tmp_path / "d.npz", {}, make_metadata("defense", params={}, code="", seed=0))
+    with pytest.raises(ArtifactError) as caught:
+        load_defense(tmp_path / "d.npz")
+    assert str(caught.value).startswith(f"{tmp_path / 'd.npz'}: it is damaged (KeyError: 'method')")
 
 
 def test_what_a_classifier_says_of_its_defence():

@@ -192,6 +192,17 @@ def test_a_defence_is_told_what_it_has_learned_and_the_network():
     learned = {"threshold": torch.tensor(1.0), "spread": torch.tensor(2.0)}
     for defence in (Front(), Within()):
         assert torch.equal(defence.wrap(model)(x), defence.wrap(model, learned)(x))
+        assert defence.wrap(model).model is model
+        del told[-1]
+
+    class Several(Noise):
+        ensemble = 3
+
+    assert Several().wrap(model).ensemble == 3
+    with pytest.raises(ValueError) as caught:
+        Guard().wrap(model)
+    said = "learned: a detector has no threshold before it has learned one"
+    assert str(caught.value) == said
     guarded = Guard().wrap(model, learned)
     torch.testing.assert_close(guarded.excess(x), (x.flatten(1).sum(1) - 1) / 2)
     assert [one for one, _ in told] == [{}, learned, {}, learned, learned]
