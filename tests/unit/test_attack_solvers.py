@@ -334,6 +334,13 @@ def test_what_was_learned_is_scaled_to_the_budget_unless_it_is_nothing(length):
     assert found.warnings == ()
 
 
+def test_what_is_no_fit_is_named():
+    model, x, y = affine_setting()
+    with pytest.raises(TypeError) as caught:
+        UAP(norm="l2", eps=0.25)(model, x, y, fit=[])
+    assert str(caught.value) == "fit: expected what fit() returns, a Fit, got list"
+
+
 def test_a_step_of_deepfool_leads_to_the_target_or_there_is_none():
     model, x, y = affine_setting()
     # A label that the image has not: to leave it is no success.
