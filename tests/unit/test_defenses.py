@@ -10,10 +10,13 @@ from defenses_for_tests import Masking, Noise, NoisyRounding, Rounding, Sine
 from models_for_tests import evaluated, small_images, small_network
 
 from advsparse.attacks._eot import as_attacked
+from advsparse.attacks._fitting import Fit
 from advsparse.attacks._oracle import Oracle, bytes_per_image, refused
+from advsparse.attacks._universal import UniversalPerturbation
 from advsparse.defenses._base import Defense, Detector, Inside
 from advsparse.defenses._defended import Beside, Changed, InFront
 from advsparse.seeding import Draws, Random, stable_seed
+from advsparse.settings import settings
 
 ALL = (Rounding(), Noise(), NoisyRounding(), Masking(), Sine())
 
@@ -306,6 +309,23 @@ def test_an_attack_is_told_of_a_detector_by_the_label_or_target_of_each_image(ta
     assert oracle.queries.tolist() == [11 if i in rows else 1 for i in range(len(x))]
     # An attack that does not adapt is told nothing.
     torch.testing.assert_close(Oracle(beside, len(x), goals=(y, target)).logits(x), model(x))
+
+
+def test_an_attack_that_learns_is_told_of_a_detector_too():
+    @settings
+    class Learner(UniversalPerturbation):
+        """It keeps the logits of what it learns from."""
+
+        def learn(self, oracle, x, y, target, rng):
+            return Fit({"perturbation": torch.zeros_like(x[:1]), "logits": oracle.logits(x)})
+
+    model, x, y = evaluated(torch.float64)
+    score, unit = lambda x: x.flatten(1).mean(1), torch.tensor(1e-3, dtype=torch.float64)
+    beside = Beside(model, score, threshold=score(x).median(), spread=unit)
+    learned = Learner(norm="l2", eps=0.1).fit(beside.adapted("declared", 1), x, y)
+    expected = refused(model(x), (score(x) - score(x).median()) / unit, y, None)
+    assert not torch.equal(expected, model(x))
+    torch.testing.assert_close(learned.arrays["logits"], expected.detach())
 
 
 def test_draws_are_random():
