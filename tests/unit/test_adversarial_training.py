@@ -17,6 +17,7 @@ from advsparse.attacks.pgd import PGD
 from advsparse.attacks.uap import UAP
 from advsparse.config.loading import WORKFLOW
 from advsparse.models._adversarial import Adversarial
+from advsparse.models._augmentation import Augmentation
 from advsparse.models._examples import AdversarialImages, LabelledImages
 from advsparse.models._training import Training, labelled, train, train_on
 
@@ -45,6 +46,27 @@ def test_the_network_is_attacked_as_it_is_evaluated_and_goes_on_training():
     assert not torch.equal(
         found, Adversarial(attack=PGD(eps=0.1, steps=3)).attacked(model, X, Y, 7)
     )
+
+
+def test_attacked_images_have_the_loss_of_others_with_its_smoothing():
+    model, attack = small_network(X).eval(), PGD(eps=0.1, steps=3)
+    adversarial = Adversarial(attack=attack)
+    source = AdversarialImages(X, Y, adversarial=adversarial, smoothing=0.3)
+    loss, _ = source.loss(model, X, Y, 7)
+    expected, _ = LabelledImages(X, Y, smoothing=0.3).loss(model, attack(model, X, Y, rng=7).x, Y)
+    torch.testing.assert_close(loss, expected)
+
+
+def test_images_that_are_to_be_attacked_are_moved_as_others_are():
+    training = Training(batch_size=5, augmentation=Augmentation(crop=2, flip=True))
+    adversarial = Adversarial(attack=FGSM(eps=0.1))
+    plain = LabelledImages(X, Y).batches(training, torch.Generator().manual_seed(3))
+    attacked = AdversarialImages(X, Y, adversarial=adversarial)
+    batches = list(attacked.batches(training, torch.Generator().manual_seed(3)))
+    for (x, y), (moved, labels, _) in zip(plain, batches, strict=True):
+        assert torch.equal(moved, x) and torch.equal(labels, y)
+    seeds = [int(seed) for *_, seed in batches]
+    assert len({*seeds}) == 4 and max(seeds) > 2**58
 
 
 def test_each_mini_batch_has_numbers_of_its_own_and_the_same_again():

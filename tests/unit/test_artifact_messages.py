@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
+import hashlib
 import io
 import json
 import tempfile
@@ -27,7 +29,7 @@ from advsparse.artifacts import (
     write_tensors,
 )
 from advsparse.artifacts.atomic import check_writable
-from advsparse.artifacts.metadata import check_payload
+from advsparse.artifacts.metadata import check_payload, from_json, to_json
 from advsparse.errors import ArtifactError, StorageError
 
 MADE = make_metadata("attack", params={}, code="c0de", seed=7)
@@ -234,6 +236,33 @@ def test_metadata_is_refused_as_arrays_are(tmp_path, write, stage, problem):
 )
 def test_digests_are_those_of_artifacts_that_are_already_there(tmp_path, write, payload, digest):
     assert write(tmp_path / "a", payload, MADE).payload_sha256 == digest
+
+
+def digest_of(name: str, dtype: str, shape: list[int], data: bytes) -> str:
+    """Of a payload of one array."""
+    head = json.dumps([name, dtype, shape]).encode()
+    return hashlib.sha256(len(head).to_bytes(8, "little") + head + data).hexdigest()
+
+
+def test_an_array_without_entries_has_no_bytes(tmp_path):
+    arrays = write_arrays(tmp_path / "a", {"x": np.zeros((0, 3))}, MADE)
+    assert arrays.payload_sha256 == digest_of("x", '"<f8"', [0, 3], b"")
+    tensors = write_tensors(tmp_path / "t", {"x": torch.zeros(2, 0)}, MADE)
+    assert tensors.payload_sha256 == digest_of("x", "torch.float32", [2, 0], b"")
+
+
+def test_metadata_is_one_line_of_sorted_json_with_its_checksum():
+    text = to_json(MADE, other={"b": [1, 2], "a": None})
+    record = {"metadata": dataclasses.asdict(MADE), "other": {"b": [1, 2], "a": None}}
+    canonical = {"sort_keys": True, "separators": (",", ":")}
+    checksum = hashlib.sha256(json.dumps(record, **canonical).encode()).hexdigest()
+    assert text == json.dumps(record | {"sha256": checksum}, **canonical)
+    assert from_json(Path("a"), text, "attack") == (MADE, {"other": {"b": [1, 2], "a": None}})
+    for other in ({"a": float("nan")}, {"a": float("inf")}):
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            to_json(MADE, other=other)
+    with pytest.raises(ArtifactError, match=r"^a: its metadata does not match"):
+        from_json(Path("a"), json.dumps(record, **canonical), "attack")
 
 
 def test_metadata_has_what_it_is_given_and_says_cpu_and_no_time_otherwise():

@@ -21,7 +21,7 @@ from models_for_tests import (
 
 from advsparse import registry
 from advsparse.attacks import _stage
-from advsparse.attacks._targets import nearest_wrong, random_wrong
+from advsparse.attacks._targets import nearest_wrong, random_wrong, runner_up
 from advsparse.attacks.pgd import PGD
 from advsparse.seeding import Random
 
@@ -30,6 +30,22 @@ def test_target_is_the_runner_up_or_the_first_choice_where_that_is_the_label():
     logits = torch.tensor([[3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [3.0, 2.0, 1.0], [-1.0, 5.0, 4.0]])
     y = torch.tensor([0, 1, 2, 1])
     assert nearest_wrong(logits, y).tolist() == [1, 0, 1, 2]
+
+
+def test_the_runner_up_of_two_classes_is_the_other_one():
+    assert runner_up(torch.tensor([[2.0, 1.0], [-1.0, 0.0]])).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_random_targets_are_made_of_the_numbers_of_their_name(classes):
+    x = torch.rand(50, 1, 2, 2, generator=torch.Generator().manual_seed(2))
+    y = torch.arange(50) % classes
+    numbers = Random(3).part("target").uniform(x).flatten().tolist()
+    wrong = [[k for k in range(classes) if k != label] for label in y.tolist()]
+    expected = [
+        ones[int(number * (classes - 1))] for ones, number in zip(wrong, numbers, strict=True)
+    ]
+    assert random_wrong(x, y, classes, Random(3)).tolist() == expected
 
 
 def test_random_targets_are_wrong_and_alike_often_and_follow_the_image():
@@ -73,6 +89,19 @@ def test_led_images_that_are_misclassified_come_back_as_they_are():
     result = build("pgd", "l2")(model, x, y, towards=(y + 1) % CLASSES)
     assert torch.equal(result.x[ALREADY], x[ALREADY]) and result.success[ALREADY]
     assert (result.x != x).flatten(1).any(1).sum() == len(x) - 1
+
+
+def test_an_image_that_is_misclassified_is_led_to_its_target_all_the_same():
+    model, x, y = affine_setting()
+    other, target = torch.full_like(y, 1), torch.full_like(y, 2)
+    attack = PGD(norm="l2", eps=8.0, random_start=False, steps=40)
+    result = attack(model, x, other, target)
+    assert result.success.all() and (predictions(model, result.x) == 2).all()
+    assert torch.equal(result.x, attack(model, x, y, target).x)
+    # Of no length, nothing is tried.
+    still = PGD(norm="l2", eps=0.0)(model, x, y, target)
+    assert torch.equal(still.x, x) and not still.success.any() and not still.steps.any()
+    assert still.queries.tolist() == [2] * len(x)
 
 
 @pytest.mark.parametrize("kind", ["pgd", "uap", "adaptive"])

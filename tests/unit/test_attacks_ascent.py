@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from models_for_tests import measured, predictions, small_images, small_network
+from models_for_tests import (
+    affine_setting,
+    measured,
+    predictions,
+    small_images,
+    small_network,
+)
 
 from advsparse.attacks._ascent import ascend
 from advsparse.attacks.bim import BIM
@@ -95,3 +101,26 @@ def test_margin_is_blind_to_the_scale_of_the_logits(attack, lenet):
     scaled = attack(**options)(Scaled().eval(), x, y).success.float().mean()
     assert plain > 0.1
     assert scaled >= plain - 0.02
+
+
+@pytest.mark.parametrize("target", [None, 2])
+def test_later_runs_attack_what_still_stands_and_leave_the_rest(target):
+    model, x, y = affine_setting()
+    # A label that none has been given: whether the target is reached is all that counts.
+    y, goal = (y, None) if target is None else (y + 1, torch.full_like(y, target))
+    # Two steps are few, and where they start decides.
+    attacks = [PGD(norm="l2", eps=3.0, steps=2, step=0.5, restarts=n) for n in (1, 2, 3)]
+    first, second, third = (attack(model, x, y, goal, rng=4) for attack in attacks)
+    assert 0 < first.success.sum() < second.success.sum() < len(x)
+    assert torch.equal(second.x[first.success], first.x[first.success])
+    assert torch.equal(third.x[second.success], second.x[second.success])
+    assert first.steps.tolist() == [2] * len(x)
+    assert torch.equal(second.steps, torch.where(first.success, 2, 4))
+    again = torch.where(second.success, 4, 6)
+    assert torch.equal(third.steps, torch.where(first.success, 2, again))
+
+
+def test_what_is_maximised_is_of_a_module():
+    x = torch.rand(1, 1, 2, 2)
+    with pytest.raises(TypeError, match=r"^module: expected a torch\.nn\.Module, got int; "):
+        FGSM(eps=0.1).maximise(3, lambda z: z.flatten(1).sum(1), x)

@@ -19,7 +19,7 @@ KINDS = dict(CASES)
 
 def every(seconds: float, monkeypatch) -> None:
     """Let ``seconds`` go by between any two passes."""
-    clock = itertools.count(0, seconds)
+    clock = itertools.count(1000, seconds)
     monkeypatch.setattr(_progress, "time", SimpleNamespace(monotonic=lambda: next(clock)))
 
 
@@ -43,3 +43,13 @@ def test_lines_are_ten_seconds_apart(monkeypatch, caplog):
         f"after {n} s: up to {n} passes per image, 2 a second; 2 of 4 images in the last"
         for n in (10, 20, 30)
     ]
+
+
+def test_each_chunk_is_told_with_all_that_were_fooled_so_far(caplog):
+    model, x, y = setting(torch.float32)
+    with caplog.at_level(logging.INFO):
+        result = build("pgd", "l2")(model, x, y, memory=1)
+    fooled = result.success.cumsum(0).tolist()
+    assert fooled[0] < fooled[-1]
+    said = [one.getMessage() for one in caplog.records if one.name == "advsparse.attacks._base"]
+    assert said == [f"{i + 1} of 7 images attacked, {n} fooled" for i, n in enumerate(fooled)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from types import SimpleNamespace
 
 import cvxpy
 import numpy as np
@@ -26,7 +27,7 @@ from advsparse.defenses.median_filter import MedianFilter
 from advsparse.defenses.reconstruction_error import ReconstructionError
 from advsparse.defenses.sap import SAP
 from advsparse.defenses.tvm import TVM, differences, divergence, smoothed
-from advsparse.seeding import Random
+from advsparse.seeding import Random, stable_seed
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +194,52 @@ def test_as_many_are_kept_as_drawing_with_replacement_says():
     )  # fmt: skip
 
 
+def test_no_activation_that_is_0_is_drawn():
+    # Of all numbers in [0, 1), 0 is the one that lies where an interval without length ends.
+    first = SimpleNamespace(uniform_block=lambda h, shape: torch.zeros(len(h), *shape))
+    h = torch.tensor([[0.0, 3.0, 0.0, 1.0], [0.0, 0.0, 0.0, 0.0]])
+    torch.testing.assert_close(pruned(h, 0.25, first)[0], torch.tensor([0.0, 4.0, 0.0, 0.0]))
+    assert not pruned(h, 0.25, first)[1].any()
+    # Nor does a derivative lead to it.
+    given = h.clone().requires_grad_()
+    (gradient,) = torch.autograd.grad(pruned(given, 0.25, first).sum(), given)
+    torch.testing.assert_close(gradient[0], torch.tensor([0.0, 4 / 3, 0.0, 0.0]))
+    assert not gradient[1].any()
+
+
+def test_small_activations_are_pruned_as_large_ones_are():
+    evenly = SimpleNamespace(uniform_block=lambda h, shape: torch.linspace(0.1, 0.9, *shape)[None])
+    h = torch.tensor([[1.0, 2.0, 0.5, 4.0, 0.0, 0.25]])
+    whole = pruned(h, 0.5, evenly)
+    assert 0 < (whole > 0).sum() < 5
+    for factor in (1e-3, 1e3):
+        torch.testing.assert_close(pruned(factor * h, 0.5, evenly), factor * whole)
+
+
+def test_each_run_of_a_layer_draws_numbers_of_its_own():
+    class Twice(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.linear, self.other = torch.nn.Linear(12, 12), torch.nn.ReLU()
+            self.relu = torch.nn.ReLU(inplace=True)
+
+        def forward(self, x):
+            h = self.relu(self.linear(x.flatten(1)))
+            return self.other(self.relu(self.linear(h)))
+
+    torch.manual_seed(0)
+    network, x = Twice(), torch.rand(4, 3, 2, 2)
+    numbers = Random(stable_seed("evaluation", 7)).of(x)
+    h = network.linear(x.flatten(1)).relu()
+    h = pruned(h, 0.5, numbers.part("sap", 1, 1))
+    h = pruned(network.linear(h).relu(), 0.5, numbers.part("sap", 1, 2))
+    expected = pruned(h, 0.5, numbers.part("sap", 0, 3))
+    defended = SAP(share=0.5).wrap(network, seed=7)
+    assert torch.equal(defended(x), expected) and torch.equal(defended(x), expected)
+    plain = SAP(share=0.5).wrap(network)
+    assert torch.equal(plain(x), SAP(share=0.5).wrap(network, seed=0)(x))
+
+
 def test_many_draws_leave_the_network_as_it_is():
     x = small_images(6)
     model = small_network(x).eval()
@@ -221,13 +268,16 @@ def test_as_many_clean_images_are_refused_as_the_rate_says_and_no_more(count, ra
     scores = torch.rand(count, generator=torch.Generator().manual_seed(0))
     learned = learned_threshold(scores, rate)
     assert int((scores > learned["threshold"]).sum()) == above
+    assert learned["threshold"].dtype == learned["spread"].dtype == torch.float32
     assert float(learned["spread"]) == pytest.approx(float(scores.std(correction=0)), rel=1e-5)
 
 
 def test_scores_that_tell_nothing_are_refused():
     for scores in (torch.empty(0), torch.tensor([1.0, torch.nan])):
-        with pytest.raises(ValueError, match="expected finite numbers"):
+        with pytest.raises(ValueError) as caught:
             learned_threshold(scores, 0.1)
+        said = "scores of clean images: expected finite numbers, one image or more"
+        assert str(caught.value) == said
     assert float(learned_threshold(torch.ones(3), 0.5)["spread"]) == 1
 
 

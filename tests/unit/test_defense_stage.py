@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -10,13 +13,16 @@ from advsparse import registry
 from advsparse.artifacts import make_metadata, write_arrays, write_slices, write_tensors
 from advsparse.config.loading import load
 from advsparse.config.plan import Plan
+from advsparse.data._base import Splits
+from advsparse.data._io import save_dataset
 from advsparse.data._pixels import channel_statistics, floats
-from advsparse.defenses._io import description, load_defense
+from advsparse.defenses import _transformed
+from advsparse.defenses._io import description, load_defense, taken
 from advsparse.defenses._transformed import Transformed
 from advsparse.defenses.jpeg import JPEG
 from advsparse.defenses.reconstruction_error import ReconstructionError
 from advsparse.defenses.tvm import TVM
-from advsparse.errors import ConfigError
+from advsparse.errors import ArtifactError, ConfigError
 from advsparse.models._io import (
     excesses,
     load_classifier,
@@ -110,15 +116,63 @@ def test_the_same_bytes_are_stored_however_much_is_written_at_once(tmp_path, mon
     assert files[0] == files[1] == files[2]
 
 
-def test_progress_is_told(tmp_path, caplog):
+def test_progress_is_told(tmp_path, caplog, monkeypatch):
     caplog.set_level("INFO")
+    clock = itertools.count(1000, 10)  # seconds, of which each lot takes ten
+    monkeypatch.setattr(_transformed, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     transformed(tmp_path)[0:150]
-    said = [record.getMessage() for record in caplog.records]
-    assert [line.partition(",")[0] for line in said] == [
-        "64 of 150 images transformed",
-        "128 of 150 images transformed",
-        "150 of 150 images transformed",
+    assert [record.getMessage() for record in caplog.records] == [
+        "64 of 150 images transformed, 13 s left",
+        "128 of 150 images transformed, 3 s left",
+        "150 of 150 images transformed, 0 s left",
     ]
+
+
+def test_what_leaves_the_range_of_images_is_cut_off_in_eight_bits(tmp_path):
+    class Louder(TVM):
+        stochastic = False
+
+        def transformation(self, learned):
+            return lambda x: 4 * x - 1.5
+
+    rows = transformed(tmp_path, Louder(), images=PIXELS[:3])
+    exact = 4 * (PIXELS[:3].astype(np.float64)) - 1.5 * 255
+    assert np.abs(rows[0:3] - exact.clip(0, 255)).max() <= 0.51
+    rows.forget()
+    rows.forget()  # of nothing, which is no error
+
+
+@pytest.mark.parametrize("part", [None, [2, 2]])
+def test_a_job_transforms_its_dataset_by_its_defence(tmp_path, part):
+    made = make_metadata("dataset", params={}, code="", seed=0)
+    labels = np.arange(150) % 2
+    splits = Splits(PIXELS, labels, PIXELS[:2], labels[:2], ("a", "b"))
+    save_dataset(tmp_path / "data.safetensors", splits, made)
+    params = {"method": registry.spec_of(SMALL)}
+    write_arrays(tmp_path / "d.npz", {}, make_metadata("defense", params=params, code="", seed=0))
+    settings = {"seed": 3} if part is None else {"seed": 3, "part": part}
+    job = SimpleNamespace(settings=settings, device="cpu", code="c0de")
+    given = {"dataset": tmp_path / "data.safetensors", "defense": tmp_path / "d.npz"}
+    rows = _transformed.transformed(job, given, str(tmp_path / "parts.safetensors"))
+    whole = transformed(tmp_path / "whole")[0:150]
+    np.testing.assert_array_equal(rows[0 : len(rows)], whole if part is None else whole[64:])
+    assert [*(tmp_path / "parts").rglob("*.npy")]
+    # What is kept is used again by the same job, and by no other one.
+    for change, again in (({}, True), ({"code": "other"}, False), ({"device": "cpu:0"}, False)):
+        other = SimpleNamespace(**{**vars(job), **change})
+        kept = _transformed.transformed(other, given, str(tmp_path / "parts.safetensors"))
+        assert (kept._parts == rows._parts) == again
+    # For a network, t may be another one.
+    network = LeNet().build((3, 28, 28), 2, seed=1)
+    extra = {"shape": [3, 28, 28], "classes": 2}
+    described = make_metadata(
+        "classifier", params={"architecture": {"kind": "lenet"}}, code="", seed=1, extra=extra
+    )
+    write_tensors(tmp_path / "c.safetensors", network.state_dict(), described)
+    given["classifier"] = tmp_path / "c.safetensors"
+    of_network = _transformed.transformed(job, given, str(tmp_path / "parts.safetensors"))
+    assert of_network._parts != rows._parts
+    np.testing.assert_array_equal(of_network[0:20], rows[0:20])
 
 
 def test_statistics_of_floats_are_those_of_all_images():
@@ -157,6 +211,33 @@ def test_a_defended_classifier_comes_back_as_it_was(tmp_path):
     assert excesses(network, PIXELS[:40]) is None
     weights, _ = network_weights(tmp_path / "c.safetensors")
     assert weights.keys() == network.state_dict().keys()
+
+
+def test_an_artifact_of_another_stage_holds_no_defence(tmp_path):
+    made = make_metadata("fit", params={"method": {"kind": "tvm"}}, code="", seed=0)
+    write_arrays(tmp_path / "d.npz", {}, made)
+    with pytest.raises(ArtifactError, match="it was written by stage 'fit', not 'defense'"):
+        load_defense(tmp_path / "d.npz")
+    write_arrays(tmp_path / "d.npz", {}, make_metadata("defense", params={}, code="", seed=0))
+    with pytest.raises(ArtifactError) as caught:
+        load_defense(tmp_path / "d.npz")
+    assert str(caught.value).startswith(f"{tmp_path / 'd.npz'}: it is damaged (KeyError: 'method')")
+
+
+def test_what_a_classifier_says_of_its_defence():
+    method = registry.spec_of(JPEG(quality=50))
+    metadata = make_metadata("defense", params={"method": method}, code="", seed=0)
+    said = {"name": "jpeg", "method": method, "seed": 7}
+    assert description("jpeg", metadata, 7) == said
+
+
+def test_a_network_takes_what_a_transformation_gives_and_else_the_images():
+    class Halved(TVM):
+        def shape(self, shape):
+            return shape[0], shape[1] // 2, shape[2] // 2
+
+    assert taken(Halved(), (3, 28, 26)) == (3, 14, 13)
+    assert taken(ReconstructionError(), (3, 28, 26)) == (3, 28, 26)
 
 
 # The configuration.

@@ -81,6 +81,40 @@ def test_its_derivative_is_exact(sparsity):
     assert torch.autograd.gradcheck(t, x, eps=1e-7, atol=1e-5)
 
 
+@pytest.mark.parametrize("sparsity", [1, 2, 3])
+def test_the_length_of_atoms_makes_no_difference(sparsity):
+    generator = torch.Generator().manual_seed(4)
+    dictionary = torch.randn(9, 14, generator=generator, dtype=torch.float64)
+    dictionary /= dictionary.norm(dim=0)
+    x = torch.rand(2, 1, 6, 6, generator=generator, dtype=torch.float64)
+    longer = Denoiser(dictionary * torch.logspace(-1, 1, 14, dtype=torch.float64), 3, sparsity)
+    torch.testing.assert_close(longer(x), Denoiser(dictionary, 3, sparsity)(x))
+
+
+@pytest.mark.parametrize("sparsity", [1, 2, 3, 4])
+def test_the_derivative_is_a_projection_onto_the_atoms_that_are_used(sparsity):
+    """Of two patches whose difference is one atom each uses that one alone, however many it may."""
+    image = torch.tensor([[0.1, 0.5, 0.2], [0.9, 0.3, 0.6]]).double()
+    difference = (image[:, :2] - image[:, 1:]).flatten()
+    atom = difference / difference.norm()
+    others = torch.tensor([[1, 0, -1, 0], [0, 1, 0, -1], [1, -1, 1, -1], [1, 0, 0, -1]]).double()
+    dictionary = torch.cat([others / others.norm(dim=1, keepdim=True), atom[None]]).T
+
+    def projected(x):
+        first, second = x[:, :2].flatten(), x[:, 1:].flatten()
+        mean = (first + second) / 2
+        left, right = (((p - mean) @ atom * atom + mean).reshape(2, 2) for p in (first, second))
+        return torch.stack([left[:, 0], (left[:, 1] + right[:, 0]) / 2, right[:, 1]], dim=1)
+
+    x = image.clone().requires_grad_()
+    found = Denoiser(dictionary, 2, sparsity)(x[None, None])[0, 0]
+    torch.testing.assert_close(found, x)
+    g = torch.tensor([[1.0, -2.0, 0.5], [3.0, 0.25, -1.0]]).double()
+    (gradient,) = torch.autograd.grad((g * found).sum(), x)
+    (expected,) = torch.autograd.grad((g * projected(x)).sum(), x)
+    torch.testing.assert_close(gradient, expected)
+
+
 def test_patches_without_atoms_have_a_derivative_too():
     """Of an image of one colour every patch is its mean: nothing is coded."""
     dictionary = torch.eye(4, 6).double()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -206,6 +207,33 @@ def test_intervals_of_skewed_means_are_those_of_scipys_bca():
     assert effect.interval == pytest.approx((expected.low, expected.high), rel=2e-3)
 
 
+@pytest.mark.parametrize("more", [np.r_[np.ones(4), np.zeros(6)], np.array([1.0, 0.0])])
+def test_p_of_a_bootstrap_is_the_level_of_bca_with_half_of_the_ties(more):
+    runs_ = np.r_[np.ones(9), np.zeros(12), -np.ones(3)], more
+    effect = Effect(runs_, "rate", seed=3)
+
+    def mean(*samples, axis):
+        return np.mean([sample.mean(axis=axis) for sample in samples], axis=0)
+
+    made = stats.bootstrap(
+        runs_, mean, n_resamples=RESAMPLES, method="percentile", batch=100,
+        rng=np.random.default_rng(3),
+    )  # fmt: skip
+    drawn, centre = made.bootstrap_distribution, mean(*runs_, axis=0)
+    ties = np.mean(drawn == centre)
+    assert ties > 0.02
+    bias = stats.norm.ppf(np.mean(drawn < centre) + ties / 2)
+    # Each image's influence on the mean of two means.
+    influences = np.concatenate([(run - run.mean()) / (2 * (len(run) - 1)) for run in runs_])
+    acceleration = (influences**3).sum() / (6 * (influences**2).sum() ** 1.5)
+    for value in (drawn.max() + 1, drawn.min() - 1, np.median(drawn), 0.123):
+        share = np.clip(np.mean(drawn <= value), 1 / (RESAMPLES + 1), RESAMPLES / (RESAMPLES + 1))
+        z = stats.norm.ppf(share) - bias
+        level = stats.norm.cdf(z / (1 + acceleration * z) - bias)
+        assert effect.p("above", value) == pytest.approx(level, rel=1e-9)
+        assert effect.p("below", value) == pytest.approx(1 - level, rel=1e-9)
+
+
 def test_runs_that_agree_by_chance_know_no_more_than_their_images():
     d = np.random.default_rng(2).standard_normal(50)
     d += 0.15 - d.mean()
@@ -221,6 +249,10 @@ def test_effects_without_spread():
     assert [effect.p("above"), effect.p("below"), effect.p("above", 0.25)] == [0.0, 1.0, 1.0]
     alike = Effect((np.full(5, 0.25),) * 3, "mean")
     assert [alike.p("above"), alike.p("below")] == [0.0, 1.0]
+    one_number = Effect((np.array([0.25]),) * 3, "number")
+    for side in ("above", "below"):
+        assert one_number.p(side, 0.25) == 1.0
+    assert [one_number.p("above"), one_number.p("below")] == [0.0, 1.0]
 
 
 def test_as_many_runs_as_are_needed_tell():
@@ -237,3 +269,63 @@ def test_as_many_runs_as_are_needed_tell():
     assert power(needed) > 0.78 and power(needed - 1) < 0.82
     assert Effect((np.zeros(9),) * 3, "mean").runs_needed() is None
     assert Effect((np.array([1.0]),), "number").runs_needed() is None
+
+
+def enough(spread, away, power, most):
+    """The first number of runs, from three on, whose t test sees an effect so far away."""
+    for count in range(3, most + 1):
+        limit = stats.t.ppf(1 - ALPHA, count - 1)
+        if stats.nct.sf(limit, count - 1, away / spread * math.sqrt(count)) >= power:
+            return count
+    return None
+
+
+@pytest.mark.parametrize(("value", "power"), [(0.0, 0.8), (-0.25, 0.8), (0.75, 0.9)])
+def test_runs_needed_are_the_first_whose_test_has_the_power(value, power):
+    means = [0.5, 0.1, 0.9]
+    for count in (2, 3):
+        # How images differ within a run tells nothing where there are several.
+        effect = Effect(tuple(m + np.array([-1.0, 1.0]) for m in means[:count]), "mean")
+        spread, away = np.std(means[:count], ddof=1), abs(np.mean(means[:count]) - value)
+        assert effect.runs_needed(value, power) == enough(spread, away, power, 1000)
+    for images in ([1.0, 0.5], [1.0, 0.5, -0.75, 1.5]):
+        alone = Effect((np.array(images),), "mean")
+        spread = np.std(images, ddof=1) / math.sqrt(len(images))
+        away = abs(np.mean(images) - value)
+        expected = enough(spread, away, power, 1000) if away else None
+        assert alone.runs_needed(value, power) == expected
+
+
+@pytest.mark.parametrize("spread", [1e-3, *np.linspace(0.3, 3.0, 28)])
+def test_runs_needed_are_three_at_least_and_more_the_more_they_differ(spread):
+    runs_ = tuple(np.array([1.0 + spread * sign]) for sign in (-1, 0, 1))
+    assert Effect(runs_, "number").runs_needed() == enough(spread, 1.0, 0.8, 1000) >= 3
+
+
+def test_runs_needed_have_an_end():
+    # Two runs of mean 1, whose spread is what makes so many necessary.
+    def effect(half):
+        return Effect((np.array([1.0 - half]), np.array([1.0 + half])), "number")
+
+    low, high = 1.0, 100.0
+    while (found := effect((low + high) / 2).runs_needed(most=2000)) != 1001:
+        low, high = ((low + high) / 2, high) if (found or 3000) < 1001 else (low, (low + high) / 2)
+    edge = effect((low + high) / 2)
+    assert edge.runs_needed() is None
+    assert edge.runs_needed(most=1001) == 1001 and edge.runs_needed(most=1000) is None
+    still = Effect((np.array([1.0]),) * 3, "number")
+    assert still.runs_needed() == 3 and still.runs_needed(1.0) is None
+
+
+def test_nothing_tells_how_many_runs_one_image_needs():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert Effect((np.array([1.0]),), "mean").runs_needed() is None
+
+
+def test_a_run_alone_has_its_own_images_the_unit_and_the_seed():
+    rng = np.random.default_rng(1)
+    runs_ = tuple(rng.choice([1.0, 0.0, -1.0], 40) for _ in range(3))
+    for unit in ("rate", "mean"):
+        one = Effect(runs_, unit, seed=5).of_run(1)
+        assert one.runs[0] is runs_[1] and (one.unit, one.seed) == (unit, 5)

@@ -12,7 +12,7 @@ from advsparse.data._pixels import floats
 from advsparse.errors import ArtifactError
 from advsparse.models import _examples
 from advsparse.models._augmentation import Augmentation
-from advsparse.models._examples import LabelledImages, placed
+from advsparse.models._examples import LabelledImages, Stored, placed
 from advsparse.models._training import Training, train_on
 from advsparse.models.lenet import LeNet
 
@@ -105,6 +105,29 @@ def test_an_error_of_the_thread_that_reads_is_raised_where_the_batch_is_due(stor
     stored.write_bytes(data)
     with pytest.raises(ArtifactError, match="does not match the digest"):
         epoch(LabelledImages(Slices(stored)["x"], torch.from_numpy(LABELS)))
+
+
+@pytest.mark.parametrize(("size", "count"), [(30, 1), (29, 2), (15, 2), (1, 30)])
+def test_few_batches_are_read_ahead_as_many_are(stored, size, count):
+    x = Slices(stored)["x"]
+    assert len(epoch(LabelledImages(x, torch.from_numpy(LABELS)), batch_size=size)) == count
+
+
+def test_numbers_of_four_bytes_take_four_times_the_memory(monkeypatch):
+    rows = np.zeros((4, 3), dtype=np.float32)
+    monkeypatch.setattr(_examples, "IN_MEMORY", 48)
+    assert torch.equal(placed(rows), torch.zeros(4, 3))
+    monkeypatch.setattr(_examples, "IN_MEMORY", 47)
+    assert placed(rows) is rows
+
+
+def test_rows_come_to_the_processor_unless_told_otherwise():
+    class Numbers(Stored):
+        def loss(self, model, x):
+            return model(x).sum(), None
+
+    (rows,) = Numbers(LABELS).rows(torch.tensor([2, 0]))
+    assert rows.device.type == "cpu" and rows.tolist() == [LABELS[2], LABELS[0]]
 
 
 def test_an_epoch_has_as_many_examples_as_are_there_or_asked_for():

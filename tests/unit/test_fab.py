@@ -71,8 +71,16 @@ def test_hyperplane_outside_of_the_box_leads_to_a_corner(norm):
 
 
 @pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_steps_in_a_larger_box_are_as_much_larger(norm):
+    x, w, gap = hyperplanes()
+    larger = step_to_hyperplane(3 * x - 1, w, 3 * gap, norm, bounds=(-1.0, 2.0))
+    torch.testing.assert_close(larger, 3 * step_to_hyperplane(x, w, gap, norm))
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_rows_do_not_feel_each_other(norm):
     x, w, gap = hyperplanes()
+    gap[::4] *= 100  # which the box allows no step to
     together = step_to_hyperplane(x, w, gap, norm)
     for i in range(len(x)):
         alone = step_to_hyperplane(x[i : i + 1], w[i : i + 1], gap[i : i + 1], norm)

@@ -8,6 +8,7 @@ import pytest
 
 from advsparse.artifacts import ROW_COLUMNS, make_metadata, write_arrays, write_rows
 from advsparse.config.loading import WORKFLOW
+from advsparse.errors import ArtifactError
 from advsparse.evaluate.claims import read_claims
 from advsparse.evaluate.judging import judge
 from advsparse.evaluate.verdicts import Class
@@ -210,6 +211,7 @@ def test_budgets_are_levels_and_what_has_none_is_at_each():
         attack("scada", 0.6, 0.01, lambda1=0.1, lambda2=0.001),
         attack("scada", 0.6, 0.01, name="cut", shorten=True, lambda1=0.1, lambda2=0.001),
         attack("fgsm", 0.5, 0.01, eps=2.0),
+        attack("fgsm", 0.5, 0.01, name="cut_fgsm", shorten=True, eps=2.0),
         attack("fgsm", 0.2, 0.01, eps=0.5),
         attack("deepfool", 0.9, 0.01),
         attack("noise", 0.1, 0.01, eps=1.0),
@@ -239,6 +241,24 @@ def test_activity_counts_dead_starts_and_no_failures():
     table = run(points)["activity"]
     assert rows(table, "lambda1", "lambda2") == [(1, 0.1), (0.1, 0.1)]
     assert [one[0] for one in table["samples"]] == [0.0, 2.0]
+
+
+def test_what_failed_has_a_row_for_all_that_it_would_show():
+    lost = attack("scada", 0, 0, failed=NO_LUCK, lambda1=0.1, lambda2=0.1)
+    made = run([lost, *OTHERS])
+    assert rows(made["codes"], "attack", "of", "failed") == [(lost["id"], "active atoms", NO_LUCK)]
+    assert rows(made["grid"], "attack", "metric", "failed", "compromise") == [
+        (lost["id"], metric, NO_LUCK, False) for metric in ("fooling_rate", "rmse")
+    ]
+    assert rows(run(AS_CLAIMED)["activity"], "attack") == [(one["id"],) for one in AS_CLAIMED]
+
+
+def test_points_may_be_without_scada():
+    table = run(OTHERS)["points"]
+    assert rows(table[table["metric"] == "rmse"], "budget", "group", "attack") == [
+        ("budget 1 of 1", group, one["id"])
+        for one, group in zip(OTHERS, ["specific"] * 3 + ["universal"], strict=True)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -312,13 +332,36 @@ def test_attacks_are_read_with_what_each_image_did(tmp_path):
     }
     assert second["failed"] == NO_LUCK and second["samples"] == {} and second["eps"] == 0.1
     (row,) = accuracy(path, "lenet").to_dict("records")
-    assert row["samples"].tolist() == [True, False] and row["failed"] is None
+    assert row.pop("samples").tolist() == [True, False]
+    assert row == {"of": "reproduced", "attack": "lenet", "failed": None}
 
 
 def test_an_accuracy_that_is_not_known_says_why(tmp_path):
-    path = written(tmp_path, [line("fgsm", "failed", note=NO_LUCK)], {"x": np.zeros(1)})
+    lines = [
+        line("fgsm", "failed", model="other", attacked="other", note="another"),
+        line("fgsm", "fooling_rate", note="nothing"),
+        line("fgsm", "failed", note=NO_LUCK),
+    ]
+    path = written(tmp_path, lines, {"x": np.zeros(1)})
     (row,) = accuracy(path, "lenet").to_dict("records")
-    assert row["failed"] == NO_LUCK and row["attack"] == "lenet"
+    assert row == {"of": "reproduced", "attack": "lenet", "samples": None, "failed": NO_LUCK}
+
+
+def test_rows_and_what_is_beside_them_are_those_of_their_stage(tmp_path):
+    path = written(tmp_path, [line("none", "accuracy")], {"lenet:none:accuracy": np.ones(1)})
+    other = make_metadata("fit", params={}, code="", seed=0)
+    beside = path.with_suffix(".npz")
+    kept = beside.read_bytes()
+    write_arrays(beside, {"lenet:none:accuracy": np.ones(1)}, other)
+    for read in (lambda: accuracy(path, "lenet"), lambda: attacks(path, [])):
+        with pytest.raises(ArtifactError, match=r"\.npz: it was written by stage 'fit'"):
+            read()
+    beside.write_bytes(kept)
+    frame = pd.DataFrame([line("none", "accuracy")], columns=list(ROW_COLUMNS))
+    write_rows(path, frame, other)
+    for read in (lambda: accuracy(path, "lenet"), lambda: attacks(path, [])):
+        with pytest.raises(ArtifactError, match=r"\.csv: it was written by stage 'fit'"):
+            read()
 
 
 def test_learning_is_told_by_its_loss_and_by_patterns_of_atoms(tmp_path):
@@ -330,6 +373,11 @@ def test_learning_is_told_by_its_loss_and_by_patterns_of_atoms(tmp_path):
     assert found["loss", "start"] == pytest.approx(np.log(8))
     assert found["loss", "end"] == pytest.approx(np.log(2))
     assert found["atoms", "learned"] > 0.9
+    assert rows(table, "failed") == [(None,)] * 3
+    assert rows(learning(None, NO_LUCK), "what", "of", "attack", "failed") == [
+        (what, of, "SCADA's learning", NO_LUCK)
+        for what, of in (("loss", "start"), ("loss", "end"), ("atoms", "learned"))
+    ]
     runs = [{"learning": table}] * 3
     for name in ("loss_falls", "spatial_patterns"):
         assert judge(CLAIMS[name], runs).verdict.kind is Class.SUPPORTED

@@ -364,6 +364,56 @@ def test_a_verdict_for_each_value_of_what_is_open():
     assert judge(claim(compare()), runs(*other)).verdict.kind is Class.CONTRADICTED
 
 
+def test_what_is_open_may_be_a_word_and_concern_some_tables_alone():
+    rows = [
+        row(share, by=by, kind=kind, budget=budget)
+        for kind in ("new", "old")
+        for budget in (1, 2)
+        for by, share in (("a", 0.5), ("b", 0.2))
+    ]
+    other = compare(reads="u", a={"by": "c"}, b={"by": "d"})
+    parts = [compare(for_each=["budget"]), other]
+    tables = {**table(*rows), "u": table(row(0.6, by="c"), row(0.1, by="d"))["t"]}
+    found = judge(claim(*parts, open=Setting(column="kind", says="the kind")), [tables] * 3)
+    assert found.verdict.kind is Class.SUPPORTED
+    assert [*effects(found)] == [
+        "new, budget 1: a against b",
+        "new, budget 2: a against b",
+        "new: c against d",
+        "old, budget 1: a against b",
+        "old, budget 2: a against b",
+        "old: c against d",
+    ]
+
+
+def test_all_that_failed_of_a_claim_is_named():
+    def failed(attack, **columns):
+        return columns | {"attack": attack, "failed": "no luck"}
+
+    part = compare(a={"weight": "largest"}, b={"weight": "smallest"}, rows={"metric": "rate"})
+    grid = [row(0.9, weight=1.0, metric="rate"), row(0.2, weight=0.5, metric="rate")]
+    # Which of them would have been the largest is not known, and of one no column but the weight.
+    lost = table(
+        *grid,
+        failed("cw", weight=0.1, metric="rate"),
+        failed("pgd", weight=0.2, metric=None),
+    )
+    found = judge(claim(part), [*[table(*grid)] * 2, lost])
+    assert found.verdict.runs == 2 and found.without == ("run 2: cw, pgd failed",)
+    called = table(*grid, failed("cw", weight=0.1, metric="rate", called="cw of one network"))
+    assert judge(claim(part), [*[table(*grid)] * 2, called]).without == (
+        "run 2: cw of one network failed",
+    )
+
+
+def test_what_failed_is_looked_for_in_each_table():
+    parts = [compare(), compare(reads="u")]
+    good = {**table(A, B), "u": table(A, B)["t"]}
+    lost = {**table(A, B), "u": table(A, {"by": "b", "attack": "cw", "failed": "no luck"})["t"]}
+    found = judge(claim(*parts), [good, good, good, lost])
+    assert found.verdict.runs == 3 and found.without == ("run 3: cw failed",)
+
+
 def test_runs_in_which_something_failed_are_left_out():
     lost = table(A | {"failed": None}, {"by": "b", "attack": "cw", "failed": "no luck"})
     elsewhere = table(A, B, {"by": "c", "attack": "pgd", "failed": "no luck"})
@@ -388,7 +438,8 @@ def test_a_claim_one_part_of_which_can_not_be_seen_is_not_judged_by_the_rest():
     rows = [*plane("a", 0.5, 0.5), *plane("b", 0.0, 1.0)]  # no image that both fool
     rate, size = compare(**RATE), compare(rows={"metric": "size"}, scale="ratio", expects="below")
     assert judge(claim(rate), runs(*rows)).verdict.kind is Class.SUPPORTED
-    assert str(judge(claim(rate, size), runs(*rows)).verdict) == "not judged: nothing to compare"
+    found = judge(claim(rate, size), runs(*rows))
+    assert str(found.verdict) == "not judged: nothing to compare" and found.images == (0, 0)
 
 
 def test_pairs_that_not_all_runs_have_are_left_out_unless_none_is_left():
@@ -403,7 +454,7 @@ def test_pairs_that_not_all_runs_have_are_left_out_unless_none_is_left():
 def test_the_papers_own_number_needs_its_data():
     part = compare(b=0.7, expects="alike")
     found = judge(claim(part, absolute=True), runs(A), comparable=False)
-    assert str(found.verdict) == "not comparable" and found.found
+    assert str(found.verdict) == "not comparable" and found.found and found.verdict.runs == 3
     assert judge(claim(part, absolute=True), runs(A)).verdict.kind is Class.SUPPORTED
     assert judge(claim(part), runs(A), comparable=False).verdict.kind is Class.SUPPORTED
 

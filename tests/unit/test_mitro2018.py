@@ -8,6 +8,7 @@ import pytest
 
 from advsparse.artifacts import ROW_COLUMNS, make_metadata, write_arrays, write_rows
 from advsparse.config.loading import WORKFLOW
+from advsparse.errors import ArtifactError
 from advsparse.evaluate.claims import read_claims
 from advsparse.evaluate.judging import judge
 from advsparse.evaluate.verdicts import Class
@@ -82,6 +83,45 @@ def test_the_papers_points_are_found_among_those_of_the_grids(inputs):
     assert seen.source({}) == "clean" and seen.source({"kind": "pgd"}) is None
     assert seen.transform("denoiser") == "denoiser_mnist" and seen.transform("none") == "none"
     assert seen.right("clean").mean() == 0.9
+
+
+def test_an_analysis_is_read_and_nothing_else(tmp_path):
+    other = make_metadata("fit", params={}, code="", seed=0)
+    write_arrays(tmp_path / "a.npz", {"transforms": np.array(["none"])}, other)
+    with pytest.raises(ArtifactError, match="it was written by stage 'fit', not 'analysis'"):
+        Seen(tmp_path / "a.npz", POINTS, "mlp_mnist")
+
+
+def test_what_failed_has_the_rows_of_what_was_seen(inputs):
+    seen = Seen(inputs["mlp_mnist"], POINTS, "mlp_mnist")
+    run = found.tables([seen], {"hrnn_cifar10": "no memory"})
+    kinds = {
+        "accuracy": [(images, "accuracy") for images in found.IMAGES],
+        "quality": [(i, m) for i in ("perturbed", "denoised") for m in ("PSNR", "SSIM")],
+        "shift": [("pixels",)],
+    }
+    kinds["accuracy"].append(("denoised", "confidence where right"))
+    for name, table in run.items():
+        columns = ["of"] if name == "shift" else ["images", "measure"]
+        read = table[["called", "network", "dataset", "failed", "attack", *columns]]
+        read = read.astype(object).where(read.notna(), None)
+        assert list(read.itertuples(index=False, name=None)) == [
+            (called, *place, attack, *kind)
+            for called, *place in (
+                ("mlp_mnist", "MLP", "MNIST", None),
+                ("hrnn_cifar10", "HRNN", "CIFAR-10", "no memory"),
+            )
+            for attack in ("FGSM", "JSMA")
+            for kind in kinds[name]
+        ]
+
+
+def test_confidence_is_of_what_is_right_once_it_is_denoised(inputs):
+    table = run_of({"mlp_mnist": inputs["mlp_mnist"]})["accuracy"]
+    of = table[table["measure"] == "confidence where right"].set_index("attack")["samples"]
+    for attack, share in (("FGSM", 0.7), ("JSMA", 0.9)):
+        expected = np.where(np.arange(N) < round(share * N), 0.95, np.nan)
+        np.testing.assert_array_equal(of[attack], expected)
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 
+import numpy as np
 import pytest
 import torch
 from models_for_tests import small_images
 
-from advsparse.seeding import Draws, Random, stable_seed
+from advsparse.seeding import Draws, Random, seeded, stable_seed
 
 DRAWN = {
     "normal_like": lambda rng, x, *stream: rng.normal_like(x, *stream),
@@ -69,6 +70,17 @@ def test_a_seed_may_be_any_whole_number():
     x = small_images(2)
     assert Random(True).seed is not True
     assert torch.equal(Random(True).uniform(x), Random(1).uniform(x))
+
+
+def test_what_is_no_seed_is_named():
+    assert seeded(7).seed == seeded(np.int64(7)).seed == 7
+    rng = Random(3)
+    assert seeded(rng) is rng
+    for other, kind in (("7", "str"), (None, "None"), (np.zeros(2), "numpy.ndarray")):
+        with pytest.raises(TypeError) as caught:
+            seeded(other)
+        expected = "rng: expected a seed, an int, or an advsparse.seeding.Random, got "
+        assert str(caught.value) == expected + kind
 
 
 def test_a_named_generator_is_that_of_the_seed_and_the_names():

@@ -99,10 +99,39 @@ def test_distance_is_that_of_the_definition(norm):
     torch.testing.assert_close(distance, measured(far, x, norm), rtol=1e-12, atol=0)
 
 
+def test_entries_that_changed_are_counted_whatever_they_changed_by():
+    x = torch.tensor([[[[0.0, 0.0, 0.5, 0.5]]], [[[0.0, 0.0, 0.0, 0.0]]]])
+    x_adv = torch.tensor([[[[1.0, 0.0, 0.5, 0.25]]], [[[1.0, 1.0, 1.0, 0.0]]]])
+    assert Threat(norm="l0").distance(x_adv, x).tolist() == [2, 3]
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_what_lies_in_the_ball_already_stays_to_the_last_bit(norm):
+    # A single image, and its own centre too.
+    x = torch.tensor([[[[0.25, 0.5], [0.0, 1.0]]]])
+    near = torch.tensor([[[[0.5, 0.25], [0.0, 1.0]]]])
+    threat = Threat(norm=norm, eps=2.0)
+    for inside in (x, near):
+        assert torch.equal(threat.settle(inside, x), inside)
+        assert torch.equal(threat.project(inside, x), inside)
+
+
+def test_images_are_settled_around_as_many_others():
+    x = small_images(32)
+    with pytest.raises(ValueError):
+        Threat(norm="linf", eps=0.1).settle(x, x[:16])
+
+
+def test_a_distance_that_is_minimised_has_no_radius():
+    with pytest.raises(ValueError, match=r"^a distance that is minimised has no radius$"):
+        Threat(norm="l2").radius(small_images(2))
+
+
 def test_black_images_have_no_relative_neighbours():
     black = torch.zeros(2, 1, 2, 2)
     threat = Threat(norm="relative_l2", eps=0.1)
     assert torch.equal(threat.settle(black + 0.5, black), black)
+    assert torch.equal(threat.settle(black, black), black)
     assert threat.distance(black, black).tolist() == [0, 0]
     assert threat.distance(black + 0.5, black).isinf().all()
 
@@ -137,6 +166,22 @@ def test_random_starts_lie_in_ball_and_box(norm):
     assert start.min() >= 0 and start.max() <= 1
     assert measured(start, x, norm).max() <= 0.2 * (1 + 1e-6)
     assert (start != x).flatten(1).any(1).all()
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "relative_l2"])
+@pytest.mark.parametrize("stream", [(), (0,), (4,)])
+def test_random_starts_are_made_of_the_numbers_of_their_stream(norm, stream):
+    x = small_images(5, torch.float64)
+    start = Threat(norm=norm, eps=0.3, bounds=EVERYWHERE).random_start(x, Random(7), *stream)
+    first = sum(stream)
+    if norm == "linf":
+        expected = 0.3 * (2 * Random(7).uniform_like(x, first) - 1)
+    else:
+        towards = Random(7).normal_like(x, first)
+        share = Random(7).uniform(x, first + 1) ** (1 / x[0].numel())
+        radius = 0.3 * x.flatten(1).norm(dim=1).view(-1, 1, 1, 1) if norm == "relative_l2" else 0.3
+        expected = radius * share * towards / towards.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
+    torch.testing.assert_close(start - x, expected, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("norm", ["l1", "l0"])

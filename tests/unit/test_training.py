@@ -164,6 +164,21 @@ def test_statistics_do_not_depend_on_how_many_images_are_looked_at_at_once(size)
         np.testing.assert_array_equal(one, other)
 
 
+def test_statistics_of_one_level_are_the_number_that_networks_are_given():
+    for level in range(256):
+        mean, deviation = channel_statistics(np.full((1, 1, 1, 2), level, dtype=np.uint8))
+        assert mean.tolist() == [float(np.float32(level) / np.float32(255))]
+        assert deviation.tolist() == [0]
+
+
+def test_pixels_are_float32_whatever_torchs_default_type():
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert floats(torch.tensor([255, 0], dtype=torch.uint8)).dtype == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_pixels_are_the_same_numbers_as_numpys_on_whatever_device():
     levels = np.arange(256, dtype=np.uint8).reshape(2, 2, 8, 8)
     expected = levels.astype(np.float32) / np.float32(255)

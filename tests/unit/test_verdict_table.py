@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from advsparse.evaluate.claims import Claim, Comparison
+from advsparse.evaluate.claims import Claim, Comparison, Reason
 from advsparse.evaluate.judging import judge
-from advsparse.evaluate.repeated import Read, repeated
+from advsparse.evaluate.repeated import Read, again, repeated
 from advsparse.evaluate.verdict_table import claims_table, effects_table, number_of, totals
 
 TEXT = {"claim": "c", "where": "figure 1", "statement": "a is larger"}
@@ -66,7 +66,9 @@ def test_a_ratio_and_a_difference_are_told_as_such():
 
 def test_many_effects_are_told_by_their_ends():
     few = line(judged(0.7, 0.4, 0.3, 0.2, 0.1))["effect"]
-    assert few.count("; ") == 3
+    assert [effect.split(": ")[0] for effect in few.split("; ")] == [
+        f"a against {b}" for b in "bcde"
+    ]
     many = line(judged(0.7, 0.4, 0.3, 0.2, 0.1, 0.6))["effect"]
     assert many.startswith("5 rates, as claimed least +0.1 [")
     assert "(a against f) and most +0.6 [" in many and many.endswith("(a against e)")
@@ -82,6 +84,35 @@ def test_ends_are_of_each_measure():
     first, second = effect["effect"].split("; ")
     assert first.startswith("3 rates of rate, as claimed least +0.5 [")
     assert second.startswith("3 rates of other, as claimed least +0.5 [")
+
+
+def test_a_measure_of_one_effect_stands_beside_one_of_many():
+    one = rows(0.9, 0.4).assign(metric="rate", kind="new")
+    many = rows(0.9, 0.4, 0.3, 0.2, 0.1).assign(metric="other", kind="old")
+    sides = {"reads": "t", "a": {"by": "a"}}
+    parts = [
+        Comparison(**sides, b={"by": "b"}, rows={"metric": "rate", "kind": "new"}, margin=0.02),
+        Comparison(**sides, b={"by": list("bcde")}, rows={"metric": "other", "kind": "old"}),
+    ]
+    judgement = judge(
+        Claim(**TEXT, parts=parts), [{"t": pd.concat([one, many], ignore_index=True)}] * 3
+    )
+    found = line(judgement)
+    first, second = found["effect"].split("; ")
+    assert first.startswith("a against b, rate, new: +0.5 [")
+    assert second.startswith("4 rates of other, old, as claimed least +0.5 [")
+    assert " (a against b) and most +0.8 [" in second and second.endswith(" (a against e)")
+    assert found["margin"] == "0.02, 0.05"
+    table = effects_table([judgement], lambda claim: "")
+    assert list(table["of"]) == ["rate, new", *["other, old"] * 4]
+
+
+def test_all_reasons_that_were_seen_are_given():
+    above = Comparison(reads="t", a={"by": "a"}, b={"by": "b"})
+    below = Comparison(reads="t", a={"by": "b"}, b={"by": "a"})
+    reasons = [Reason(says=says, shown_by=[below]) for says in ("one", "another")]
+    found = judge(Claim(**TEXT, parts=[above], reasons=reasons), [{"t": rows(0.4, 0.7)}] * 3)
+    assert line(found)["likely reason"] == "one; another"
 
 
 def test_what_was_left_out_and_units():
@@ -144,6 +175,10 @@ def test_repetitions_are_read_in_their_order():
     ]
     del settings["failures"]
     assert [one.path for one in repeated({"rows": ["a", "b", "c"]}, settings, "rows")] == [*"abc"]
+
+
+def test_what_is_repeated_is_called_so_but_for_the_first_time():
+    assert [again(number) for number in (0, 1, 12)] == ["", ", repetition 1", ", repetition 12"]
 
 
 def test_repetitions_that_failed_say_why():

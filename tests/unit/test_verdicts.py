@@ -125,12 +125,55 @@ def test_false_discoveries_among_the_claims_of_a_paper_are_few():
 
 def test_a_decision_that_is_one_of_many_may_not_stand():
     verdicts = [Verdict(Class.SUPPORTED, 0.04, 5), *[Verdict(Class.UNDECIDED, runs=5)] * 3]
-    assert [v.kind for v in discoveries(verdicts)] == [Class.UNDECIDED] * 4
+    found = discoveries(verdicts)
+    assert [v.kind for v in found] == [Class.UNDECIDED] * 4 and math.isnan(found[0].p)
     assert [v.kind for v in discoveries(verdicts[:1])] == [Class.SUPPORTED]
+    just = [Verdict(Class.SUPPORTED, ALPHA, 5), Verdict(Class.INCOMPARABLE)]
+    assert discoveries(just) == just
     sure = [Verdict(Class.CONTRADICTED, 1e-5, 5), *verdicts]
     assert [v.kind for v in discoveries(sure)] == [Class.CONTRADICTED] + [Class.UNDECIDED] * 4
     apart = [*verdicts[:1], Verdict(Class.INCOMPARABLE), Verdict(Class.FAILED, what="cw")]
     assert discoveries(apart) == apart
+
+
+def test_p_of_a_decision_is_that_of_its_weakest_test_and_a_level_just_met_decides():
+    yes, no = numbers(1.0, 1.4, 0.7), numbers(-1.0, -1.4, -0.7)
+    sized, other = numbers(1.0, 1.2, 0.9, size=1.0), numbers(2.0, 2.8, 1.5, size=1.2)
+    assert other.size_opposition > other.support and sized.size_support > sized.support
+    for one, kind, p in (
+        (yes, Class.SUPPORTED, yes.support),
+        (sized, Class.SUPPORTED, sized.size_support),
+        (other, Class.DIRECTION, other.size_opposition),
+        (no, Class.CONTRADICTED, no.opposition[Class.CONTRADICTED]),
+    ):
+        assert judged([one], level=p) == Verdict(kind, p, 3)
+        below = judged([one], level=np.nextafter(p, 0))
+        assert (below.kind, below.runs, below.needed) == (Class.UNDECIDED, 3, max(4, one.needed()))
+
+
+def test_what_denies_a_part_is_what_would_contradict_it_by_its_margin():
+    effect = Effect(tuple(np.array([v]) for v in (-1.0, 0.5, -1.5)), "number")
+    for expects, p in (
+        ("more", effect.p("below", MARGIN)),
+        ("no_less", effect.p("below", -MARGIN)),
+        ("alike", min(effect.p("below", -MARGIN), effect.p("above", MARGIN))),
+    ):
+        one = part(effect, expects=expects)
+        assert AllOf([one]).opposition == AnyOf([one]).opposition == {Class.CONTRADICTED: p}
+        # Holm's correction over two parts, one of which nothing speaks against.
+        sure = numbers(5.0, 5.1, 4.9)
+        assert AllOf([one, sure]).opposition == {Class.CONTRADICTED: pytest.approx(2 * p)}
+
+
+def test_each_p_against_a_part_is_corrected_by_the_parts_that_are_left():
+    same, other = numbers(0.01, -0.01, 0.0), numbers(-1.0, -1.4, -0.7)
+    first, second = same.opposition[Class.NO_DIFFERENCE], other.opposition[Class.CONTRADICTED]
+    assert 2 * first < second
+    assert judged([same, other]) == Verdict(Class.CONTRADICTED, second, 3)
+    assert judged([other, same, same]).p == pytest.approx(second)
+    assert judged([same, same]).p == pytest.approx(2 * first)
+    sure = numbers(5.0, 5.1, 4.9)
+    assert AllOf([sure, sure]).opposition == {Class.CONTRADICTED: 1.0}
 
 
 # What is never done: a tally.
@@ -158,7 +201,13 @@ def test_runs_that_are_each_sure_of_another_thing():
     d = np.r_[np.ones(30), np.zeros(30)]
     both = part(Effect((d, -d, d), "rate"))
     assert judged([both]).kind is Class.RUN
-    assert str(judged([both])) == "depends on the run"
+    assert str(judged([both])) == "depends on the run" and judged([both]).runs == 3
+    # Each alone allowed for, and a level that is just met.
+    weak = np.r_[np.ones(9), -np.ones(2), np.zeros(30)]
+    p = Effect((weak,), "rate").p("above")
+    either = part(Effect((weak, -weak, weak), "rate"), margin=1e-9)
+    assert judged([either], level=3 * p).kind is Class.RUN
+    assert judged([either], level=2.9 * p).kind is Class.UNDECIDED
     assert judged([part(Effect((d, d, d - 0.5), "rate"))]).kind is not Class.RUN
 
 
@@ -176,7 +225,11 @@ def test_fewer_than_three_runs_speak_of_themselves():
 def test_one_number_of_one_run_decides_nothing():
     found = judged([numbers(3.0)])
     assert (found.kind, found.needed, str(found)) == (Class.UNDECIDED, None, "one run: undecided")
-    assert judged([numbers(3.0), numbers(1.0, 1.1, 0.9)]).kind is Class.UNDECIDED
+    for sign in (1, -1):
+        alone, three = numbers(3.0), numbers(sign * 1.0, sign * 1.1, sign * 0.9)
+        for parts in ([alone, three], [three, alone]):
+            assert (judged(parts).kind is Class.UNDECIDED) == (sign > 0)
+            assert math.isfinite(judged(parts).p) == (sign < 0)
 
 
 def test_undecided_says_how_many_runs_would_do():
@@ -190,6 +243,14 @@ def test_more_runs_are_needed_than_were_made_though_a_part_alone_would_need_no_m
     assert judged([alone]).kind is Class.SUPPORTED and alone.needed() == 3
     found = judged([AnyOf([alone] * 4)])
     assert (found.kind, found.needed) == (Class.UNDECIDED, 4)
+
+
+def test_runs_are_needed_to_tell_the_effect_from_what_would_contradict_it():
+    effect = Effect(tuple(np.array([v]) for v in (1.0, -0.5, 1.5)), "number")
+    from_none, from_margin = effect.runs_needed(0.0), effect.runs_needed(-MARGIN)
+    assert from_none > from_margin > 3
+    assert part(effect).needed() == part(effect, expects="alike").needed() == from_none
+    assert part(effect, expects="no_less").needed() == from_margin
 
 
 def test_other_words():
