@@ -51,6 +51,10 @@ class CoderComparison:
     """Threads of each contender."""
     score: Callable[[Any], torch.Tensor] = lambda found: found
     """What is measured of results, one number for each signal."""
+    equal: float = EQUAL
+    """Relative difference up to which those numbers count as equal."""
+    section: str = "coders"
+    """Of the page."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +168,7 @@ def _measured(comparison: CoderComparison) -> dict[str, Any]:
     best = torch.stack([found for name, found in quality.items() if name != OURS]).amin(0)
     excess = float(((quality[OURS] - best) / best.clamp(min=best.mean() * EQUAL)).max())
     return {
-        "section": "coders",
+        "section": comparison.section,
         "title": comparison.title,
         "settings": comparison.settings,
         "quality": comparison.quality,
@@ -172,7 +176,7 @@ def _measured(comparison: CoderComparison) -> dict[str, Any]:
         "ratio": median[OURS] / median[peer],
         "peer": peer,
         "excess": excess,
-        "as_strong": excess <= EQUAL,
+        "as_strong": excess <= comparison.equal,
         "contenders": [
             {
                 "library": name,

@@ -105,7 +105,8 @@ class Comparison(Measure):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.along is not None and (self.a or self.b or self.and_also or self.or_else):
+        sides = self.a or self.b != {}
+        if self.along is not None and (sides or self.and_also or self.or_else):
             raise ValueError("along: a trend has no sides, and no second measure")
         if self.and_also and self.or_else:
             raise ValueError("or_else: can't stand beside and_also")

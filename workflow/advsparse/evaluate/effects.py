@@ -25,6 +25,9 @@ ENOUGH = 3
 
 RESAMPLES = 4999
 
+_ROUNDING = 1e-12
+"""Of the largest of some numbers, a spread that is no more than rounding."""
+
 Unit = Literal["rate", "mean", "number"]
 """Of an effect: a difference of rates (each image gives -1, 0 or 1), of means, or of numbers that
 are one for a whole run."""
@@ -230,7 +233,8 @@ class _Bootstrap:
     def __init__(self, runs: Sequence[np.ndarray], seed: int) -> None:
         from scipy import stats
 
-        self._constant = all(np.ptp(run) == 0 for run in runs)
+        # All the same, but for how they were rounded.
+        self._constant = all(np.ptp(run) <= _ROUNDING * np.abs(run).max() for run in runs)
         self._mean = float(np.mean([np.mean(run) for run in runs]))
         if self._constant:
             return

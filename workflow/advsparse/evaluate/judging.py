@@ -182,5 +182,6 @@ def _failures(claim: Claim, tables: Tables) -> list[str]:
         sides = [part.a] if isinstance(part.b, int | float) else [part.a, part.b]
         for side in sides:
             for _, row in matching(failed, within | side, extremes=False).iterrows():
-                found[row.get("called", row["attack"])] = None
+                named = [row.get(name) for name in ("called", "attack")]
+                found[next((name for name in named if isinstance(name, str)), part.reads)] = None
     return list(found)

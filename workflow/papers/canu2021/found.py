@@ -17,6 +17,8 @@ FORMULATIONS = ("symmetric", "asymmetric", "ball", "fixed radius", "bounds", "re
 """Short names of :data:`advsparse.certify.formulations.NAMES`, in their order."""
 RIVALS = ("pgd", "deepfool", "cw", "adil", "sadil", "uap")
 ROLES = ("cifar10", "imagenet")
+NEAREST = {"linf": ("deepfool",), "l2": ("deepfool", "cw", "lbfgs")}
+"""Attacks that claims compare with certificates, by norm."""
 METRICS = ("fooling_rate", "rmse")
 CLOSED = 2e-5
 """Relative gap below which bounds have met."""
@@ -25,7 +27,7 @@ CLOSED = 2e-5
 def times(path: str | None, failed: str | None) -> pd.DataFrame:
     """Seconds of each formulation for each image on which all of the three slow ones closed."""
     if path is None:
-        return _failed(("formulation", FORMULATIONS), failed)
+        return _failed("formulations", "formulation", FORMULATIONS, failed)
     arrays, _ = read_arrays(path, stage="certificate")
     closed = arrays["closed"][:, :3].all(1)
     return pd.DataFrame(
@@ -40,14 +42,14 @@ def distances(paths: Mapping[str, str | None], failed: Mapping[str, str]) -> pd.
     for of, name in (("standard", "linf"), ("robust", "robust")):
         path = paths.get(name)
         if path is None:
-            rows.append({"of": of, "failed": failed.get(name)})
+            rows.append({"of": of, "called": name, "failed": failed.get(name)})
             continue
         arrays, _ = read_arrays(path, stage="certificate")
         rows.append({"of": of, "samples": optimum(arrays), "failed": None})
     path = paths.get("formulations")
     for of, place in (("exact", 4), ("relaxed", 5), ("fixed", 6)):
         if path is None:
-            rows.append({"of": of, "failed": failed.get("formulations")})
+            rows.append({"of": of, "called": "formulations", "failed": failed.get("formulations")})
             continue
         arrays, _ = read_arrays(path, stage="certificate")
         found = arrays["lower" if of == "relaxed" else "upper"][:, place]
@@ -72,7 +74,7 @@ def met(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
 def certificates(path: str | None, failed: str | None) -> pd.DataFrame:
     """Seconds until the nearest image was found, and until that was proven, where it was."""
     if path is None:
-        return _failed(("until", ("found", "proven")), failed)
+        return _failed("linf", "until", ("found", "proven"), failed)
     arrays, _ = read_arrays(path, stage="certificate")
     closed, found, proven = met(arrays), [], []
     for row in range(len(closed)):
@@ -83,6 +85,37 @@ def certificates(path: str | None, failed: str | None) -> pd.DataFrame:
         {"until": until, "samples": np.where(closed, values, np.nan), "failed": None}
         for until, values in (("found", found), ("proven", proven))
     )
+
+
+def nearest(paths: Mapping[str, str | None], failed: Mapping[str, str]) -> pd.DataFrame:
+    """Distances of attacks and of certificates, of images whose distance is known."""
+    rows: list[dict[str, Any]] = []
+    for norm, attacks in NEAREST.items():
+        certificate = paths.get(norm)
+        exact = None
+        if certificate is not None:
+            exact = optimum(read_arrays(certificate, stage="certificate")[0])
+            rows.append({"norm": norm, "attack": "exact", "called": norm, "samples": exact})
+        else:
+            rows.append({"norm": norm, "attack": "exact", "called": norm})
+            rows[-1]["failed"] = failed.get(norm)
+        for attack in attacks:
+            name = f"{attack}_{norm}"
+            row: dict[str, Any] = {"norm": norm, "attack": attack, "called": name}
+            path = paths.get(name)
+            if path is None:
+                row["failed"] = failed.get(name)
+            else:
+                arrays, _ = read_arrays(path, stage="attack")
+                known = arrays["success"] if exact is None else arrays["success"] & ~np.isnan(exact)
+                row["samples"] = np.where(known, arrays["distance"], np.nan)
+            rows.append(row)
+    return pd.DataFrame(rows, columns=["norm", "attack", "called", "samples", "failed"])
+
+
+def typology(path: str, told: Mapping[str, Any]) -> pd.DataFrame:
+    """Whether each attack on LeNet fooled each image."""
+    return pd.DataFrame(_rivals(path, "typology", {"typology": told}))
 
 
 def rivals(paths: Mapping[str, str], told: Mapping[str, Any]) -> pd.DataFrame:
@@ -109,6 +142,6 @@ def _rivals(path: str, role: str, told: Mapping[str, Any]) -> Iterator[dict[str,
             yield row
 
 
-def _failed(column: tuple[str, tuple[str, ...]], why: str | None) -> pd.DataFrame:
-    name, values = column
-    return pd.DataFrame({name: value, "failed": why} for value in values)
+def _failed(called: str, column: str, values: tuple[str, ...], why: str | None) -> pd.DataFrame:
+    """The rows of what is not there."""
+    return pd.DataFrame({column: value, "called": called, "failed": why} for value in values)

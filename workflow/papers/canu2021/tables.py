@@ -19,13 +19,17 @@ from advsparse.figures.origin import ROLES, comparable, data_used, origins
 from advsparse.figures.style import look
 from papers.canu2021 import found
 
-_EXPERIMENTS = found.ROLES
-_CERTIFICATES = ("formulations", "linf", "robust")
+_EXPERIMENTS = (*found.ROLES, "typology")
+_CERTIFICATES = ("formulations", "linf", "l2", "robust")
+_ATTACKS = tuple(f"{attack}_{norm}" for norm, named in found.NEAREST.items() for attack in named)
 
 
 def claims(inputs, settings):
     """What the slides state, by which criterion it is judged, what was found, and the verdict."""
-    read = {name: repeated(inputs, settings, name) for name in (*_EXPERIMENTS, *_CERTIFICATES)}
+    read = {
+        name: repeated(inputs, settings, name)
+        for name in (*_EXPERIMENTS, *_CERTIFICATES, *_ATTACKS)
+    }
     count = len(next(iter(read.values())))
     runs = [_tables({name: of[number] for name, of in read.items()}) for number in range(count)]
     origin = origins(settings)
@@ -45,8 +49,10 @@ def claims(inputs, settings):
 def _reads(claim: Claim) -> list[str]:
     """The inputs that a claim speaks of."""
     named = {str(part.rows["role"]) for part in claim.parts if "role" in part.rows}
-    of_attacks = any(part.reads == "rivals" for part in claim.parts)
-    return sorted(named) or list(_EXPERIMENTS if of_attacks else ("linf",))
+    reads = {part.reads for part in claim.parts}
+    if "rivals" in reads:
+        return sorted(named) or list(found.ROLES)
+    return ["typology"] if "typology" in reads else ["linf"]
 
 
 def _tables(run: Mapping[str, Read]) -> dict[str, pd.DataFrame]:
@@ -59,7 +65,9 @@ def _tables(run: Mapping[str, Read]) -> dict[str, pd.DataFrame]:
         "times": found.times(paths["formulations"], failed.get("formulations")),
         "distances": found.distances(paths, failed),
         "certificates": found.certificates(paths["linf"], failed.get("linf")),
+        "nearest": found.nearest(paths, failed),
         "rivals": found.rivals(experiments, told),
+        "typology": found.typology(experiments["typology"], told["typology"]),
     }
 
 
