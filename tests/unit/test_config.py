@@ -753,7 +753,7 @@ MISTAKES = [
     ("data: null", 1, "data", "expected a mapping of keys to values, got None"),
     ("data: {dir: x}", 1, "data.dir", "did you mean 'directory'?"),
     ("settings: 3", 1, "settings", "mapping of keys to values, got 3"),
-    ("settings: {other: {}}", 1, "settings.other", "known are frecon2021"),
+    ("settings: {other: {}}", 1, "settings.other", "known are canu2021, frecon2021"),
     ("settings:", 1, "settings", "null removes it"),
     ("settings: {frecon2021: null}", 1, "settings.frecon2021", "null removes it"),
     ("roles:\n\n  cifar11: photos", 3, "roles.cifar11", "did you mean 'cifar10'?"),

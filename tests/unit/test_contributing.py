@@ -28,6 +28,7 @@ import torch
 from pathlib import Path
 from advsparse import registry
 from advsparse.analyses._base import Attacked, Given
+from advsparse.certify._network import ReluNetwork
 from advsparse.coding._maps import Matrix
 from advsparse.documentation.configuration import configuration_page
 from advsparse.seeding import Random
@@ -40,6 +41,8 @@ defended = made("defenses", "levels").wrap(model)
 coded = made("coding", "thresholding").solve(Matrix(torch.eye(3)), torch.tensor([[1.0, 0.05, -2]]))
 attacked = Attacked(x, x + 0.5, y, np.arange(len(x)))
 sizes = made("analyses", "sizes").run(Given(rng=Random(0), attacks={"shift": attacked}))
+net = ReluNetwork((np.eye(2), np.eye(2)), (np.zeros(2), np.zeros(2)), (None,))
+sure = made("certify", "lipschitz").row(net, np.array([0.8, 0.3]))
 grey = registry.load("attacks", "grey")(eps=1.0)(model, x, model(x).argmax(1))
 print(json.dumps({
     "data": list(x.shape),
@@ -47,6 +50,7 @@ print(json.dumps({
     "defenses": torch.equal(defended(x * 0.5), model((x * 7.5).round() / 15)),
     "coding": coded.code.tolist()[0],
     "analyses": sizes["shift"].tolist()[0],
+    "certify": sure["lower"].tolist()[0],
     "attacks": grey.distance.max().item(),
     "page": configuration_page(),
 }))
@@ -85,6 +89,7 @@ def test_examples_do_what_they_say(used):
     assert used["models"] == [40, 2]
     assert used["defenses"] is True
     assert used["coding"] == pytest.approx([0.9, 0.0, -1.9])
+    assert used["certify"] == pytest.approx(0.5 / 2**0.5)  # of a difference of two pixels
     assert used["analyses"] == pytest.approx(16.0)  # the norm of 1024 halves
     assert 0 < used["attacks"] <= 1.0
 

@@ -96,7 +96,7 @@ def test_what_was_made_before_an_interruption_is_not_made_again(tmp_path, monkey
     assert seen[2:] == [(128, 150)]
     np.testing.assert_array_equal(resumed, whole)
     # What is damaged, or of another code, seed or dataset, is made anew.
-    (first, *_) = sorted((tmp_path / "parts").rglob("0.npy"))
+    (first, *_) = sorted((tmp_path / "parts").rglob("0.npz"))
     first.write_bytes(first.read_bytes()[:50])
     transformed(tmp_path, images=Watched())[0:64]
     transformed(tmp_path, identity="b", images=Watched())[0:64]
@@ -156,12 +156,12 @@ def test_a_job_transforms_its_dataset_by_its_defence(tmp_path, part):
     rows = _transformed.transformed(job, given, str(tmp_path / "parts.safetensors"))
     whole = transformed(tmp_path / "whole")[0:150]
     np.testing.assert_array_equal(rows[0 : len(rows)], whole if part is None else whole[64:])
-    assert [*(tmp_path / "parts").rglob("*.npy")]
+    assert [*(tmp_path / "parts").rglob("*.npz")]
     # What is kept is used again by the same job, and by no other one.
     for change, again in (({}, True), ({"code": "other"}, False), ({"device": "cpu:0"}, False)):
         other = SimpleNamespace(**{**vars(job), **change})
         kept = _transformed.transformed(other, given, str(tmp_path / "parts.safetensors"))
-        assert (kept._parts == rows._parts) == again
+        assert (kept._kept._folder == rows._kept._folder) == again
     # For a network, t may be another one.
     network = LeNet().build((3, 28, 28), 2, seed=1)
     extra = {"shape": [3, 28, 28], "classes": 2}
@@ -171,7 +171,7 @@ def test_a_job_transforms_its_dataset_by_its_defence(tmp_path, part):
     write_tensors(tmp_path / "c.safetensors", network.state_dict(), described)
     given["classifier"] = tmp_path / "c.safetensors"
     of_network = _transformed.transformed(job, given, str(tmp_path / "parts.safetensors"))
-    assert of_network._parts != rows._parts
+    assert of_network._kept._folder != rows._kept._folder
     np.testing.assert_array_equal(of_network[0:20], rows[0:20])
 
 

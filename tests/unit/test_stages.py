@@ -25,7 +25,7 @@ from advsparse.stages.dataset import published_files
 ROOT = WORKFLOW.parent
 SCRIPTS = sorted((WORKFLOW / "scripts").glob("*.py"))
 DEFENDED = """
-shards: {attack: 2, transformed: 2}
+shards: {attack: 2, certificate: 2, transformed: 2}
 settings:
   frecon2021:
     images: {unseen: {count: 300}}

@@ -11,7 +11,7 @@ import pytest
 from test_build import results
 
 from advsparse.artifacts import read_arrays
-from advsparse.config.loading import ROOT
+from advsparse.config.loading import WORKFLOW
 from project import Project, copy_sources
 
 FOLDER = "results/test/canu2021"
@@ -55,7 +55,7 @@ def certificate(project, name):
 
 def check(path, *options):
     command = [sys.executable, "-m", "advsparse.certify", "check", str(path), *map(str, options)]
-    environment = {"PYTHONPATH": str(ROOT / "workflow"), "PATH": "/usr/bin:/bin"}
+    environment = {"PYTHONPATH": str(WORKFLOW), "PATH": "/usr/bin:/bin"}
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
 

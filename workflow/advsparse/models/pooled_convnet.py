@@ -19,6 +19,7 @@ class PooledConvNet(Architecture):
     size: PositiveInt = 4
     """Their height and width."""
     stride: PositiveInt = 4
+    """Pixels from one place of a filter to the next."""
 
     standardises = False
 
