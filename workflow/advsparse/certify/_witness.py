@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from advsparse.certify._ball import nearest
+from advsparse.certify._ball import Ball, nearest
 from advsparse.certify._network import Array
 from advsparse.certify._question import Question
 
-_STARTS, _STEPS = 24, 12
+_STARTS, _STEPS, _ELSEWHERE = 24, 12, 16
 _CUTS = 40
 _ROUNDS, _ASCENT = 12, 20
 
@@ -38,9 +38,12 @@ def nearest_found(question: Question, rng: np.random.Generator) -> tuple[Array |
         need = question.wanted - margin - ((x - a) * gradient).sum(1)
         a = nearest(ball, gradient, need * (1 + 1e-9) + 1e-12)
         best, least = _kept(question, a, best, least)
-    if best is None:
-        return None, np.inf
-    return shrunk(question, best)
+    if best is None:  # where nothing leads there from the image, from elsewhere in the box
+        wide = Ball(x, "linf", ball.high - ball.low, ball.low, ball.high)
+        for start in rng.uniform(ball.low, ball.high, (_ELSEWHERE, len(x))):
+            found = ascended(question, wide, start)
+            best, least = _kept(question, found[None], best, least)
+    return (None, np.inf) if best is None else shrunk(question, best)
 
 
 def shrunk(question: Question, a: Array) -> tuple[Array, float]:

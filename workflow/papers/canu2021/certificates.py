@@ -195,9 +195,9 @@ def draw_history(inputs, settings):
                 shown = np.append(values, values[-1]) / best
                 ax.step(times, shown, where="post", color=colour, linewidth=1, alpha=0.8)
             records += [
-                {"certificate": name, "image": int(arrays["index"][row]), "seconds": s,
+                {"certificate": name, "image": int(arrays["index"][row]), "event": number,
                  "lower bound": low, "upper bound": high}
-                for s, low, high in zip(seconds, lower, upper, strict=True)
+                for number, (low, high) in enumerate(zip(lower, upper, strict=True))
             ]  # fmt: skip
         ax.set(
             title=f"{_CALLED[told['model']]}, {told['method']['norm']}",
