@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -24,12 +26,7 @@ class Kept:
         try:
             with np.load(self._folder / f"{name}.npz", allow_pickle=False) as kept:
                 return dict(kept)
-        except (OSError, ValueError, EOFError, KeyError):
-            return None
-        except Exception as error:
-            # What zipfile raises of damaged archives has no other base.
-            if type(error).__module__ not in ("zipfile", "zlib"):
-                raise
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
             return None
 
     def put(self, name: object, arrays: Mapping[str, np.ndarray]) -> None:
