@@ -17,6 +17,7 @@ from advsparse.certify._solver import INFEASIBLE, OPTIMAL, Solver
 from advsparse.certify._tree import Effort, answer
 from advsparse.certify._witness import nearest_found
 from advsparse.certify.nearest import Nearest
+from advsparse.errors import CertificateError
 
 ALPHA = 1e-4
 
@@ -229,6 +230,22 @@ def test_a_class_that_the_network_never_gives_is_out_of_reach():
     found = Nearest(confidence=ALPHA).certify(net, x)
     never = next(one for one in found.targets if one.target == 2)
     assert never.witness is None and never.upper == np.inf and never.status == REPLAYED
+
+
+def test_one_class_by_its_number():
+    """The distance to it is one of those of all classes; of the image's own it is 0."""
+    net = network(6, 10, 4, seed=1)
+    x = image(net, 1)
+    every = Nearest(confidence=ALPHA).certify(net, x)
+    exact = {t: enumerated(net, x, "linf", t) for t in (every.nearest.target,)}
+    for target, distance_to in exact.items():
+        one = Nearest(confidence=ALPHA, target=target).certify(net, x)
+        assert [t.target for t in one.targets] == [target] and one.status == REPLAYED
+        assert one.lower <= distance_to * (1 + 1e-6) and distance_to <= one.upper * (1 + 1e-6)
+    own = Nearest(confidence=ALPHA, target=every.label).certify(net, x)
+    assert (own.lower, own.upper, own.status) == (0.0, 0.0, REPLAYED)
+    with pytest.raises(CertificateError, match="there is no class 4, the network has 4"):
+        Nearest(target=4).certify(net, x)
 
 
 def test_time_that_does_not_suffice_ends_in_honest_bounds():

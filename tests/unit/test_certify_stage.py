@@ -174,6 +174,21 @@ def test_a_certificate_of_one_class_says_so(tmp_path, capsys):
     assert main(["check", str(path)]) == 1
 
 
+def test_a_certificate_of_a_class_by_number(tmp_path, capsys):
+    network = relu_network(classifier(hidden=[8]), (1, 6, 6))
+    x = images(3)
+    classes = network.logits(x.flatten(1).double().numpy()).argmax(1)
+    path = made(tmp_path, network, x, target=int(classes[0]))
+    assert main(["check", str(path)]) == 0
+    assert f"class {classes[0]}" in capsys.readouterr().out
+    arrays, metadata = read_arrays(path)
+    assert arrays["upper"][0] == arrays["lower"][0] == 0
+    metadata.params["method"]["target"] = int((classes[0] + 1) % 3)
+    write_arrays(path, arrays, metadata)
+    assert main(["check", str(path)]) == 1
+    assert "of another class than was asked for" in capsys.readouterr().out
+
+
 def test_pooling_is_said_to_be_the_solvers_word(tmp_path, capsys):
     model = classifier("pooled_convnet", (1, 6, 6), width=2, size=2, stride=1)
     network = relu_network(model, (1, 6, 6))

@@ -16,7 +16,8 @@ from project import Project, copy_sources
 
 FOLDER = "results/test/canu2021"
 TARGETS = [
-    f"{FOLDER}/tables/{name}.csv" for name in ("certified", "gaps", "formulations", "robustness")
+    f"{FOLDER}/tables/{name}.csv"
+    for name in ("certified", "gaps", "formulations", "robustness", "mipverify")
 ] + [f"{FOLDER}/figures/{name}.csv" for name in ("history", "radii")]
 # As long as it takes, so that what is found does not hang on the time.
 CONFIGURATION = """
@@ -100,6 +101,19 @@ def test_tables_say_what_the_certificates_hold(studied):
     assert not (pooled["lower bound rests on"] == "replayed").any()
     gaps = pd.read_csv(studied.path / TARGETS[1])
     assert (gaps["median gap"].dropna() > -0.05).all()
+
+
+def test_mipverifys_example(studied):
+    table = pd.read_csv(studied.path / TARGETS[4])
+    arrays, _ = certificate(studied, "mipverify")
+    assert (table["towards"] == 9).all() and len(table) == 4
+    for row, said in enumerate(table["within 0.05"]):
+        if said == "yes":
+            assert arrays["upper"][row] <= 0.05
+        elif said == "no":
+            assert arrays["lower"][row] >= 0.05
+    own = table["within 0.05"] == "is of that class"
+    assert (own == (arrays["prediction"] == 9)).all()
 
 
 def test_formulations_agree(studied):

@@ -32,7 +32,9 @@ def main(words: list[str] | None = None) -> int:
 def _check(path: str, classifier: str | None) -> int:
     arrays, metadata = read_arrays(path, stage="certificate")
     method = metadata.params["method"]
-    print(f"{path}: {method['norm']}, confidence {method['confidence']:g}, {method['targets']}")
+    target = method.get("target")
+    classes = f"classes: {method['targets']}" if target is None else f"class {target}"
+    print(f"{path}: {method['norm']}, confidence {method['confidence']:g}, {classes}")
     print(f"network {metadata.extra['network_digest'][:16]}")
     failed = 0
     if classifier is not None and not _same_network(arrays, classifier):

@@ -63,8 +63,14 @@ def _checked(arrays, method, network: ReluNetwork, row: int) -> Checked:
     if label != arrays["prediction"][row]:
         wrong.append("the network gives the image another class")
     targets = [int(target) for target in arrays["targets"][row]]
+    wanted = method.get("target")
+    if targets == [label] == [wanted]:  # the image itself
+        wrong += ["an image of its own class is not at distance 0"] if lower or upper else []
+        return Checked(int(arrays["index"][row]), lower, upper, WORDS[REPLAYED], tuple(wrong))
     expected = set(range(network.classes)) - {label}
-    if method["targets"] == "all" and set(targets) != expected:
+    if wanted is not None and targets != [wanted]:
+        wrong.append("the bound is of another class than was asked for")
+    elif wanted is None and method["targets"] == "all" and set(targets) != expected:
         wrong.append("not all other classes have a bound")
     if lower > upper:
         wrong.append("the lower bound is above the upper one")

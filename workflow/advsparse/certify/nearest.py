@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from advsparse.certify._base import Certificate
-from advsparse.settings import PositiveFloat, PositiveInt, settings
+from advsparse.settings import NonNegativeInt, PositiveFloat, PositiveInt, settings
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +48,9 @@ class Nearest(Certificate):
     targets: Literal["all", "second"] = "all"
     """Which classes count as adversarial: all but the image's, or its second most probable one
     alone, whose certificate says nothing of the others."""
+    target: NonNegativeInt | None = None
+    """The one class that counts as adversarial, by its number, whatever ``targets`` says; an image
+    that is of that class already is its own, at distance 0."""
     gap: PositiveFloat = 1e-5
     """Relative gap between the bounds at which the distance counts as found. In l0, whose distances
     are whole numbers, it is found where they are equal."""
@@ -57,7 +60,12 @@ class Nearest(Certificate):
     def certify(self, network: ReluNetwork, x: np.ndarray, seed: int = 0) -> Certified:
         """Bounds for the image ``x``, a vector of P pixels in [0, 1]."""
         from advsparse.certify._search import search
+        from advsparse.errors import CertificateError
 
+        if self.target is not None and self.target >= network.classes:
+            raise CertificateError(
+                f"target: there is no class {self.target}, the network has {network.classes}"
+            )
         return search(self, network, x, seed)
 
     def row(self, network, x, seed=0):

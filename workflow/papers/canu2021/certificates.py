@@ -62,6 +62,37 @@ def certified(inputs, settings):
     return {"frame": frame, "title": title, "note": note, "timed": ["seconds"]}
 
 
+def mipverify(inputs, settings):
+    """Whether each image has an adversarial one of a given class within a radius, and where."""
+    arrays, _ = read_arrays(inputs["mipverify"], stage="certificate")
+    told, within = settings["reads"]["mipverify"], settings["options"]["within"]
+    lines = []
+    for row in range(len(arrays["index"])):
+        lower, upper = arrays["lower"][row], arrays["upper"][row]
+        own = arrays["prediction"][row] == told["method"]["target"]
+        there = "is of that class" if own else "yes" if upper <= within else "no"
+        if not own and lower < within < upper:
+            there = "open"
+        lines.append(
+            {
+                "image": int(arrays["index"][row]),
+                "class": int(arrays["prediction"][row]),
+                "towards": told["method"]["target"],
+                f"within {within:g}": there,
+                "at least": lower,
+                "nearest image found": upper,
+                "rests on": WORDS[int(arrays["status"][row])],
+                "seconds": arrays["seconds"][row],
+            }
+        )
+    note = (
+        f"In {told['method']['norm']}, {_CALLED[told['model']]}: the slides' network has one more, "
+        f"and their solver is Gurobi. {_built(settings)}"
+    )
+    title = "The closest adversarial image of one class"
+    return {"frame": pd.DataFrame(lines), "title": title, "note": note, "timed": ["seconds"]}
+
+
 def gaps(inputs, settings):
     """How much farther than the nearest adversarial image each attack's is."""
     lines = [line for name in inputs for line in _gap(inputs, settings, name)]
