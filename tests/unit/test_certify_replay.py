@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -12,7 +13,15 @@ from advsparse.certify._certified import replayed
 from advsparse.certify._network import ReluNetwork
 from advsparse.certify._proof import BOUND, CLOSE, LINE, SPLIT, Proof
 from advsparse.certify._question import Question
-from advsparse.certify._replay import Case, Refused, margin_at_least, replay
+from advsparse.certify._replay import (
+    Case,
+    Refused,
+    _gamma,
+    _State,
+    _through,
+    margin_at_least,
+    replay,
+)  # fmt: skip
 from advsparse.certify._tree import Effort, answer
 from advsparse.certify._witness import nearest_found, shrunk
 
@@ -169,8 +178,6 @@ def test_the_margin_of_a_witness_counts_its_rounding():
 def test_rounding_is_outwards():
     """Bounds of exact integer arithmetic lie within those of the replay: weights and pixels are
     multiples of a power of two, so that the true values are known exactly."""
-    from fractions import Fraction
-
     rng = np.random.default_rng(3)
     w = rng.integers(-(2**30), 2**30, (6, 40)) / 2**30
     x = rng.integers(0, 2**30, 40) / 2**30
@@ -183,3 +190,194 @@ def test_rounding_is_outwards():
         pairs = zip(row, low, high, strict=True)
         true = sum(max(Fraction(c) * a, Fraction(c) * b) for c, a, b in pairs)
         assert Fraction(found) >= true and float(Fraction(found) - true) < 1e-11
+
+
+def slack(n, size):
+    """What rounding can do to a sum of n products whose sizes have this sum, twice, and of 16 more
+    operations."""
+    return 2 * (n + 16) * Fraction(1, 2**53) * size
+
+
+def exact(array):
+    """The numbers of an array as fractions."""
+    return [Fraction(float(value)) for value in array]
+
+
+def dot(first, second):
+    return sum((a * b for a, b in zip(first, second, strict=True)), Fraction(0))
+
+
+def sizes(values):
+    return [abs(value) for value in values]
+
+
+def dyadic(seed, *shape):
+    """Numbers with few digits, whose products and sums a float holds exactly."""
+    return np.random.default_rng(seed).integers(-8, 9, shape) / 8
+
+
+def boxed(x, norm, radius, **more):
+    return Case([], [np.zeros(1)], np.array(x), norm, radius, 0, 1, 0.0, **more)
+
+
+def test_the_error_of_a_sum_is_more_than_it_can_be():
+    unit = Fraction(1, 2**53)
+    for n in (1, 10, 1000, 10**6):
+        assert Fraction(_gamma(n)) == slack(n, 1) > 2 * n * unit / (1 - n * unit)
+
+
+def test_a_ball_in_linf_is_rounded_outwards_and_cut_off_at_the_box():
+    x, radius = np.random.default_rng(0).uniform(-1, 1, 200), 0.3
+    case = boxed(x, "linf", radius, low=-1.0, high=0.5)
+    for value, low, high in zip(exact(x), exact(case.a_low), exact(case.a_high), strict=True):
+        down, up = value - Fraction(radius), value + Fraction(radius)
+        assert low == -1 if down < -1 else down - Fraction(1, 2**51) < low < down
+        assert high == Fraction(1, 2) if up > 0.5 else up < high < up + Fraction(1, 2**51)
+    assert (case.a_size == np.maximum(np.abs(case.a_low), np.abs(case.a_high))).all()
+
+
+@pytest.mark.parametrize("norm", ["l2", "l1", "l0"])
+def test_other_balls_have_the_box_for_their_bounds(norm):
+    case = boxed([0.0, 0.25, -1.0], norm, 0.1, low=-1.0, high=0.5)
+    assert (case.a_low == -1).all() and (case.a_high == 0.5).all() and (case.a_size == 1).all()
+
+
+def test_the_largest_of_linf_is_that_of_its_corners():
+    case = boxed(np.linspace(0.25, 0.75, 6), "linf", 2.0, low=-0.5, high=1.5)
+    c = dyadic(1, 5, 6)
+    for row, found in zip(c, case.largest(c), strict=True):
+        terms = [max(value * Fraction(-1, 2), value * Fraction(3, 2)) for value in exact(row)]
+        # The sum has no error; that of what is added to it is less than a fiftieth.
+        added = Fraction(float(found)) - sum(terms)
+        assert abs(added / slack(6, sum(sizes(terms))) - 1) < 1 / 50
+
+
+def gains_of(row, x):
+    """What each pixel can add within [0, 1]."""
+    return [max(c * (1 - a), -c * a) for c, a in zip(row, x, strict=True)]
+
+
+@pytest.mark.parametrize("radius", [0.0, 1.0, 2.5, 6.0, 9.0])
+def test_the_largest_of_l0_is_that_of_the_pixels_that_gain_most(radius):
+    x, c = np.array([0.0, 0.25, 0.5, 0.5, 0.75, 1.0]), dyadic(2, 5, 6)
+    for row, found in zip(c, boxed(x, "l0", radius).largest(c), strict=True):
+        gains = gains_of(exact(row), exact(x))
+        most = sum(sorted(gains, reverse=True)[: int(radius)])
+        size = dot(sizes(exact(row)), exact(x)) + sum(gains) + most
+        added = Fraction(float(found)) - dot(exact(row), exact(x)) - most
+        assert abs(added / slack(6, size) - 1) < 1 / 50
+
+
+@pytest.mark.parametrize("radius", [0.0, 0.125, 1.0, 1.375, 2.0, 50.0])
+def test_the_largest_of_l1_spends_the_radius_where_it_does_most(radius):
+    x, c = np.array([0.0, 0.25, 0.5, 0.5, 0.75, 1.0]), dyadic(4, 7, 6)
+    for row, found in zip(c, boxed(x, "l1", radius).largest(c), strict=True):
+        pixels = list(zip(exact(row), exact(x), strict=True))
+        left, most = Fraction(radius), Fraction(0)
+        for value, a in sorted(pixels, key=lambda pixel: -abs(pixel[0])):
+            spent = min(left, 1 - a if value > 0 else a)
+            left, most = left - spent, most + abs(value) * spent
+        size = dot(sizes(exact(row)), exact(x)) + sum(gains_of(exact(row), exact(x))) + most
+        added = Fraction(float(found)) - dot(exact(row), exact(x)) - most
+        assert abs(added / slack(6, size) - 1) < 1 / 50
+
+
+def test_the_largest_of_l2_is_that_of_pythagoras():
+    """Rows whose norms have no roots: (3, 4) in the ball, and pixels that go no further."""
+    sixteenth = Fraction(1, 16)
+    x = np.array([0.5, 0.5, 13 / 16, 3 / 16, 0.5])
+    rows = np.array([[3.0, -4, 0, 0, 0], [3, 4, 20, 0, 0], [-3, 4, 0, -20, 0], [0, 0, 0, 0, -8]])
+    case = boxed(x, "l2", 5 / 16)
+    # mu, and the steps with the least of c . step
+    three, four = 3 * sixteenth, 4 * sixteenth
+    expected = [
+        (16, [three, -four, 0, 0, 0]),
+        (20, [Fraction(3, 20), Fraction(4, 20), three, 0, 0]),
+        (20, [-Fraction(3, 20), Fraction(4, 20), 0, -three, 0]),
+        (Fraction(128, 5), [0, 0, 0, 0, -5 * sixteenth]),
+    ]
+    for row, found, (mu, steps) in zip(rows, case.largest(rows), expected, strict=True):
+        most, start = dot(exact(row), steps), dot(exact(row), exact(x))
+        radius = 5 * mu * Fraction(5, 16) ** 2 / 2
+        gains = dot(sizes(exact(row)), sizes(steps)) + mu * dot(steps, steps) + radius
+        size = dot(sizes(exact(row)), exact(x)) + gains + most
+        added = Fraction(float(found)) - start - most
+        assert abs(added - slack(5, size)) <= slack(5, size) / 20
+
+
+@pytest.mark.parametrize("norm", ["linf", "l1", "l0"])
+def test_the_largest_of_no_ball_is_the_image(norm):
+    x, c = np.array([0.0, 0.25, 0.5, 0.5, 0.75, 1.0]), dyadic(2, 5, 6)
+    added = boxed(x, norm, 0.0).largest(c) - c @ x
+    assert (added > 0).all() and (added < 1e-12).all()
+
+
+def test_no_other_norm_has_a_largest():
+    with pytest.raises(Refused, match=r"^the norm 'l3' is unknown$"):
+        boxed([0.5], "l3", 1.0).largest(np.ones((1, 1)))
+
+
+def exact_through(case, state, layer, flow, k, added, slopes, betas):
+    """A line through ReLUs in fractions: coefficients, constant, and what is added for rounding."""
+    for below in reversed(range(layer + 1)):
+        d, k_new = [], k
+        small, size, one = Fraction(0), abs(k), Fraction(1, 2**53)
+        first = int(case.starts[below])
+        bias = exact(case.biases[below])
+        for unit, value in enumerate(flow):
+            low, high = Fraction(state.low[first + unit]), Fraction(state.high[first + unit])
+            far, beta = max(abs(low), abs(high)), Fraction(betas[first + unit])
+            slope, constant = Fraction(int(low >= 0)), Fraction(0)
+            if low < 0 < high:
+                slope = Fraction(slopes[first + unit]) if value < 0 else high / (high - low)
+                constant = -slope * low * (1 + 8 * one) if value > 0 else constant
+            pushed = beta if low >= 0 else -beta if high <= 0 else Fraction(0)
+            d.append(value * slope + pushed)
+            small += (abs(value) * slope + abs(pushed)) * far
+            size += abs(value * constant) + abs(d[-1] * bias[unit])
+            k_new += value * constant + d[-1] * bias[unit]
+        if below:
+            reach = [max(value, 0) for value in exact(state.high[case.starts[below - 1] : first])]
+        else:
+            reach = exact(case.a_size)
+        columns = list(zip(*map(exact, case.weights[below]), strict=True))
+        passed = sum(dot(sizes(d), sizes(c)) * r for c, r in zip(columns, reach, strict=True))
+        added += slack(2, small) + slack(2 * len(bias), size) + slack(len(bias), passed)
+        flow, k = [dot(d, column) for column in columns], k_new
+    return flow, k, added * (1 + Fraction(1, 10**9))
+
+
+def layered(seed, alpha=0.0):
+    """A network of two hidden layers with few digits, and bounds of its units: on, off and
+    neither, with chords of few digits too."""
+    w = [dyadic(seed, 7, 4), dyadic(seed + 1, 5, 7), dyadic(seed + 2, 3, 5)]
+    b = [dyadic(seed + 3, 7), dyadic(seed + 4, 5), dyadic(seed + 5, 3)]
+    x = np.array([0.25, 0.5, 1.0, 0.75])
+    case = Case(w, b, x, "l0", 1.0, 0, 2, alpha, -0.5, 1.5)
+    rng = np.random.default_rng(seed)
+    ends = np.array([(-1, 1), (-1, 3), (-3, 1), (0, 2), (-2, 0), (1, 3), (-3, -1), (-0.5, 0.5)])
+    low, high = ends[rng.permutation(np.arange(12) % len(ends))].T.astype(float)
+    return case, _State(low, high)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("layer", [0, 1])
+def test_a_line_through_relus_has_room_for_its_rounding(seed, layer):
+    case, state = layered(seed)
+    rng = np.random.default_rng(seed)
+    slopes = rng.integers(0, 5, 12) / 4
+    betas = np.where(state.known() != 0, rng.integers(0, 9, 12) / 8, 0.0)
+    flow, given = dyadic(seed + 9, case.hidden[layer]), Fraction(1, 2**47)
+    zero, _, _ = exact_through(
+        case, state, layer, exact(flow), Fraction(0), Fraction(0), slopes, betas
+    )
+    for k in (0.0, 2.0, -4.0):
+        c, true, added = exact_through(
+            case, state, layer, exact(flow), Fraction(k), given, slopes, betas
+        )
+        found, constant = _through(
+            case, state, layer, flow[None], np.array([k]), np.array([2.0**-47]), slopes, betas
+        )
+        assert exact(found[0]) == c == zero
+        # The sum has errors too, of less than a hundredth of what is counted.
+        assert abs((Fraction(float(constant[0])) - true) / added - 1) < 1 / 100
