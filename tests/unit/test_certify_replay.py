@@ -16,6 +16,8 @@ from advsparse.certify._question import Question
 from advsparse.certify._replay import (
     Case,
     Refused,
+    _bound,
+    _first,
     _gamma,
     _State,
     _through,
@@ -381,3 +383,261 @@ def test_a_line_through_relus_has_room_for_its_rounding(seed, layer):
         assert exact(found[0]) == c == zero
         # The sum has errors too, of less than a hundredth of what is counted.
         assert abs((Fraction(float(constant[0])) - true) / added - 1) < 1 / 100
+
+
+def exact_largest(case, row):
+    """The largest c . a in l0, and what is added for rounding."""
+    x, low, high = exact(case.x), exact(case.a_low), exact(case.a_high)
+    places = zip(row, x, low, high, strict=True)
+    gains = [max(c * (up - a), c * (down - a)) for c, a, down, up in places]
+    most = sum(sorted(gains, reverse=True)[: int(case.radius)])
+    size = dot(sizes(row), sizes(x)) + sum(gains) + most
+    return dot(row, x) + most, slack(len(x), size)
+
+
+def exact_unit(case, state, layer, row, sign):
+    """An upper bound of sign * h of a unit, a line of the pixels."""
+    flow = [sign * value for value in exact(case.weights[layer][row])]
+    k = sign * Fraction(case.biases[layer][row])
+    if not layer:
+        return flow, k, Fraction(0)
+    slopes = (state.high > -state.low).astype(float)
+    return exact_through(case, state, layer - 1, flow, k, Fraction(0), slopes, 0 * slopes)
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("layer", [0, 1])
+def test_bounds_of_units_where_the_margin_is_large_have_room_for_rounding(seed, layer):
+    case, state = layered(seed, alpha=0.25)
+    rng = np.random.default_rng(seed)
+    count, first = case.hidden[layer], int(case.starts[layer])
+    rows, t = rng.permutation(count), rng.integers(0, 9, count) / 4
+    signs = np.where(np.arange(count) % 2, -1, 1)
+    c, k = dyadic(seed + 20, 1, 4), np.array([-0.5 if seed % 2 else 0.75])
+    start = state.copy()
+    state.low[first : first + count], state.high[first : first + count] = -1e9, 1e9
+    _bound(case, state, (signs * (first + rows + 1)).tolist(), t, c, k)
+    rest, alpha = Fraction(k[0]) - Fraction(1, 4), Fraction(1, 4)
+    for row, sign, own in zip(rows, signs.tolist(), exact(t), strict=True):
+        flow, b, added = exact_unit(case, start, layer, row, sign)
+        moved = [w + own * value for w, value in zip(flow, exact(c[0]), strict=True)]
+        most, rounding = exact_largest(case, moved)
+        size = [abs(w) + own * abs(value) for w, value in zip(flow, exact(c[0]), strict=True)]
+        added += rounding + slack(2, dot(size, exact(case.a_size)))
+        added += slack(2, abs(b) + own * (abs(Fraction(k[0])) + alpha))
+        place = first + row
+        found = Fraction(state.high[place] if sign > 0 else -state.low[place])
+        assert abs((found - most - b - own * rest) / added - 1) < 1 / 50
+        # The other side is as it was, and so are other layers.
+        assert (state.low[place] == -1e9) if sign > 0 else (state.high[place] == 1e9)
+    others = np.delete(np.arange(12), np.arange(first, first + count))
+    assert (state.low[others] == start.low[others]).all()
+    assert (state.high[others] == start.high[others]).all()
+
+
+def test_bounds_only_become_narrower_and_go_from_the_first_layer_to_the_last():
+    case, state = layered(0)
+    c, k = dyadic(20, 1, 4), np.array([0.0])
+    state.low[:], state.high[:] = -1e9, 1e9
+    units = np.random.default_rng(0).permutation([*range(1, 13), *range(-12, 0)]).tolist()
+    _bound(case, state, units, np.full(24, 0.5), c, k)
+    step = state.copy()
+    step.low[:], step.high[:] = -1e9, 1e9
+    for layer in ([u for u in units if abs(u) < 8], [u for u in units if abs(u) > 7]):
+        _bound(case, step, layer, np.full(len(layer), 0.5), c, k)
+    assert (state.low == step.low).all() and (state.high == step.high).all()
+    assert (np.abs(state.low) < 1e3).all() and (np.abs(state.high) < 1e3).all()
+    narrow = _State(state.low + 1e-6, state.high - 1e-6)
+    before = narrow.copy()
+    _bound(case, narrow, units, np.full(24, 0.5), c, k)
+    assert (narrow.low[:7] == before.low[:7]).all() and (narrow.high[:7] == before.high[:7]).all()
+
+
+@pytest.mark.parametrize(
+    ("lambdas", "k"), [([-1e-9], 0.0), ([np.nan], 0.0), ([np.inf], 0.0), ([0.5], np.inf)]
+)
+def test_a_multiplier_is_a_number_and_of_a_line(lambdas, k):
+    case, state = layered(0)
+    with pytest.raises(Refused, match=r"^a multiplier is negative, or of no line$"):
+        _bound(case, state, [1], np.array(lambdas), np.zeros((1, 4)), np.array([k]))
+    _bound(case, state, [1], np.zeros(1), np.zeros((1, 4)), np.zeros(1))  # none at all is
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_first_bounds_are_those_of_lines_through_the_layers_before(seed):
+    case, _ = layered(seed)
+    state = _first(case)
+    for layer in (0, 1):
+        for row in range(case.hidden[layer]):
+            place = int(case.starts[layer]) + row
+            for sign, found in ((1, state.high[place]), (-1, -state.low[place])):
+                flow, k, added = exact_unit(case, state, layer, row, sign)
+                true, rounding = exact_largest(case, flow)
+                above = Fraction(found) - true - k
+                assert 0 < above < 2 * (added + rounding)
+
+
+def test_units_are_known_from_zero_on():
+    low, high = np.array([0.0, 1, -1, -2, -1]), np.array([1.0, 2, 0, -1, 1])
+    assert _State(low, high).known().tolist() == [1, 1, -1, -1, 0]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_margin_of_a_witness_is_lowered_by_what_rounding_can_do(seed):
+    case, _ = layered(seed)
+    a = dyadic(seed + 30, 4)
+    z, wrong, more = exact(a), [Fraction(0)] * 4, 1 + Fraction(1, 10**9)
+    for weight, bias in zip(case.weights[:-1], case.biases[:-1], strict=True):
+        rows, wrongs = list(zip(map(exact, weight), exact(bias), strict=True)), wrong
+        wrong = [
+            dot(sizes(row), wrongs) * more + slack(len(z), dot(sizes(row), sizes(z)) + abs(b))
+            for row, b in rows
+        ]
+        z = [max(dot(row, z) + b, 0) for row, b in rows]
+    row = exact(case.weights[-1][2] - case.weights[-1][0])
+    end = Fraction(case.biases[-1][2] - case.biases[-1][0])
+    size = dot(sizes(row), [abs(v) + w for v, w in zip(z, wrong, strict=True)]) + abs(end)
+    lost = dot(sizes(row), wrong) * more + slack(len(row), size)
+    below = dot(row, z) + end - Fraction(margin_at_least(case, a))
+    assert abs(below / lost - 1) < 1 / 50
+
+
+def switch(weight, bias, alpha=0.0, *, end=0.0, **more):
+    """One pixel and one unit: the margin is max(weight a + bias, 0) + end."""
+    given = {"norm": "l0", "radius": 1.0, "label": 0, "target": 1, "confidence": alpha} | more
+    return Case(
+        [np.array([[weight]]), np.array([[0.0], [1.0]])],
+        [np.array([bias]), np.array([0.0, end])],
+        np.array([0.5]), **given,
+    )  # fmt: skip
+
+
+def holds(case, integers, reals=()):
+    try:
+        replay(case, np.array(integers, dtype=int), np.array(reals))
+    except Refused:
+        return False
+    return True
+
+
+def test_a_part_is_closed_if_its_line_stays_below_the_confidence():
+    """Where all is exact but what is added for rounding, the confidence must exceed just that."""
+    w, b = [dyadic(1, 5, 4), dyadic(2, 3, 5)], [np.full(5, 8.0), np.array([1.0, 0.0, 0.0])]
+    case = Case(w, b, np.full(4, 0.5), "l0", 2, 2, 0, 0.0)
+    state = _first(case)
+    assert (state.low > 0).all()
+    row = exact(w[1][0] - w[1][2])
+    given = (case, state, 0, row, Fraction(0), Fraction(0), np.ones(5), np.zeros(5))
+    flow, k, _ = exact_through(*given)
+    b[1][2] = float(1 + k + exact_largest(case, flow)[0])  # the largest margin is 0
+    end = Fraction(b[1][0] - b[1][2])
+    size = dot(sizes(row), exact(state.high)) + abs(end)
+    flow, k, added = exact_through(*given[:4], end, slack(1, size), *given[6:])
+    true, rounding = exact_largest(case, flow)
+    assert true + k == 0
+    low, high, proof = 0.0, 1.0, [LINE, 0, 0, CLOSE]
+    while np.nextafter(low, high) < high:
+        case.confidence = (low + high) / 2
+        low, high = (low, case.confidence) if holds(case, proof) else (case.confidence, high)
+    assert abs(Fraction(high) / (added + rounding) - 1) < 1 / 1000
+    # What is below is less, and not as large.
+    slackness = np.array([_gamma(1) * float(size)])
+    line = (np.array([row], dtype=float), np.array([float(end)]), slackness)
+    c, k = _through(case, state, 0, *line, np.ones(5), np.zeros(5))
+    assert low == pytest.approx(case.largest(c)[0] + k[0], rel=1e-15, abs=0)
+
+
+@pytest.mark.parametrize(
+    ("weight", "bias", "integers", "right"),
+    [
+        # In [-2, 0.5], it may be either.
+        (2.5, -2.0, [SPLIT, 0, CLOSE, CLOSE], False),
+        (2.5, -2.0, [SPLIT, 0, LINE, 0, 0, CLOSE, CLOSE], False),
+        (2.5, -2.0, [SPLIT, 0, CLOSE, LINE, 0, 0, CLOSE], False),
+        (2.5, -2.0, [SPLIT, 0, LINE, 0, 0, CLOSE, LINE, 0, 0, CLOSE], True),
+        # In [-2, -1], it is not on; in [1, 2], not off.
+        (1.0, -2.0, [SPLIT, 0, CLOSE, LINE, 0, 0, CLOSE], True),
+        (1.0, -2.0, [SPLIT, 0, LINE, 0, 0, CLOSE, CLOSE], False),
+        (1.0, 1.0, [SPLIT, 0, LINE, 0, 0, CLOSE, CLOSE], True),
+        (1.0, 1.0, [SPLIT, 0, CLOSE, LINE, 0, 0, CLOSE], False),
+        # A line from before the division serves both sides.
+        (2.5, -2.0, [LINE, 0, 0, SPLIT, 0, CLOSE, CLOSE], True),
+        # At 0, it is both.
+        (0.0, 0.0, [CLOSE], False),
+        (0.0, 0.0, [SPLIT, 0, CLOSE, CLOSE], False),
+    ],
+)
+def test_a_division_has_an_on_side_and_an_off_side(weight, bias, integers, right):
+    assert holds(switch(weight, bias, 9.0), integers) == right
+
+
+def test_a_side_knows_the_sign_of_its_unit():
+    """Of h = 4 a - 2 the margin max(h, 0) - 1 is 1 at most, and -1 where it is off."""
+    both = [SPLIT, 0, LINE, 0, 0, CLOSE, LINE, 0, 0, CLOSE]
+    assert holds(switch(4.0, -2.0, 1 + 1e-9, end=-1.0), both)
+    assert not holds(switch(4.0, -2.0, 1.0, end=-1.0), both)
+    # With a multiplier of h >= 0, or of h <= 0: on that side, h + 2 h - 1 or 0 - 2 h - 1.
+    for beta, reached in ((0.0, 1.0), (2.0, 5.0)):
+        on = [SPLIT, 0, LINE, 0, 1, 0, CLOSE, LINE, 0, 0, CLOSE]
+        assert holds(switch(4.0, -2.0, reached + 1e-9, end=-1.0), on, [beta])
+        assert not holds(switch(4.0, -2.0, reached - 1e-9, end=-1.0), on, [beta])
+    off = [SPLIT, 0, LINE, 0, 0, CLOSE, LINE, 0, 1, 0, CLOSE]
+    assert holds(switch(4.0, -2.0, 3 + 1e-9, end=-1.0), off, [2.0])
+    assert not holds(switch(4.0, -2.0, 3 - 1e-9, end=-1.0), off, [2.0])
+
+
+@pytest.mark.parametrize("more", [{"radius": -1.0}, {"radius": np.inf}, {"radius": np.nan},
+                                  {"target": 0}])  # fmt: skip
+def test_a_question_that_makes_no_sense_has_no_proof(more):
+    proof = (np.array([LINE, 0, 0, CLOSE]), np.zeros(0))
+    replay(switch(1.0, 0.0, 9.0, radius=0.0), *proof)
+    with pytest.raises(Refused, match=r"^the question makes no sense$"):
+        replay(switch(1.0, 0.0, 9.0, **more), *proof)
+
+
+@pytest.mark.parametrize(
+    ("integers", "reals", "said"),
+    [
+        ([LINE, 0, 0, CLOSE], [1.0], "the proof goes on after its end"),
+        ([LINE, 0, 0, CLOSE, CLOSE], [], "the proof goes on after its end"),
+        ([LINE, 1, 0, 0, CLOSE], [], "the proof ends early, or names a unit that there is not"),
+        ([LINE, 1, 1, 0, CLOSE], [1.0], "there is no unit 1"),
+        ([LINE, 0, 1, 1, CLOSE], [1.0], "there is no unit 1"),
+        ([LINE, 0, 0, BOUND, 1, 2, CLOSE], [1.0], "there is no unit 1"),
+        ([LINE, 0, 0, BOUND, 1, -2, CLOSE], [1.0], "there is no unit 1"),
+        ([LINE, 0, 0, BOUND, 1, 0, CLOSE], [1.0], "there is no unit -1"),
+        ([SPLIT, 1], [], "there is no unit 1"),
+        ([SPLIT, -1], [], "there is no unit -1"),
+        ([CLOSE], [], "a part of the proof is left open"),
+        ([4], [], "there is no instruction 4"),
+        ([LINE, 1, 0, 0, CLOSE], [-0.01], "a slope is not between 0 and 1"),
+        ([LINE, 1, 0, 0, CLOSE], [1.01], "a slope is not between 0 and 1"),
+        (
+            [LINE, 0, 1, 0, CLOSE],
+            [0.5],
+            "a multiplier is negative, or of a unit that may be on or off",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_proof_is_said(integers, reals, said):
+    case = switch(4.0, -2.0, 9.0)
+    with pytest.raises(Refused) as raised:
+        replay(case, np.array(integers), np.array(reals))
+    assert str(raised.value) == said
+    replay(case, np.array([LINE, 1, 0, 0, BOUND, 2, 1, -1, CLOSE]), np.array([0.0, 0.0, 0.5]))
+
+
+def test_a_slope_counts_where_the_unit_lowers_the_margin():
+    """Of h = 4 a - 2, -max(h, 0) is below -s h: at most 2 s with the lower slope s."""
+    case = switch(4.0, -2.0)
+    case.weights[-1] = -case.weights[-1]
+    for slope in (0.0, 0.25, 1.0):
+        for alpha, right in ((2 * slope + 1e-9, True), (2 * slope - 1e-9, False)):
+            case.confidence = alpha
+            assert holds(case, [LINE, 1, 0, 0, CLOSE], [slope]) == right
+    # Without one, it is 1 where the unit is more on than off, and 0 else.
+    for bias, reached in ((-1.5, 1.5), (-2.5, 0.0)):
+        case.biases[0][0], case.confidence = bias, reached + 1e-9
+        assert holds(case, [LINE, 0, 0, CLOSE])
+        case.confidence = reached - 1e-9
+        assert not holds(case, [LINE, 0, 0, CLOSE])
