@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from advsparse.certify._ball import NORMS, Ball, distance, nearest
-from advsparse.certify._certified import REPLAYED, SOLVER, replayed
+from advsparse.certify._certified import OPEN, REPLAYED, SOLVER, Certified, Target, replayed
 from advsparse.certify._milp import Formulation, program
 from advsparse.certify._network import ReluNetwork
+from advsparse.certify._proof import Proof
 from advsparse.certify._question import Question
+from advsparse.certify._search import _radius, _settled
 from advsparse.certify._solver import INFEASIBLE, OPTIMAL, Solver
-from advsparse.certify._tree import Effort, answer
+from advsparse.certify._tree import Answer, Effort, answer
 from advsparse.certify._witness import nearest_found
 from advsparse.certify.nearest import Nearest
 
@@ -263,3 +265,122 @@ def test_branching_is_replayed(norm):
         # Just beyond a witness there is none to be had.
         assert not replayed(question.at(least * 1.0001), found.proof)
     assert branched >= 1
+
+
+def summing():
+    """Two pixels whose sum less 0.5 is the margin of class 1."""
+    return ReluNetwork(
+        (np.array([[1.0, 1.0]]), np.array([[0.0], [1.0]])),
+        (np.zeros(1), np.array([0.0, -0.5])),
+        (None,),
+    )
+
+
+@pytest.mark.parametrize(
+    ("a", "radius", "right"),
+    [
+        ([0.5, 0.25 + 2e-9], 0.25, True),
+        ([0.5, 0.25], 0.25, False),  # the confidence, and no more
+        ([0.5, 0.25 + 5e-10], 0.25, False),
+        ([0.5 + 1e-14, 0.5], 0.25, True),  # which is rounding
+        ([0.5 + 1e-11, 0.5], 0.25, False),
+        ([0.5, 0.5], 0.24, False),
+        ([1.0, 0.0], 1.0, True),
+        ([0.0, 1.0], 1.0, True),
+        ([1.0 + 1e-9, 0.0], 1.0, False),
+        ([0.9, -1e-9], 1.0, False),
+    ],
+)
+def test_a_witness_is_near_an_image_and_wins(a, radius, right):
+    asked = Question(summing(), Ball(np.array([0.25, 0.25]), "linf", radius), 0, 1, 0.25)
+    assert asked.wanted == 0.25 + 1e-9
+    assert asked.witness(np.array(a)) is right
+    assert asked.at(5.0).ball.radius == 5.0 and asked.at(5.0).confidence == 0.25
+    assert asked.margin(np.array([a, [0.5, 1.0]])) == pytest.approx([sum(a) - 0.5, 1.0])
+
+
+def known(*bounds, x=(0.25, 0.25)):
+    """What a search has found: lower and upper bounds of classes from 1 on."""
+    targets = [Target(n, lower, upper=upper) for n, (lower, upper) in enumerate(bounds, 1)]
+    return Certified(np.array(x), 0, targets)
+
+
+@pytest.mark.parametrize(
+    ("norm", "upper", "share", "radius"),
+    [
+        ("linf", 0.5, 0.8, 0.5 * 0.8 * (1 - 0.125)),
+        ("l2", 0.5, 1.0, 0.5 * (1 - 0.125)),
+        ("linf", np.inf, 0.8, 0.8),
+        ("l2", np.inf, 0.5, 2**0.5 * 0.5),
+        ("l1", np.inf, 0.5, 1.0),
+        ("l0", np.inf, 0.9, 1.0),
+        ("l0", np.inf, 1.0, 2.0),
+        ("l0", 5.0, 0.9, 3.0),
+        ("l0", 5.0, 1.0, 4.0),
+    ],
+)
+def test_the_radius_to_be_proven_is_a_share_of_the_distance(norm, upper, share, radius):
+    found = known((0.0, np.inf), (0.0, upper))
+    asked = _radius(Nearest(norm=norm, gap=0.125), found, share)
+    assert asked == pytest.approx(radius, rel=1e-15) and isinstance(asked, float)
+
+
+def settled(found, said, *, radius=0.5, confidence=0.25):
+    """What is made of an answer; whether the question is asked again, and what was asked."""
+    asked = []
+
+    def ask(question, effort):
+        asked.append((question, effort))
+        return said
+
+    question = Question(summing(), Ball(np.array([0.25, 0.25]), "linf", np.inf), 0, 1, confidence)
+    again = _settled(Nearest(), found, found.targets[0], {1: question}, radius, 7, 123.0, ask)
+    return again, asked
+
+
+def test_an_answer_is_asked_for_with_its_radius_and_effort():
+    found = known((0.0, 1.0))
+    again, ((question, effort),) = settled(found, Answer(nodes=3))
+    assert not again and question.ball.radius == 0.5
+    assert (effort.nodes, effort.deadline) == (7, 123.0)
+    assert (found.targets[0].nodes, found.targets[0].status) == (3, OPEN)
+    settled(found, Answer(nodes=4))
+    assert found.targets[0].nodes == 7 and len(found.events) == 1
+
+
+def test_a_witness_makes_the_distance_smaller():
+    """The nearest has (0.25 + 1e-9) / 2 more in both pixels."""
+    found = known((0.0, 1.0))
+    again, _ = settled(found, Answer(witness=np.array([0.5, 0.5])))
+    assert again and found.upper == pytest.approx(0.125, abs=1e-8)
+    assert found.targets[0].witness == pytest.approx([0.375, 0.375], abs=1e-8)
+    assert [event[2] for event in found.events] == [found.upper]
+    # Where another class has a nearer one, or this one a nearer one already, all is as it was.
+    found = known((0.0, 1.0), (0.0, 0.01))
+    assert settled(found, Answer(witness=np.array([0.5, 0.5])))[0] is False
+    found = known((0.0, 0.01))
+    assert settled(found, Answer(witness=np.array([0.5, 0.5])))[0] is False
+    assert found.upper == 0.01 and found.targets[0].witness is None and found.events == []
+    assert settled(known((0.0, 1.0)), Answer(witness=np.array([0.5, 0.5])), radius=0.0)[0] is False
+
+
+def test_a_proof_that_does_not_convince_is_dropped(caplog):
+    right, wrong = Proof(), Proof()
+    nothing = np.zeros(0)
+    right.line(nothing.astype(int), nothing, nothing.astype(int), nothing)
+    right.close()
+    wrong.close()
+    found = known((0.0, 1.0))
+    settled(found, Answer(proof=wrong), radius=0.1)
+    assert (found.lower, found.status) == (0.0, OPEN)
+    assert caplog.messages == ["a proof for class 1 did not convince: it is dropped"]
+    settled(found, Answer(proof=right), radius=0.1)
+    assert (found.lower, found.status, found.targets[0].proof) == (0.1, REPLAYED, right)
+    assert [event[1] for event in found.events] == [0.0, 0.1] and len(caplog.messages) == 1
+
+
+def test_a_bound_below_the_confidence_is_the_solvers_word():
+    for bound, status in ((0.25, OPEN), (0.25 - 1e-12, SOLVER), (-np.inf, SOLVER), (np.inf, OPEN)):
+        found = known((0.0, 1.0))
+        assert settled(found, Answer(bound=bound), radius=0.1)[0] is False
+        assert (found.status, found.lower) == (status, 0.1 if status else 0.0)

@@ -641,3 +641,20 @@ def test_a_slope_counts_where_the_unit_lowers_the_margin():
         assert holds(case, [LINE, 0, 0, CLOSE])
         case.confidence = reached - 1e-9
         assert not holds(case, [LINE, 0, 0, CLOSE])
+
+
+def test_a_chord_is_above_the_relu_whatever_its_slope_was_rounded_to():
+    """Where it begins far from where it ends, the rounding of its slope is seen at the one end or
+    at the other."""
+    tiny, unit, larger = 2.0**-40, Fraction(1, 2**53), set()
+    for low, high, k in [(-1, 3, -0.75), *((-n * tiny, m, 0) for n in (3, 7, 11) for m in (3, 5))]:
+        chord = Fraction(high / (high - low))
+        ends = -chord * Fraction(low), (1 - chord) * Fraction(high)
+        larger.add(ends[0] > ends[1])
+        added = slack(2, chord * high) + slack(2, max(ends) + abs(Fraction(k)))
+        true = Fraction(k) + max(ends) * (1 + 8 * unit) + added * (1 + Fraction(1, 10**9))
+        case, state = switch(0.0, 0.0), _State(np.array([float(low)]), np.array([float(high)]))
+        line = np.ones((1, 1)), np.array([float(k)]), np.zeros(1)
+        _, found = _through(case, state, 0, *line, np.ones(1), np.zeros(1))
+        assert abs(Fraction(float(found[0])) / true - 1) < Fraction(1, 10**10)
+    assert larger == {True, False}
