@@ -495,11 +495,12 @@ def test_the_margin_of_a_witness_is_lowered_by_what_rounding_can_do(seed):
         ]
         z = [max(dot(row, z) + b, 0) for row, b in rows]
     row = exact(case.weights[-1][2] - case.weights[-1][0])
+    case.biases[-1][2] = case.biases[-1][0] - float(dot(row, z))  # its margin is 0
     end = Fraction(case.biases[-1][2] - case.biases[-1][0])
     size = dot(sizes(row), [abs(v) + w for v, w in zip(z, wrong, strict=True)]) + abs(end)
     lost = dot(sizes(row), wrong) * more + slack(len(row), size)
-    below = dot(row, z) + end - Fraction(margin_at_least(case, a))
-    assert abs(below / lost - 1) < 1 / 50
+    assert dot(row, z) + end == 0
+    assert abs(-Fraction(margin_at_least(case, a)) / lost - 1) < Fraction(1, 10**12)
 
 
 def switch(weight, bias, alpha=0.0, *, end=0.0, **more):
@@ -658,3 +659,10 @@ def test_a_chord_is_above_the_relu_whatever_its_slope_was_rounded_to():
         _, found = _through(case, state, 0, *line, np.ones(1), np.zeros(1))
         assert abs(Fraction(float(found[0])) / true - 1) < Fraction(1, 10**10)
     assert larger == {True, False}
+
+
+def test_a_lower_bound_needs_no_upper_one():
+    case, state = layered(0)
+    state.low[:], state.high[:] = -1e9, 1e9
+    _bound(case, state, [-1], np.zeros(1), np.zeros((1, 4)), np.zeros(1))
+    assert state.low[0] > -1e3 and (state.low[1:] == -1e9).all() and (state.high == 1e9).all()
