@@ -666,3 +666,20 @@ def test_a_lower_bound_needs_no_upper_one():
     state.low[:], state.high[:] = -1e9, 1e9
     _bound(case, state, [-1], np.zeros(1), np.zeros((1, 4)), np.zeros(1))
     assert state.low[0] > -1e3 and (state.low[1:] == -1e9).all() and (state.high == 1e9).all()
+
+
+def test_layers_of_different_sizes_have_proofs_too():
+    """Whose lines, bounds and divisions go through all of them."""
+    sizes = [5, 4, 3, 2, 3]
+    pairs = itertools.pairwise(sizes)
+    w = [dyadic(seed, m, n) for seed, (n, m) in enumerate(pairs)]
+    b = [dyadic(seed + 9, n) for seed, n in enumerate(sizes[1:])]
+    case = Case(w, b, np.full(5, 0.5), "linf", 0.25, 0, 2, 0.0)
+    net = ReluNetwork(tuple(w), tuple(b), (None,) * 3)
+    trials = 0.5 + np.random.default_rng(0).uniform(-0.25, 0.25, (2000, 5))
+    most = float(Question(net, Ball(case.x, "linf", 0.25), 0, 2, 0.0).margin(trials).max())
+    proof = [LINE, 0, 0, BOUND, 2, 5, -9, SPLIT, 8, LINE, 0, 0, CLOSE, CLOSE]
+    case.confidence = 1e6
+    assert holds(case, proof, [0.0, 0.0])
+    case.confidence = most
+    assert not holds(case, proof, [0.0, 0.0])
