@@ -17,7 +17,7 @@ from advsparse.certify._question import Question
 from advsparse.certify._search import _radius, _settled
 from advsparse.certify._solver import INFEASIBLE, OPTIMAL, Solver
 from advsparse.certify._tree import Answer, Effort, answer
-from advsparse.certify._witness import nearest_found
+from advsparse.certify._witness import _pulled, ascended, nearest_found, shrunk
 from advsparse.certify.nearest import Nearest
 
 ALPHA = 1e-4
@@ -384,3 +384,47 @@ def test_a_bound_below_the_confidence_is_the_solvers_word():
         found = known((0.0, 1.0))
         assert settled(found, Answer(bound=bound), radius=0.1)[0] is False
         assert (found.status, found.lower) == (status, 0.1 if status else 0.0)
+
+
+def test_the_nearest_witness_of_a_plane():
+    """Where the margin is a1 + a2 - 0.5, the nearest image is as far as the plane in each norm."""
+    need = 0.25 + 1e-9
+    for norm, expected in (("linf", need / 2), ("l2", need / 2**0.5), ("l1", need), ("l0", 1.0)):
+        asked = Question(summing(), Ball(np.array([0.25, 0.25]), norm, 1.0), 0, 1, 0.25)
+        a, least = nearest_found(asked, np.random.default_rng(0))
+        assert asked.margin(a)[0] >= asked.wanted
+        assert least == pytest.approx(expected, rel=1e-8) == float(asked.ball.distance(a))
+        # One that is farther away shrinks to it.
+        b, less = shrunk(asked, np.array([1.0, 0.75]))
+        assert asked.margin(b)[0] >= asked.wanted and isinstance(less, float)
+        assert less == pytest.approx(expected, rel=1e-3) == float(asked.ball.distance(b))
+    impossible = Question(summing(), Ball(np.array([0.25, 0.25]), "linf", 1.0), 0, 1, 1.6)
+    assert nearest_found(impossible, np.random.default_rng(0)) == (None, np.inf)
+
+
+@pytest.mark.parametrize(
+    ("norm", "radius", "step"),
+    [
+        ("linf", 0.25, [0.25, -0.25, 0.125]),
+        ("l1", 0.5625, [0.25, -0.25, 0.0625]),
+        ("l1", 5.0, [0.5, -0.5, 0.125]),
+        ("l0", 2.0, [0.5, -0.5, 0.0]),
+        ("l0", 0.0, [0.0, 0.0, 0.0]),
+        ("l2", 0.75**0.5 / 2, None),
+    ],
+)
+def test_a_step_is_pulled_into_a_smaller_ball(norm, radius, step):
+    ball, d = Ball(np.full(3, 0.5), norm, radius), np.array([0.5, -0.5, 0.125])
+    found = _pulled(d, ball)
+    expected = d * (radius / np.linalg.norm(d)) if step is None else np.array(step)
+    assert found == pytest.approx(expected, abs=1e-15)
+    assert (_pulled(0 * d, ball) == 0).all()
+
+
+def test_an_ascent_ends_at_the_largest_margin_of_a_ball():
+    x = np.array([0.25, 0.5])
+    asked = Question(summing(), Ball(x, "l1", 1.0), 0, 1, 9.0)
+    for norm, radius, most in (("linf", 0.25, 0.75), ("l1", 0.25, 0.5), ("l0", 1, 1.0)):
+        found = ascended(asked, Ball(x, norm, radius), np.zeros(2))
+        assert asked.margin(found)[0] == pytest.approx(most)
+        assert Ball(x, norm, radius).distance(found) <= radius

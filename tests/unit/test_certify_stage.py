@@ -361,3 +361,65 @@ def test_an_event_is_a_bound_that_moves(monkeypatch):
         found.targets[0].lower, found.targets[0].upper = lower, upper
         found.note()
     assert found.events == [(1.0, 0.0, np.inf), (2.0, 0.0, 2.0), (3.0, 1.0, 2.0)]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "settings"),
+    [(2, {}), ((2, 3), {}), (2, {"stride": 1, "dilation": 2}), (3, {"stride": (1, 2)})],
+)
+def test_maxima_are_those_of_torch(kernel, settings):
+    torch.manual_seed(0)
+    nn = torch.nn
+    pool = nn.MaxPool2d(kernel, **settings)
+    layers = [nn.Conv2d(2, 3, 3), nn.ReLU(), nn.Identity(), pool, nn.ReLU(), nn.Flatten()]
+    count = nn.Sequential(*layers)(images(1, (2, 8, 7))).numel()
+    nested = nn.Sequential(nn.Sequential(*layers[:2]), nn.Sequential(nn.Sequential(*layers[2:])))
+    model = nn.Sequential(nested, nn.Linear(count, 3))
+    network = relu_network(model, (2, 8, 7))
+    x = images(3, (2, 8, 7))
+    with torch.no_grad():
+        expected = model.double()(x.double()).numpy()
+    assert network.hidden == (90,) and len(network.pools[0]) == count
+    assert np.allclose(network.logits(x.flatten(1).double().numpy()), expected, atol=1e-12)
+
+
+def test_a_network_may_begin_with_a_relu():
+    torch.manual_seed(0)
+    nn = torch.nn
+    model = nn.Sequential(nn.ReLU(), nn.Flatten(), nn.Linear(300, 4), nn.ReLU(), nn.ReLU(),
+                          nn.Linear(4, 3))  # fmt: skip
+    network = relu_network(model, (3, 10, 10))
+    assert network.hidden == (300, 4) and (network.weights[0] == np.eye(300)).all()
+    x = images(2, (3, 10, 10))
+    with torch.no_grad():
+        expected = model.double()(x.double()).numpy()
+    assert np.allclose(network.logits(x.flatten(1).double().numpy()), expected, atol=1e-12)
+
+
+_POOLING = "certificates know max-pooling that follows a ReLU at once, without padding"
+
+
+@pytest.mark.parametrize(
+    ("layers", "said"),
+    [
+        (
+            [torch.nn.Tanh()],
+            "certificates know no layer Tanh: they are made for networks of affine layers, ReLU "
+            "and max-pooling, such as feedforward and pooled_convnet",
+        ),
+        ([torch.nn.Flatten()], "certificates are made for networks with a ReLU"),
+        ([torch.nn.ReLU(), torch.nn.AvgPool2d(2), torch.nn.MaxPool2d(2)], _POOLING),
+        ([torch.nn.ReLU(), torch.nn.MaxPool2d(2), torch.nn.MaxPool2d(2)], _POOLING),
+        ([torch.nn.ReLU(), torch.nn.MaxPool2d(2, padding=1)], _POOLING),
+        ([torch.nn.ReLU(), torch.nn.MaxPool2d(2, ceil_mode=True)], _POOLING),
+        (
+            [torch.nn.Conv2d(1, 556, 1)],
+            "a layer of the network has 20016 units, and certificates write out at most 20000: "
+            "give it fewer filters, or a larger stride",
+        ),
+    ],
+)
+def test_what_certificates_do_not_know_is_said_in_full(layers, said):
+    with pytest.raises(CertificateError) as raised:
+        relu_network(torch.nn.Sequential(*layers), (1, 6, 6))
+    assert str(raised.value) == said
