@@ -428,3 +428,75 @@ def test_an_ascent_ends_at_the_largest_margin_of_a_ball():
         found = ascended(asked, Ball(x, norm, radius), np.zeros(2))
         assert asked.margin(found)[0] == pytest.approx(most)
         assert Ball(x, norm, radius).distance(found) <= radius
+
+
+def test_an_image_lies_in_its_box_and_a_norm_is_known():
+    for x in ([-1.0, 2.0], [0.5, 0.5]):
+        Ball(np.array(x), "l1", 1.0, -1.0, 2.0)
+    for x in ([-1.001, 0.5], [0.5, 2.001]):
+        with pytest.raises(ValueError, match=r"^an image must lie within \[-1, 2\]$"):
+            Ball(np.array(x), "l1", 1.0, -1.0, 2.0)
+    with pytest.raises(ValueError, match=r"^no certificate is defined for the norm 'l3'$"):
+        Ball(np.zeros(2), "l3", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("norm", "expected"), [("linf", 4.0), ("l2", 5.0), ("l1", 7.0), ("l0", 2.0)]
+)
+def test_distances_are_norms(norm, expected):
+    d = np.array([3.0, 0.0, -4.0])
+    assert distance(d, norm) == expected
+    assert distance(np.stack([d, 0 * d]), norm).tolist() == [expected, 0.0]
+    ball = Ball(np.full(3, 0.5), norm, 1.0)
+    found = ball.distance(np.stack([d + 0.5]))
+    assert found.tolist() == [expected] and found.dtype == np.float64
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_what_other_rows_reach_at_the_maximisers_of_rows(norm):
+    rng = np.random.default_rng(4)
+    radius = {"linf": 0.25, "l2": 0.5, "l1": 0.75, "l0": 2.5}[norm]
+    ball = Ball(rng.uniform(-1, 2, 6), norm, radius, -1.0, 2.0)
+    c, rows = rng.normal(size=(5, 6)), rng.normal(size=(5, 6))
+    values, a = ball.largest(rows)
+    assert np.allclose(ball.slopes(c)(rows), (c * a).sum(1), atol=1e-12)
+    assert np.allclose(ball.support(rows), values, atol=1e-12)
+    assert ((a >= -1) & (a <= 2)).all() and (ball.distance(a) <= radius * (1 + 1e-12)).all()
+    down, up = ball.rooms
+    most = radius if norm == "linf" else np.inf
+    assert (down == np.minimum(ball.x + 1, most)).all() and (
+        up == np.minimum(2 - ball.x, most)
+    ).all()
+
+
+def test_the_largest_of_few_digits():
+    """Pixels that cannot go where it is of use, and radii that are spent exactly."""
+    x, c = (
+        np.array([0.0, 0.25, 1.0, 0.5]),
+        np.array([[4.0, -3.0, 2.0, 0.0], [-1.0, 2.0, -4.0, 8.0]]),
+    )
+    for norm, radius, steps in (
+        ("l1", 1.25, [[1, -0.25, 0, 0], [0, 0, -0.75, 0.5]]),
+        ("l1", 0.5, [[0.5, 0, 0, 0], [0, 0, 0, 0.5]]),
+        ("l0", 1, [[1, 0, 0, 0], [0, 0, 0, 0.5]]),
+        ("l0", 2.9, [[1, -0.25, 0, 0], [0, 0, -1, 0.5]]),
+        ("l0", 0, [[0] * 4, [0] * 4]),
+        ("l2", 9.0, [[1, -0.25, 0, 0], [0, 0.75, -1, 0.5]]),
+        ("linf", 0.125, [[0.125, -0.125, 0, None], [0, 0.125, -0.125, 0.125]]),
+    ):
+        _, a = Ball(x, norm, radius).largest(c)
+        for found, expected in zip(a - x, steps, strict=True):
+            for one, other in zip(found, expected, strict=True):
+                assert other is None or one == other, (norm, radius)
+
+
+def test_the_fewest_pixels_that_gain_enough():
+    """Each pixel that is changed goes all the way, those that gain most first."""
+    x, c = np.array([0.0, 0.25, 1.0, 0.5]), np.array([[4.0, -8.0, 2.0, 2.0]])  # gains 4, 2, 0, 1
+    ball = Ball(x, "l0", 0.0)
+    for need, expected in (
+        (-1.0, [0.0, 0.25, 1.0, 0.5]), (0.0, [0.0, 0.25, 1.0, 0.5]), (0.5, [1.0, 0.25, 1.0, 0.5]),
+        (4.0, [1.0, 0.25, 1.0, 0.5]), (4.5, [1.0, 0.0, 1.0, 0.5]), (6.5, [1.0, 0.0, 1.0, 1.0]),
+        (99.0, [1.0, 0.0, 1.0, 1.0]),
+    ):  # fmt: skip
+        assert nearest(ball, c, np.array([need])).tolist() == [expected]

@@ -270,7 +270,7 @@ def test_the_largest_of_l0_is_that_of_the_pixels_that_gain_most(radius):
         assert abs(added / slack(6, size) - 1) < 1 / 50
 
 
-@pytest.mark.parametrize("radius", [0.0, 0.125, 1.0, 1.375, 2.0, 50.0])
+@pytest.mark.parametrize("radius", [0.0, 0.125, 1.0, 1.375, 2.0, 2.75, 3.25, 50.0])
 def test_the_largest_of_l1_spends_the_radius_where_it_does_most(radius):
     x, c = np.array([0.0, 0.25, 0.5, 0.5, 0.75, 1.0]), dyadic(4, 7, 6)
     for row, found in zip(c, boxed(x, "l1", radius).largest(c), strict=True):
