@@ -683,3 +683,18 @@ def test_layers_of_different_sizes_have_proofs_too():
     assert holds(case, proof, [0.0, 0.0])
     case.confidence = most
     assert not holds(case, proof, [0.0, 0.0])
+
+
+def test_a_unit_as_far_on_as_off_has_no_slope():
+    """Of h = 4 a in [-4, 4], -max(h, 0) is below 0, which -h is not."""
+    case = switch(4.0, 0.0, 1e-9, low=-1.0, high=1.0)
+    case.weights[-1], case.x[0] = -case.weights[-1], 0.0
+    state = _first(case)
+    assert state.high[0] == -state.low[0] == pytest.approx(4)
+    assert holds(case, [LINE, 0, 0, CLOSE])
+    # The same in a layer before the last, whose units are bounded by lines too.
+    case.weights.insert(1, np.array([[-1.0]]))
+    case.weights[-1], case.hidden = -case.weights[-1], [1, 1]
+    case.biases.insert(1, np.zeros(1))
+    case.starts = np.array([0, 1, 2])
+    assert _first(case).high[1] < 1e-9
