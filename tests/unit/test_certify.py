@@ -8,6 +8,7 @@ import cvxpy
 import numpy as np
 import pytest
 
+from advsparse.certify import _search
 from advsparse.certify._ball import NORMS, Ball, distance, nearest
 from advsparse.certify._certified import OPEN, REPLAYED, SOLVER, Certified, Target, replayed
 from advsparse.certify._milp import Formulation, program
@@ -19,6 +20,7 @@ from advsparse.certify._solver import INFEASIBLE, OPTIMAL, Solver
 from advsparse.certify._tree import Answer, Effort, answer
 from advsparse.certify._witness import _pulled, ascended, nearest_found, shrunk
 from advsparse.certify.nearest import Nearest
+from advsparse.seeding import stable_seed
 
 ALPHA = 1e-4
 
@@ -500,3 +502,72 @@ def test_the_fewest_pixels_that_gain_enough():
         (99.0, [1.0, 0.0, 1.0, 1.0]),
     ):  # fmt: skip
         assert nearest(ball, c, np.array([need])).tolist() == [expected]
+
+
+def test_a_proof_is_replayed_in_the_box_of_its_question():
+    """The margin a1 + a2 - 0.5 is 1.5 at most in [0, 1], and 0.5 - a1 - a2 is -0.5 at least."""
+    proof, nothing = Proof(), np.zeros(0)
+    proof.line(nothing.astype(int), nothing, nothing.astype(int), nothing)
+    proof.close()
+    x, net = np.array([0.25, 0.25]), summing()
+    for low, high, right in ((0.0, 1.0, True), (0.0, 1.125, False), (-1.0, 1.0, True)):
+        asked = Question(net, Ball(x, "l0", 2, low, high), 0, 1, 1.5 + 1e-9)
+        assert replayed(asked, proof) == right
+    down = ReluNetwork((-net.weights[0], net.weights[1]), net.biases, net.pools)
+    for low, right in ((0.0, True), (-0.125, False)):
+        assert (
+            replayed(Question(down, Ball(x, "l0", 2, low, 1.0), 0, 1, -0.5 + 1e-9), proof) == right
+        )
+
+
+def test_attacks_of_each_class_have_their_own_numbers(monkeypatch):
+    drawn = []
+
+    def nearest_of(question, rng):
+        drawn.append((question.target, question.ball.radius, rng.random()))
+        return None, np.inf
+
+    monkeypatch.setattr(_search, "nearest_found", nearest_of)
+    net = network(4, 5, 3)
+    found = Nearest().certify(net, image(net), seed=7)
+    others = [one.target for one in found.targets]
+    assert drawn == [(t, np.inf, np.random.default_rng(stable_seed(7, t)).random()) for t in others]
+    assert 0 < found.seconds < 60
+
+
+def asked_for(monkeypatch, ask_all, found, method, answers):
+    """What is asked of which class with what limit, while a search of 100 s has 80 s left."""
+    asked = []
+
+    def settled_of(given, kept, one, questions, radius, nodes, limit, ask):
+        assert given is method and kept is found and questions == "questions" and ask == "ask"
+        asked.append((one.target, radius, nodes, limit))
+        return next(answers)
+
+    monkeypatch.setattr(_search, "_settled", settled_of)
+    monkeypatch.setattr(_search.time, "monotonic", lambda: 20.0)
+    ask_all(method, found, "questions", 100.0, "ask")
+    return asked
+
+
+def test_each_class_is_asked_for_quickly_and_the_nearest_first(monkeypatch):
+    found = known((0.0, 0.5), (0.0, 0.25))
+    method = Nearest(gap=0.5, nodes=1000)
+    answers = iter([True, False, False])
+    asked = asked_for(monkeypatch, _search._quickly, found, method, answers)
+    assert asked == [(2, 0.125, 200, 100.0)] * 2 + [(1, 0.125, 200, 100.0)]
+    asked = asked_for(monkeypatch, _search._quickly, found, Nearest(nodes=9), iter([False] * 2))
+    assert [nodes for *_, nodes, _ in asked] == [9, 9] and len(found.events) == 1
+
+
+def test_larger_and_larger_shares_are_asked_for(monkeypatch):
+    found = known((0.45, 0.5), (0.0, 1.0))
+    method = Nearest(gap=0.1, nodes=1000)
+    answers = iter([True, *[False] * 20])
+    asked = asked_for(monkeypatch, _search._by_steps, found, method, answers)
+    # The first class is proven as far as the whole; the other is asked again after a witness.
+    shares = [0.5, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0]
+    assert [target for target, *_ in asked] == [2] * 10
+    assert [radius for _, radius, *_ in asked] == pytest.approx([0.45 * s for s in shares])
+    assert [limit for *_, limit in asked] == [60.0] * 9 + [100.0]
+    assert {nodes for *_, nodes, _ in asked} == {1000}

@@ -283,6 +283,9 @@ def test_a_proof_for_each_class_is_in_a_file(tmp_path):
         fewer = arrays | {name: arrays[name][:, :1] for name in names}
         with pytest.raises(ValueError, match="zip"):
             list(check(fewer, metadata.params["method"]))
+        if len(names) == 1:
+            with pytest.raises(ValueError, match="zip"):
+                proofs(fewer, 0)
 
 
 def test_a_proof_with_pooling_is_none(tmp_path):
