@@ -57,7 +57,7 @@ def test_a_variable_twice_in_a_row_is_refused():
     """HiGHS refuses such a model, and then runs as an empty one whose optimum is 0."""
     made = Program()
     v = made.variables(2, 0, 1)
-    with pytest.raises(ValueError, match="names a variable twice"):
+    with pytest.raises(ValueError, match=r"^a row of a program names a variable twice$"):
         made.row([v[0], v[0]], [1.0, 1.0], 0.0, 1.0)
 
 
@@ -298,3 +298,26 @@ def test_the_program_of_a_maximum():
             ({9: 1.0, 3: -1.0}, 0.0, INF),
             ({9: 1.0, 3: -1.0}, -INF, 0.0),
         ]
+
+
+def test_a_solver_is_asked_for_a_verification_in_the_time_that_is_left():
+    """Its point is cut off at the box, and only a witness is an answer."""
+    asked = question(network(), 0.5)
+    told = []
+
+    class Says:
+        def solve(self, arrays, seconds, gap=1e-6):
+            told.append((arrays, seconds))
+            return Solved(INFEASIBLE, np.inf, -np.inf, None, 0.0)
+
+    assert _by_program(Says())(asked, Effort(deadline=time.monotonic() + 50)).bound == -np.inf
+    _by_program(Says())(asked, Effort(deadline=0.0))
+    made, _ = program(asked, Formulation("verification", within="ball"))
+    (arrays, seconds), (_, least) = told
+    assert 49 < seconds <= 50 and least == 0.1
+    expected = made.arrays()
+    assert arrays.keys() == expected.keys()
+    for name, values in expected.items():
+        assert np.array_equal(arrays[name], values) and arrays[name].dtype == values.dtype, name
+    for name in ("start", "index"):  # as solvers want them
+        assert arrays[name].dtype == np.int32
