@@ -8,16 +8,20 @@ import cvxpy
 import numpy as np
 import pytest
 
+from advsparse.certify import _search
 from advsparse.certify._ball import NORMS, Ball, distance, nearest
-from advsparse.certify._certified import REPLAYED, SOLVER, replayed
+from advsparse.certify._certified import OPEN, REPLAYED, SOLVER, Certified, Target, replayed
 from advsparse.certify._milp import Formulation, program
 from advsparse.certify._network import ReluNetwork
+from advsparse.certify._proof import Proof
 from advsparse.certify._question import Question
+from advsparse.certify._search import _radius, _settled
 from advsparse.certify._solver import INFEASIBLE, OPTIMAL, Solver
-from advsparse.certify._tree import Effort, answer
-from advsparse.certify._witness import nearest_found
+from advsparse.certify._tree import Answer, Effort, answer
+from advsparse.certify._witness import _pulled, ascended, nearest_found, shrunk
 from advsparse.certify.nearest import Nearest
 from advsparse.errors import CertificateError
+from advsparse.seeding import stable_seed
 
 ALPHA = 1e-4
 
@@ -232,6 +236,16 @@ def test_a_class_that_the_network_never_gives_is_out_of_reach():
     assert never.witness is None and never.upper == np.inf and never.status == REPLAYED
 
 
+@pytest.mark.parametrize("norm", NORMS)
+def test_units_without_weights_are_no_obstacle(norm):
+    net = network(4, 6, 3, seed=1)
+    weight = net.weights[0].copy()
+    weight[2] = 0
+    net = ReluNetwork((weight, net.weights[1]), net.biases, net.pools)
+    found = Nearest(norm=norm, confidence=ALPHA).certify(net, image(net))
+    assert found.status == REPLAYED and found.lower > 0
+
+
 def test_one_class_by_its_number():
     """The distance to it is one of those of all classes; of the image's own it is 0."""
     net = network(6, 10, 4, seed=1)
@@ -280,3 +294,307 @@ def test_branching_is_replayed(norm):
         # Just beyond a witness there is none to be had.
         assert not replayed(question.at(least * 1.0001), found.proof)
     assert branched >= 1
+
+
+def summing():
+    """Two pixels whose sum less 0.5 is the margin of class 1."""
+    return ReluNetwork(
+        (np.array([[1.0, 1.0]]), np.array([[0.0], [1.0]])),
+        (np.zeros(1), np.array([0.0, -0.5])),
+        (None,),
+    )
+
+
+@pytest.mark.parametrize(
+    ("a", "radius", "right"),
+    [
+        ([0.5, 0.25 + 2e-9], 0.25, True),
+        ([0.5, 0.25], 0.25, False),  # the confidence, and no more
+        ([0.5, 0.25 + 5e-10], 0.25, False),
+        ([0.5 + 1e-14, 0.5], 0.25, True),  # which is rounding
+        ([0.5 + 1e-11, 0.5], 0.25, False),
+        ([0.5, 0.5], 0.24, False),
+        ([1.0, 0.0], 1.0, True),
+        ([0.0, 1.0], 1.0, True),
+        ([1.0 + 1e-9, 0.0], 1.0, False),
+        ([0.9, -1e-9], 1.0, False),
+    ],
+)
+def test_a_witness_is_near_an_image_and_wins(a, radius, right):
+    asked = Question(summing(), Ball(np.array([0.25, 0.25]), "linf", radius), 0, 1, 0.25)
+    assert asked.wanted == 0.25 + 1e-9
+    assert asked.witness(np.array(a)) is right
+    assert asked.at(5.0).ball.radius == 5.0 and asked.at(5.0).confidence == 0.25
+    assert asked.margin(np.array([a, [0.5, 1.0]])) == pytest.approx([sum(a) - 0.5, 1.0])
+
+
+def known(*bounds, x=(0.25, 0.25)):
+    """What a search has found: lower and upper bounds of classes from 1 on."""
+    targets = [Target(n, lower, upper=upper) for n, (lower, upper) in enumerate(bounds, 1)]
+    return Certified(np.array(x), 0, targets)
+
+
+@pytest.mark.parametrize(
+    ("norm", "upper", "share", "radius"),
+    [
+        ("linf", 0.5, 0.8, 0.5 * 0.8 * (1 - 0.125)),
+        ("l2", 0.5, 1.0, 0.5 * (1 - 0.125)),
+        ("linf", np.inf, 0.8, 0.8),
+        ("l2", np.inf, 0.5, 2**0.5 * 0.5),
+        ("l1", np.inf, 0.5, 1.0),
+        ("l0", np.inf, 0.9, 1.0),
+        ("l0", np.inf, 1.0, 2.0),
+        ("l0", 5.0, 0.9, 3.0),
+        ("l0", 5.0, 1.0, 4.0),
+    ],
+)
+def test_the_radius_to_be_proven_is_a_share_of_the_distance(norm, upper, share, radius):
+    found = known((0.0, np.inf), (0.0, upper))
+    asked = _radius(Nearest(norm=norm, gap=0.125), found, share)
+    assert asked == pytest.approx(radius, rel=1e-15) and isinstance(asked, float)
+
+
+def settled(found, said, *, radius=0.5, confidence=0.25):
+    """What is made of an answer; whether the question is asked again, and what was asked."""
+    asked = []
+
+    def ask(question, effort):
+        asked.append((question, effort))
+        return said
+
+    question = Question(summing(), Ball(np.array([0.25, 0.25]), "linf", np.inf), 0, 1, confidence)
+    again = _settled(Nearest(), found, found.targets[0], {1: question}, radius, 7, 123.0, ask)
+    return again, asked
+
+
+def test_an_answer_is_asked_for_with_its_radius_and_effort():
+    found = known((0.0, 1.0))
+    again, ((question, effort),) = settled(found, Answer(nodes=3))
+    assert not again and question.ball.radius == 0.5
+    assert (effort.nodes, effort.deadline) == (7, 123.0)
+    assert (found.targets[0].nodes, found.targets[0].status) == (3, OPEN)
+    settled(found, Answer(nodes=4))
+    assert found.targets[0].nodes == 7 and len(found.events) == 1
+
+
+def test_a_witness_makes_the_distance_smaller():
+    """The nearest has (0.25 + 1e-9) / 2 more in both pixels."""
+    found = known((0.0, 1.0))
+    again, _ = settled(found, Answer(witness=np.array([0.5, 0.5])))
+    assert again and found.upper == pytest.approx(0.125, abs=1e-8)
+    assert found.targets[0].witness == pytest.approx([0.375, 0.375], abs=1e-8)
+    assert [event[2] for event in found.events] == [found.upper]
+    # Where another class has a nearer one, or this one a nearer one already, all is as it was.
+    found = known((0.0, 1.0), (0.0, 0.01))
+    assert settled(found, Answer(witness=np.array([0.5, 0.5])))[0] is False
+    found = known((0.0, 0.01))
+    assert settled(found, Answer(witness=np.array([0.5, 0.5])))[0] is False
+    assert found.upper == 0.01 and found.targets[0].witness is None and found.events == []
+    assert settled(known((0.0, 1.0)), Answer(witness=np.array([0.5, 0.5])), radius=0.0)[0] is False
+
+
+def test_a_proof_that_does_not_convince_is_dropped(caplog):
+    right, wrong = Proof(), Proof()
+    nothing = np.zeros(0)
+    right.line(nothing.astype(int), nothing, nothing.astype(int), nothing)
+    right.close()
+    wrong.close()
+    found = known((0.0, 1.0))
+    settled(found, Answer(proof=wrong), radius=0.1)
+    assert (found.lower, found.status) == (0.0, OPEN)
+    assert caplog.messages == ["a proof for class 1 did not convince: it is dropped"]
+    settled(found, Answer(proof=right), radius=0.1)
+    assert (found.lower, found.status, found.targets[0].proof) == (0.1, REPLAYED, right)
+    assert [event[1] for event in found.events] == [0.0, 0.1] and len(caplog.messages) == 1
+
+
+def test_a_bound_below_the_confidence_is_the_solvers_word():
+    for bound, status in ((0.25, OPEN), (0.25 - 1e-12, SOLVER), (-np.inf, SOLVER), (np.inf, OPEN)):
+        found = known((0.0, 1.0))
+        assert settled(found, Answer(bound=bound), radius=0.1)[0] is False
+        assert (found.status, found.lower) == (status, 0.1 if status else 0.0)
+
+
+def test_the_nearest_witness_of_a_plane():
+    """Where the margin is a1 + a2 - 0.5, the nearest image is as far as the plane in each norm."""
+    need = 0.25 + 1e-9
+    for norm, expected in (("linf", need / 2), ("l2", need / 2**0.5), ("l1", need), ("l0", 1.0)):
+        asked = Question(summing(), Ball(np.array([0.25, 0.25]), norm, 1.0), 0, 1, 0.25)
+        a, least = nearest_found(asked, np.random.default_rng(0))
+        assert asked.margin(a)[0] >= asked.wanted
+        assert least == pytest.approx(expected, rel=1e-8) == float(asked.ball.distance(a))
+        # One that is farther away shrinks to it.
+        b, less = shrunk(asked, np.array([1.0, 0.75]))
+        assert asked.margin(b)[0] >= asked.wanted and isinstance(less, float)
+        assert less == pytest.approx(expected, rel=1e-3) == float(asked.ball.distance(b))
+    impossible = Question(summing(), Ball(np.array([0.25, 0.25]), "linf", 1.0), 0, 1, 1.6)
+    assert nearest_found(impossible, np.random.default_rng(0)) == (None, np.inf)
+
+
+@pytest.mark.parametrize(
+    ("norm", "radius", "step"),
+    [
+        ("linf", 0.25, [0.25, -0.25, 0.125]),
+        ("l1", 0.5625, [0.25, -0.25, 0.0625]),
+        ("l1", 5.0, [0.5, -0.5, 0.125]),
+        ("l0", 2.0, [0.5, -0.5, 0.0]),
+        ("l0", 0.0, [0.0, 0.0, 0.0]),
+        ("l2", 0.75**0.5 / 2, None),
+    ],
+)
+def test_a_step_is_pulled_into_a_smaller_ball(norm, radius, step):
+    ball, d = Ball(np.full(3, 0.5), norm, radius), np.array([0.5, -0.5, 0.125])
+    found = _pulled(d, ball)
+    expected = d * (radius / np.linalg.norm(d)) if step is None else np.array(step)
+    assert found == pytest.approx(expected, abs=1e-15)
+    assert (_pulled(0 * d, ball) == 0).all()
+
+
+def test_an_ascent_ends_at_the_largest_margin_of_a_ball():
+    x = np.array([0.25, 0.5])
+    asked = Question(summing(), Ball(x, "l1", 1.0), 0, 1, 9.0)
+    for norm, radius, most in (("linf", 0.25, 0.75), ("l1", 0.25, 0.5), ("l0", 1, 1.0)):
+        found = ascended(asked, Ball(x, norm, radius), np.zeros(2))
+        assert asked.margin(found)[0] == pytest.approx(most)
+        assert Ball(x, norm, radius).distance(found) <= radius
+
+
+def test_an_image_lies_in_its_box_and_a_norm_is_known():
+    for x in ([-1.0, 2.0], [0.5, 0.5]):
+        Ball(np.array(x), "l1", 1.0, -1.0, 2.0)
+    for x in ([-1.001, 0.5], [0.5, 2.001]):
+        with pytest.raises(ValueError, match=r"^an image must lie within \[-1, 2\]$"):
+            Ball(np.array(x), "l1", 1.0, -1.0, 2.0)
+    with pytest.raises(ValueError, match=r"^no certificate is defined for the norm 'l3'$"):
+        Ball(np.zeros(2), "l3", 1.0)
+
+
+@pytest.mark.parametrize(
+    ("norm", "expected"), [("linf", 4.0), ("l2", 5.0), ("l1", 7.0), ("l0", 2.0)]
+)
+def test_distances_are_norms(norm, expected):
+    d = np.array([3.0, 0.0, -4.0])
+    assert distance(d, norm) == expected
+    assert distance(np.stack([d, 0 * d]), norm).tolist() == [expected, 0.0]
+    ball = Ball(np.full(3, 0.5), norm, 1.0)
+    found = ball.distance(np.stack([d + 0.5]))
+    assert found.tolist() == [expected] and found.dtype == np.float64
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_what_other_rows_reach_at_the_maximisers_of_rows(norm):
+    rng = np.random.default_rng(4)
+    radius = {"linf": 0.25, "l2": 0.5, "l1": 0.75, "l0": 2.5}[norm]
+    ball = Ball(rng.uniform(-1, 2, 6), norm, radius, -1.0, 2.0)
+    c, rows = rng.normal(size=(5, 6)), rng.normal(size=(5, 6))
+    values, a = ball.largest(rows)
+    assert np.allclose(ball.slopes(c)(rows), (c * a).sum(1), atol=1e-12)
+    assert np.allclose(ball.support(rows), values, atol=1e-12)
+    assert ((a >= -1) & (a <= 2)).all() and (ball.distance(a) <= radius * (1 + 1e-12)).all()
+    down, up = ball.rooms
+    most = radius if norm == "linf" else np.inf
+    assert (down == np.minimum(ball.x + 1, most)).all() and (
+        up == np.minimum(2 - ball.x, most)
+    ).all()
+
+
+def test_the_largest_of_few_digits():
+    """Pixels that cannot go where it is of use, and radii that are spent exactly."""
+    x, c = (
+        np.array([0.0, 0.25, 1.0, 0.5]),
+        np.array([[4.0, -3.0, 2.0, 0.0], [-1.0, 2.0, -4.0, 8.0]]),
+    )
+    for norm, radius, steps in (
+        ("l1", 1.25, [[1, -0.25, 0, 0], [0, 0, -0.75, 0.5]]),
+        ("l1", 0.5, [[0.5, 0, 0, 0], [0, 0, 0, 0.5]]),
+        ("l0", 1, [[1, 0, 0, 0], [0, 0, 0, 0.5]]),
+        ("l0", 2.9, [[1, -0.25, 0, 0], [0, 0, -1, 0.5]]),
+        ("l0", 0, [[0] * 4, [0] * 4]),
+        ("l2", 9.0, [[1, -0.25, 0, 0], [0, 0.75, -1, 0.5]]),
+        ("linf", 0.125, [[0.125, -0.125, 0, None], [0, 0.125, -0.125, 0.125]]),
+    ):
+        _, a = Ball(x, norm, radius).largest(c)
+        for found, expected in zip(a - x, steps, strict=True):
+            for one, other in zip(found, expected, strict=True):
+                assert other is None or one == other, (norm, radius)
+
+
+def test_the_fewest_pixels_that_gain_enough():
+    """Each pixel that is changed goes all the way, those that gain most first."""
+    x, c = np.array([0.0, 0.25, 1.0, 0.5]), np.array([[4.0, -8.0, 2.0, 2.0]])  # gains 4, 2, 0, 1
+    ball = Ball(x, "l0", 0.0)
+    for need, expected in (
+        (-1.0, [0.0, 0.25, 1.0, 0.5]), (0.0, [0.0, 0.25, 1.0, 0.5]), (0.5, [1.0, 0.25, 1.0, 0.5]),
+        (4.0, [1.0, 0.25, 1.0, 0.5]), (4.5, [1.0, 0.0, 1.0, 0.5]), (6.5, [1.0, 0.0, 1.0, 1.0]),
+        (99.0, [1.0, 0.0, 1.0, 1.0]),
+    ):  # fmt: skip
+        assert nearest(ball, c, np.array([need])).tolist() == [expected]
+
+
+def test_a_proof_is_replayed_in_the_box_of_its_question():
+    """The margin a1 + a2 - 0.5 is 1.5 at most in [0, 1], and 0.5 - a1 - a2 is -0.5 at least."""
+    proof, nothing = Proof(), np.zeros(0)
+    proof.line(nothing.astype(int), nothing, nothing.astype(int), nothing)
+    proof.close()
+    x, net = np.array([0.25, 0.25]), summing()
+    for low, high, right in ((0.0, 1.0, True), (0.0, 1.125, False), (-1.0, 1.0, True)):
+        asked = Question(net, Ball(x, "l0", 2, low, high), 0, 1, 1.5 + 1e-9)
+        assert replayed(asked, proof) == right
+    down = ReluNetwork((-net.weights[0], net.weights[1]), net.biases, net.pools)
+    for low, right in ((0.0, True), (-0.125, False)):
+        assert (
+            replayed(Question(down, Ball(x, "l0", 2, low, 1.0), 0, 1, -0.5 + 1e-9), proof) == right
+        )
+
+
+def test_attacks_of_each_class_have_their_own_numbers(monkeypatch):
+    drawn = []
+
+    def nearest_of(question, rng):
+        drawn.append((question.target, question.ball.radius, rng.random()))
+        return None, np.inf
+
+    monkeypatch.setattr(_search, "nearest_found", nearest_of)
+    net = network(4, 5, 3)
+    found = Nearest().certify(net, image(net), seed=7)
+    others = [one.target for one in found.targets]
+    assert drawn == [(t, np.inf, np.random.default_rng(stable_seed(7, t)).random()) for t in others]
+    assert 0 < found.seconds < 60
+
+
+def asked_for(monkeypatch, ask_all, found, method, answers):
+    """What is asked of which class with what limit, while a search of 100 s has 80 s left."""
+    asked = []
+
+    def settled_of(given, kept, one, questions, radius, nodes, limit, ask):
+        assert given is method and kept is found and questions == "questions" and ask == "ask"
+        asked.append((one.target, radius, nodes, limit))
+        return next(answers)
+
+    monkeypatch.setattr(_search, "_settled", settled_of)
+    monkeypatch.setattr(_search.time, "monotonic", lambda: 20.0)
+    ask_all(method, found, "questions", 100.0, "ask")
+    return asked
+
+
+def test_each_class_is_asked_for_quickly_and_the_nearest_first(monkeypatch):
+    found = known((0.0, 0.5), (0.0, 0.25))
+    method = Nearest(gap=0.5, nodes=1000)
+    answers = iter([True, False, False])
+    asked = asked_for(monkeypatch, _search._quickly, found, method, answers)
+    assert asked == [(2, 0.125, 200, 100.0)] * 2 + [(1, 0.125, 200, 100.0)]
+    asked = asked_for(monkeypatch, _search._quickly, found, Nearest(nodes=9), iter([False] * 2))
+    assert [nodes for *_, nodes, _ in asked] == [9, 9] and len(found.events) == 1
+
+
+def test_larger_and_larger_shares_are_asked_for(monkeypatch):
+    found = known((0.45, 0.5), (0.0, 1.0))
+    method = Nearest(gap=0.1, nodes=1000)
+    answers = iter([True, *[False] * 20])
+    asked = asked_for(monkeypatch, _search._by_steps, found, method, answers)
+    # The first class is proven as far as the whole; the other is asked again after a witness.
+    shares = [0.5, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0]
+    assert [target for target, *_ in asked] == [2] * 10
+    assert [radius for _, radius, *_ in asked] == pytest.approx([0.45 * s for s in shares])
+    assert [limit for *_, limit in asked] == [60.0] * 9 + [100.0]
+    assert {nodes for *_, nodes, _ in asked} == {1000}

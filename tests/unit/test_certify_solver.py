@@ -9,7 +9,7 @@ import pytest
 
 from advsparse.certify import _solver
 from advsparse.certify._ball import Ball
-from advsparse.certify._milp import Formulation, Program, intervals, program
+from advsparse.certify._milp import Formulation, Program, _maxima, intervals, program
 from advsparse.certify._network import ReluNetwork
 from advsparse.certify._question import Question
 from advsparse.certify._search import _by_program
@@ -57,7 +57,7 @@ def test_a_variable_twice_in_a_row_is_refused():
     """HiGHS refuses such a model, and then runs as an empty one whose optimum is 0."""
     made = Program()
     v = made.variables(2, 0, 1)
-    with pytest.raises(ValueError, match="names a variable twice"):
+    with pytest.raises(ValueError, match=r"^a row of a program names a variable twice$"):
         made.row([v[0], v[0]], [1.0, 1.0], 0.0, 1.0)
 
 
@@ -131,3 +131,193 @@ def test_the_symmetric_bound_is_that_of_the_largest_unit():
         wrong = solver.solve(program(asked, Formulation(), known=small)[0].arrays(), 30)
     assert right.status == OPTIMAL
     assert wrong.status == INFEASIBLE or wrong.value > right.value * 1.01
+
+
+def three():
+    """Over the box, its first unit lies in [-0.75, 1.25], its second is on, its third off."""
+    first = np.array([[1.0, -1.0], [1.0, 1.0], [-1.0, -1.0]])
+    return ReluNetwork(
+        (first, np.array([[0.0] * 3, [2.0, -1.0, 1.0]])),
+        (np.array([0.25, 0.5, -0.5]), np.array([0.0, 0.5])),
+        (None,),
+    )
+
+
+def made_of(formulation, norm="linf", radius=0.5, **more):
+    """The program of a question: its variables, (cost, lower, upper, integer), and its rows."""
+    asked = Question(three(), Ball(np.array([0.25, 0.75]), norm, radius), 0, 1, 0.125)
+    made, pixels = program(asked, formulation, **more)
+    assert pixels.tolist() == [0, 1]
+    return made, variables_of(made), rows_of(made)
+
+
+def variables_of(made):
+    return list(zip(made.cost, made.lower, made.upper, made.integer, strict=True))
+
+
+def rows_of(made):
+    found = []
+    ends = zip(made.start[:-1], made.start[1:], strict=True)
+    for (start, end), low, high in zip(ends, made.row_lower, made.row_upper, strict=True):
+        pairs = zip(made.index[start:end], made.value[start:end], strict=True)
+        found.append((dict(pairs), low, high))
+    return found
+
+
+INF = np.inf
+PIXELS = [(0.0, 0.0, 1.0, False)] * 2
+
+
+def units_from(first, binary):
+    """The rows of the three units by interval arithmetic."""
+    return [
+        ({0: -1.0, 1: 1.0, first: 1.0}, 0.25, INF),
+        ({first: 1.0, binary: -1.25}, -INF, 0.0),
+        ({0: -1.0, 1: 1.0, first: 1.0, binary: 0.75}, -INF, 1.0),
+        ({0: -1.0, 1: -1.0, first + 1: 1.0}, 0.5, 0.5),
+    ]
+
+
+UNITS = [(0.0, 0.0, 1.25, False), (0.0, 0.0, 2.5, False), (0.0, 0.0, 0.0, False)]
+BINARY = (0.0, 0.0, 1.0, True)
+
+
+def margin_from(first):
+    return [({first: 2.0, first + 1: -1.0, first + 2: 1.0}, 0.125 - 0.5, INF)]
+
+
+def test_the_program_of_the_nearest_image():
+    made, variables, rows = made_of(Formulation())
+    assert variables == [*PIXELS, (1.0, 0.0, 1.0, False), *UNITS, BINARY]
+    distance = [
+        ({0: 1.0, 2: -1.0}, -INF, 0.25),
+        ({0: 1.0, 2: 1.0}, 0.25, INF),
+        ({1: 1.0, 2: -1.0}, -INF, 0.75),
+        ({1: 1.0, 2: 1.0}, 0.75, INF),
+    ]
+    assert rows == [*distance, *units_from(3, 6), *margin_from(3)]
+    assert made.enough == -INF and made.centre is None and made.squared_radius == INF
+
+
+def test_the_program_of_units_with_symmetric_bounds():
+    _, variables, rows = made_of(Formulation(bounds="symmetric"))
+    unit = (0.0, 0.0, 2.5, False)
+    assert variables[3:] == [unit] * 3 + [BINARY] * 3
+    w, b = three().weights[0], three().biases[0]
+    expected = []
+    for row, bias, unit, binary in zip(w.tolist(), b, (3, 4, 5), (6, 7, 8), strict=True):
+        own = {0: -row[0], 1: -row[1], unit: 1.0}
+        expected += [
+            (own, bias, INF), ({unit: 1.0, binary: -2.5}, -INF, 0.0),
+            (own | {binary: 2.5}, -INF, bias + 2.5),
+        ]  # fmt: skip
+    assert rows[4:] == [*expected, *margin_from(3)]
+
+
+def test_the_program_of_a_pattern_and_of_no_binaries():
+    _, variables, rows = made_of(Formulation(pattern=np.array([False, True, True])))
+    assert [upper for _, _, upper, _ in variables[3:]] == [0.0, 2.5, 0.0]
+    assert len(variables) == 6 and not any(integer for *_, integer in variables)
+    assert rows[4:7] == [
+        ({0: 1.0, 1: -1.0}, -INF, -0.25),
+        ({0: -1.0, 1: -1.0, 4: 1.0}, 0.5, 0.5),
+        ({0: 1.0, 1: 1.0, 5: 1.0}, -0.5, -0.5),
+    ]
+    _, variables, rows = made_of(Formulation(relaxed=True))
+    assert variables[-1] == (0.0, 0.0, 1.0, False) and rows == made_of(Formulation())[2]
+    _, variables, _ = made_of(Formulation(relaxed=True), "l0")
+    assert not any(integer for *_, integer in variables)
+
+
+def test_the_programs_of_distances():
+    _, variables, rows = made_of(Formulation(), "l1")
+    far, near = (1.0, 0.0, 0.75, False), (1.0, 0.0, 0.25, False)
+    assert variables[:6] == [*PIXELS, far, near, near, far]  # up, and down
+    own = [({0: 1.0, 2: -1.0, 4: 1.0}, 0.25, 0.25), ({1: 1.0, 3: -1.0, 5: 1.0}, 0.75, 0.75)]
+    assert rows == [*own, *units_from(6, 9), *margin_from(6)]
+    _, _, rows = made_of(Formulation(within="ball"), "l1")
+    assert rows[:3] == [*own, ({2: 1.0, 3: 1.0, 4: 1.0, 5: 1.0}, -INF, 0.5)]
+    _, variables, rows = made_of(Formulation(), "l0", 1.5)
+    assert variables[:4] == [*PIXELS, (1.0, 0.0, 1.0, True), (1.0, 0.0, 1.0, True)]
+    own = [
+        ({0: 1.0, 2: -0.75}, -INF, 0.25), ({0: 1.0, 2: 0.25}, 0.25, INF),
+        ({1: 1.0, 3: -0.25}, -INF, 0.75), ({1: 1.0, 3: 0.75}, 0.75, INF),
+    ]  # fmt: skip
+    assert rows == [*own, *units_from(4, 7), *margin_from(4)]
+    _, variables, rows = made_of(Formulation("loss"), "l0", 1.5)
+    assert variables[2] == (0.0, 0.0, 1.0, True)
+    assert rows == [*own, ({2: 1.0, 3: 1.0}, -INF, 1.0), *units_from(4, 7)]
+    made, variables, rows = made_of(Formulation(within="ball"), "l2")
+    assert made.centre.tolist() == [0.25, 0.75] and made.squared_radius == INF
+    assert variables == [*PIXELS, *UNITS, BINARY] and rows == [*units_from(2, 5), *margin_from(2)]
+    assert made_of(Formulation("loss"), "l2")[0].squared_radius == 0.25
+
+
+@pytest.mark.parametrize(("problem", "within"), [("loss", "box"), ("verification", "ball")])
+def test_the_largest_margin_is_sought_within_the_ball(problem, within):
+    made, variables, rows = made_of(Formulation(problem, within=within), radius=0.5)
+    assert variables[:2] == [(0.0, 0.0, 0.75, False), (0.0, 0.25, 1.0, False)]
+    assert [cost for cost, *_ in variables[2:5]] == [-2.0, 1.0, -1.0]
+    last = margin_from(2)[0]
+    assert (rows[-1] == last) == (problem == "verification")
+    wanted = 0.5 - (0.125 + 1e-9) - 1e-6 if problem == "verification" else -INF
+    assert made.enough == wanted
+    # Bounds that are known take the place of others.
+    known = [(np.array([-1.0, -1.0, 0.0]), np.array([0.0, 2.0, 3.0]))]
+    _, variables, _ = made_of(Formulation(problem, within=within), known=known)
+    assert [upper for _, _, upper, _ in variables[2:5]] == [0.0, 2.0, 3.0]
+    # The nearest image is sought in the whole box, unless the ball is said to hold it.
+    assert made_of(Formulation(), radius=0.5)[1][2] == (1.0, 0.0, 1.0, False)
+    near = made_of(Formulation(within="ball"), radius=0.5)[1]
+    assert near[:3] == [*variables[:2], (1.0, 0.0, 0.5, False)]
+
+
+def test_the_program_of_a_maximum():
+    """Of units in [0, 3], [1, 2] and [0, 0.5], the third is never the largest."""
+    made = Program()
+    z = made.variables(5, 0, 9)
+    low, high = np.array([0.0, 1.0, 0.0, 0.0, 0.0]), np.array([3.0, 2.0, 0.5, 0.0, 0.0])
+    pool = np.array([[0, 1, 2], [2, 3, 4], [3, 4, 3]])
+    for relaxed in (False, True):
+        made = Program()
+        made.variables(5, 0, 9)
+        found = _maxima(made, z, pool, low, high, Formulation(relaxed=relaxed))
+        assert found.tolist() == [5, 8, 9]
+        chosen = (0.0, 0.0, 1.0, not relaxed)
+        assert variables_of(made)[5:] == [
+            (0.0, 0.0, 3.0, False), chosen, chosen, (0.0, 0.0, 0.5, False), (0.0, 0.0, 0.0, False)
+        ]  # fmt: skip
+        assert rows_of(made) == [
+            ({5: 1.0, 0: -1.0}, 0.0, INF),
+            ({5: 1.0, 1: -1.0}, 0.0, INF),
+            ({6: 1.0, 7: 1.0}, 1.0, 1.0),
+            ({5: 1.0, 0: -1.0, 6: 3.0}, -INF, 3.0),
+            ({5: 1.0, 1: -1.0, 7: 2.0}, -INF, 2.0),
+            ({8: 1.0, 2: -1.0}, 0.0, INF),
+            ({8: 1.0, 2: -1.0}, -INF, 0.0),
+            ({9: 1.0, 3: -1.0}, 0.0, INF),
+            ({9: 1.0, 3: -1.0}, -INF, 0.0),
+        ]
+
+
+def test_a_solver_is_asked_for_a_verification_in_the_time_that_is_left():
+    """Its point is cut off at the box, and only a witness is an answer."""
+    asked = question(network(), 0.5)
+    told = []
+
+    class Says:
+        def solve(self, arrays, seconds, gap=1e-6):
+            told.append((arrays, seconds))
+            return Solved(INFEASIBLE, np.inf, -np.inf, None, 0.0)
+
+    assert _by_program(Says())(asked, Effort(deadline=time.monotonic() + 50)).bound == -np.inf
+    _by_program(Says())(asked, Effort(deadline=0.0))
+    made, _ = program(asked, Formulation("verification", within="ball"))
+    (arrays, seconds), (_, least) = told
+    assert 49 < seconds <= 50 and least == 0.1
+    expected = made.arrays()
+    assert arrays.keys() == expected.keys()
+    for name, values in expected.items():
+        assert np.array_equal(arrays[name], values) and arrays[name].dtype == values.dtype, name
+    for name in ("start", "index"):  # as solvers want them
+        assert arrays[name].dtype == np.int32

@@ -12,6 +12,7 @@ import sys
 
 from advsparse.artifacts import read_arrays
 from advsparse.certify._file import check
+from advsparse.certify._network import ReluNetwork
 from advsparse.errors import UserError
 
 
@@ -35,8 +36,12 @@ def _check(path: str, classifier: str | None) -> int:
     target = method.get("target")
     classes = f"classes: {method['targets']}" if target is None else f"class {target}"
     print(f"{path}: {method['norm']}, confidence {method['confidence']:g}, {classes}")
-    print(f"network {metadata.extra['network_digest'][:16]}")
+    digest = ReluNetwork.of_arrays(arrays).digest
+    print(f"network {digest[:16]}")
     failed = 0
+    if digest != metadata.extra["network_digest"]:
+        print("WRONG: the network is not the one that the certificates were made for")
+        failed = 1
     if classifier is not None and not _same_network(arrays, classifier):
         print(f"WRONG: the network is not that of {classifier}")
         failed = 1
@@ -44,14 +49,13 @@ def _check(path: str, classifier: str | None) -> int:
         failed += bool(found.wrong)
         said = f"image {found.index:6}: {found.lower:.6g} to {found.upper:.6g}"
         print(f"{said}, {found.rests_on}" + "".join(f"; WRONG: {word}" for word in found.wrong))
-    print(f"{failed} of {len(arrays['index'])} images do not hold" if failed else "all of it holds")
+    print("not all of it holds" if failed else "all of it holds")
     return 1 if failed else 0
 
 
 def _same_network(arrays, classifier: str) -> bool:
     """Whether the stored network is that of a classifier's artifact."""
     from advsparse.certify._extract import relu_network
-    from advsparse.certify._network import ReluNetwork
     from advsparse.models._io import load_classifier, network_of
 
     model, metadata = load_classifier(classifier)

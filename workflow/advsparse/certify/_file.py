@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from advsparse.certify._ball import distance
-from advsparse.certify._certified import OPEN, REPLAYED, WORDS
+from advsparse.certify._certified import OPEN, REPLAYED, SOLVER, WORDS
 from advsparse.certify._network import ReluNetwork
 from advsparse.certify._replay import Case, Refused, margin_at_least, replay
+from advsparse.certify._targets import classes
 
 _ROUNDING = 1e-12
 
@@ -72,36 +73,52 @@ def _checked(arrays, method, network: ReluNetwork, row: int) -> Checked:
         wrong.append("the bound is of another class than was asked for")
     elif wanted is None and method["targets"] == "all" and set(targets) != expected:
         wrong.append("not all other classes have a bound")
-    if lower > upper:
+    elif wanted is None and method["targets"] == "second" and targets != classes(network, x)[1][:1]:
+        wrong.append("the bound is not of the second class")
+    # What is no number is neither below nor above anything.
+    if not lower <= upper:
         wrong.append("the lower bound is above the upper one")
-    if lower > arrays["target_lower"][row].min():
+    if not lower <= arrays["target_lower"][row].min():
         wrong.append("the lower bound is above that of a class")
     wrong += _witness(arrays, method, network, row, label)
+    try:
+        given = proofs(arrays, row)
+    except (ValueError, IndexError):
+        given = []
+    if len(given) != len(targets):
+        wrong.append("there are not as many proofs as classes")
     statuses = []
-    for place, (target, (integers, reals)) in enumerate(
-        zip(targets, proofs(arrays, row), strict=True)
-    ):
-        radius, status = float(arrays["target_lower"][row, place]), OPEN
+    for place, (target, proof) in enumerate(zip(targets, given, strict=False)):
+        radius = float(arrays["target_lower"][row, place])
         claimed = int(arrays["target_status"][row, place])
-        if claimed == REPLAYED:
-            case = Case(
-                list(network.weights), list(network.biases), x, str(method["norm"]), radius,
-                label, target, float(str(method["confidence"])),
-            )  # fmt: skip
-            try:
-                if network.pooled:
-                    raise Refused("there are no proofs of networks with pooling")
-                replay(case, integers, reals)
-                status = REPLAYED
-            except Refused as error:
-                wrong.append(f"class {target}: {error}")
-        elif claimed == OPEN and radius > 0:
-            wrong.append(f"class {target}: a bound without a proof")
-        else:
-            status = claimed
-        statuses.append(status)
-    weakest = WORDS[min(statuses)]
+        case = Case(
+            list(network.weights), list(network.biases), x, str(method["norm"]), radius,
+            label, target, float(str(method["confidence"])),
+        )  # fmt: skip
+        said = _refused(case, claimed, proof, pooled=network.pooled)
+        wrong += [] if said is None else [f"class {target}: {said}"]
+        statuses.append(claimed if said is None else OPEN)
+    weakest = WORDS[min(statuses, default=OPEN)]
     return Checked(int(arrays["index"][row]), lower, upper, weakest, tuple(wrong))
+
+
+def _refused(
+    case: Case, claimed: int, proof: tuple[np.ndarray, np.ndarray], *, pooled: bool
+) -> str | None:
+    """Why the bound of a class does not rest on what it claims to."""
+    if claimed == OPEN:
+        return None if case.radius == 0 else "a bound without a proof"
+    if claimed == SOLVER:
+        return None
+    if claimed != REPLAYED:
+        return f"there is no status {claimed}"
+    if pooled:
+        return "there are no proofs of networks with pooling"
+    try:
+        replay(case, *proof)
+    except Refused as error:
+        return str(error)
+    return None
 
 
 def _witness(arrays, method, network: ReluNetwork, row: int, label: int) -> Iterator[str]:

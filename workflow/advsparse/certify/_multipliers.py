@@ -95,12 +95,14 @@ def _of_layers(network: ReluNetwork, coefficients: Array) -> Array:
 
 def settle(question: Question, state: State, slopes: Array, betas: Array) -> Choice:
     """The best betas of one part in which every unit is on or off. In linf and l1 they are
-    from a linear program, and ``a`` is the image of largest margin; in other norms from more steps.
+    from a linear program, and ``a`` is the image of largest margin; in other norms from more steps,
+    or from the program over the box, whichever is better.
     """
     given = choose(question, state, slopes, betas)
     ball, network = question.ball, question.network
-    if ball.norm not in ("linf", "l1"):
-        return improve(question, state, slopes, betas, _PATIENT)
+    exact = ball.norm in ("linf", "l1")
+    if not exact:
+        given = improve(question, state, slopes, betas, _PATIENT)
     rows, constants = [], []
     w, b = network.weights[0], network.biases[0]
     for layer in range(len(network.hidden)):
@@ -134,6 +136,8 @@ def settle(question: Question, state: State, slopes: Array, betas: Array) -> Cho
         return given
     betas = np.maximum(-found.ineqlin.marginals[: len(a)], 0)[None]
     chosen = choose(question, state, slopes, betas)
+    if not exact:
+        return chosen if chosen.bound[0] < given.bound[0] else given
     if chosen.bound[0] < given.bound[0]:
         moved = found.x[: len(up)] - found.x[len(up) : 2 * len(up)]
         chosen.a = np.clip(ball.x + moved, ball.low, ball.high)[None]

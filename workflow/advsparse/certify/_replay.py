@@ -91,7 +91,7 @@ class Case:
             middle = np.sqrt(top * bottom)
             far = np.linalg.norm(np.clip(c / middle[:, None], -down, up), axis=1) > self.radius
             bottom, top = np.where(far, middle, bottom), np.where(far, top, middle)
-        return top
+        return np.clip(top, 1e-100, 1e100)  # of rows of zeros, and of no radius, too
 
 
 @dataclass
