@@ -127,5 +127,5 @@ def test_what_cannot_be_divided_is_named(sources):
     sources.configure("shards: {attack: 0, experiment: 2}")
     done = sources.snakemake("--dry-run", check=False)
     said = done.stdout + done.stderr
-    assert "shards.experiment" in said and "attack, transformed" in said
+    assert "shards.experiment" in said and "attack, certificate, transformed" in said
     assert "shards.attack" in said
