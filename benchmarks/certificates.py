@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from torch import nn
 
 from advsparse.certify import _comparing
+from advsparse.certify._asking import approached, by_program
 from advsparse.certify._ball import Ball
 from advsparse.certify._certified import replayed
 from advsparse.certify._extract import relu_network
@@ -22,7 +24,7 @@ from advsparse.certify._question import Question
 from advsparse.certify._solver import Solver
 from advsparse.certify._targets import classes
 from advsparse.certify._tree import Effort, answer
-from advsparse.certify._witness import nearest_found, shrunk
+from advsparse.certify._witness import nearest_found
 from advsparse.certify.formulations import Formulations
 from advsparse.data.digits import Digits
 from benchmarks.attacks import OURS
@@ -80,14 +82,10 @@ def _attacked(question: Question) -> float:
 
 def _by_bounds(question: Question) -> tuple[float, Question, Proof]:
     """The distance, and the question and the proof that nothing is nearer."""
-    upper = _attacked(question)
-    while True:
-        inside = question.at(upper * (1 - METHOD.gap))
-        said = answer(inside, Effort(nodes=100_000))
-        if said.witness is None:
-            assert said.proof is not None, "answered"
-            return upper, inside, said.proof
-        upper = shrunk(inside, said.witness)[1]
+    upper, effort = _attacked(question), Effort(nodes=100_000)
+    upper, inside, said = approached(question, upper, METHOD.gap, answer, effort)
+    assert said.proof is not None, "answered"
+    return upper, inside, said.proof
 
 
 def _minimised(question: Question, solver: Solver, *, near: bool) -> float:
@@ -136,7 +134,8 @@ def _fixed() -> CoderComparison:
         found = []
         for question in questions:
             upper = _attacked(question)
-            found.append(_comparing._fixed(METHOD, question, upper, 0.0, solver)[2])
+            effort = Effort(deadline=time.monotonic() + METHOD.seconds)
+            found.append(approached(question, upper, METHOD.gap, by_program(solver), effort)[0])
         return _distances(found)
 
     return CoderComparison(

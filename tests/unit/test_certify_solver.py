@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from advsparse.certify import _solver
+from advsparse.certify._asking import by_program
 from advsparse.certify._ball import Ball
 from advsparse.certify._milp import Formulation, Program, _maxima, intervals, program
 from advsparse.certify._network import ReluNetwork
 from advsparse.certify._question import Question
-from advsparse.certify._search import _by_program
 from advsparse.certify._solver import FAILED, INFEASIBLE, LIMIT, OPTIMAL, Solved, Solver
 from advsparse.certify._tree import Effort
 
@@ -105,7 +105,7 @@ def test_only_a_program_without_solution_answers_with_no(status):
 
     asked = question(net, 0.01)
     asked = Question(net, asked.ball, asked.label, asked.target, 1e3)
-    found = _by_program(Says())(asked, Effort(deadline=time.monotonic() + 1))
+    found = by_program(Says())(asked, Effort(deadline=time.monotonic() + 1))
     assert found.witness is None and found.bound == np.inf
 
 
@@ -310,8 +310,8 @@ def test_a_solver_is_asked_for_a_verification_in_the_time_that_is_left():
             told.append((arrays, seconds))
             return Solved(INFEASIBLE, np.inf, -np.inf, None, 0.0)
 
-    assert _by_program(Says())(asked, Effort(deadline=time.monotonic() + 50)).bound == -np.inf
-    _by_program(Says())(asked, Effort(deadline=0.0))
+    assert by_program(Says())(asked, Effort(deadline=time.monotonic() + 50)).bound == -np.inf
+    by_program(Says())(asked, Effort(deadline=0.0))
     made, _ = program(asked, Formulation("verification", within="ball"))
     (arrays, seconds), (_, least) = told
     assert 49 < seconds <= 50 and least == 0.1

@@ -41,7 +41,7 @@ def write_arrays(
             raise ValueError(f"{path}: no array can be named {name!r}")
         if array.dtype.hasobject:
             raise TypeError(f"{path}: array {name!r} holds Python objects (dtype {array.dtype})")
-    metadata = dataclasses.replace(metadata, payload_sha256=_digest(arrays))
+    metadata = dataclasses.replace(metadata, payload_sha256=digest(arrays))
     entries = {**arrays, _METADATA: np.array(to_json(metadata))}
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, array in entries.items():
@@ -76,7 +76,7 @@ def read_arrays(
             data = io.BytesIO(archive.read(info))
             arrays[name] = np.lib.format.read_array(data, allow_pickle=False)
         metadata, _ = from_json(path, str(arrays.pop(_METADATA)), stage)
-        check_payload(path, metadata, _digest(arrays))
+        check_payload(path, metadata, digest(arrays))
     return arrays, metadata
 
 
@@ -92,7 +92,8 @@ def read_metadata(path: str | Path, stage: str | None = None) -> Metadata:
         return from_json(path, str(text), stage)[0]
 
 
-def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+def digest(arrays: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of arrays by name, with their types and shapes."""
     return payload_digest(
         (
             name,

@@ -39,6 +39,17 @@ class Ball:
         """The ball of another radius."""
         return replace(self, radius=radius)
 
+    @property
+    def widest(self) -> float:
+        """The radius at which it holds the whole box of images in [0, 1]."""
+        count = len(self.x)
+        return {"linf": 1.0, "l2": float(np.sqrt(count))}.get(self.norm, float(count))
+
+    def below(self, distance: float, gap: float) -> float:
+        """The radius that holds nothing if no image is nearer than ``distance``, up to a relative
+        gap; in l0, whose distances are whole numbers, the number before."""
+        return distance - 1 if self.norm == "l0" else distance * (1 - gap)
+
     @cached_property
     def rooms(self) -> tuple[Array, Array]:
         """How far each pixel can go down and up: within the box, and within a ball in linf."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from advsparse.certify._network import Array
+from advsparse.certify._network import Array, ReluNetwork
 from advsparse.certify._proof import Proof
 from advsparse.certify._question import Question
 from advsparse.certify._replay import Case, Refused, replay
@@ -110,21 +110,26 @@ class Certified:
 _NOTHING = (np.zeros(0, dtype=np.int32), np.zeros(0))
 
 
+def case_of(
+    network: ReluNetwork,
+    x: Array,
+    norm: str,
+    radius: float,
+    label: int,
+    target: int,
+    confidence: float,
+    *box: float,
+) -> Case:
+    """A question as the one has it who replays proofs."""
+    layers = (list(network.weights), list(network.biases))
+    return Case(*layers, x, norm, radius, label, target, confidence, *box)
+
+
 def replayed(question: Question, proof: Proof) -> bool:
     """Whether a proof convinces the one who replays it."""
-    network, ball = question.network, question.ball
-    case = Case(
-        list(network.weights),
-        list(network.biases),
-        ball.x,
-        ball.norm,
-        ball.radius,
-        question.label,
-        question.target,
-        question.confidence,
-        ball.low,
-        ball.high,
-    )
+    ball, classes = question.ball, (question.label, question.target)
+    near = (ball.x, ball.norm, ball.radius)
+    case = case_of(question.network, *near, *classes, question.confidence, ball.low, ball.high)
     try:
         replay(case, *proof.arrays())
     except Refused:

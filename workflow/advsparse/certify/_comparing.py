@@ -7,14 +7,15 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from advsparse.certify._asking import Asked, approached, by_program
 from advsparse.certify._ball import Ball
 from advsparse.certify._milp import Formulation, Program, program
 from advsparse.certify._network import Array, ReluNetwork
 from advsparse.certify._question import Question
-from advsparse.certify._solver import INFEASIBLE, OPTIMAL, Solved, Solver
+from advsparse.certify._solver import OPTIMAL, Solved, Solver
 from advsparse.certify._targets import classes
 from advsparse.certify._tree import Effort, answer
-from advsparse.certify._witness import nearest_found, shrunk
+from advsparse.certify._witness import nearest_found
 from advsparse.seeding import stable_seed
 
 _WIDER = 1 + 1e-6
@@ -46,7 +47,7 @@ Measured = tuple[float, float, float, bool]
 
 
 def _measured(method, question: Question, solver: Solver, seed: int) -> Iterator[Measured]:
-    wide = question.at(1.0 if question.ball.norm == "linf" else float(len(question.ball.x)))
+    wide = question.at(question.ball.widest)
     for bounds in ("symmetric", "interval"):
         yield _nearest(method, wide, Formulation(bounds=bounds), solver)
     started = time.monotonic()
@@ -60,8 +61,11 @@ def _measured(method, question: Question, solver: Solver, seed: int) -> Iterator
     near = question.at(upper * _WIDER)
     found = _nearest(method, near, Formulation(within="ball"), solver)
     yield (found[0] + attack, *found[1:])
-    yield _fixed(method, question, upper, attack, solver)
-    yield _bounded(method, question, upper, attack)
+    yield _approached(method, question, upper, attack, by_program(solver))
+    if question.network.pooled:  # of which bounds know nothing
+        yield attack, 0.0, upper, False
+    else:
+        yield _approached(method, question, upper, attack, answer)
     relaxed = _solved(method, near, Formulation(within="ball", relaxed=True), solver)
     lower = _distance(method, relaxed.bound) if relaxed.status == OPTIMAL else 0.0
     yield attack + relaxed.seconds, lower, np.inf, False
@@ -86,44 +90,11 @@ def _nearest(method, question: Question, formulation: Formulation, solver: Solve
     return solved.seconds, _distance(method, solved.bound), _distance(method, solved.value), closed
 
 
-def _below(method, upper: float) -> float:
-    """The radius that is to hold no adversarial image."""
-    return upper - 1 if method.norm == "l0" else upper * (1 - method.gap)
-
-
-def _fixed(method, question: Question, upper: float, attack: float, solver: Solver) -> Measured:
-    """Radii just below the nearest image so far, until one holds none."""
-    spent = attack
-    while spent < attack + method.seconds:
-        inside = question.at(_below(method, upper))
-        made, pixels = program(inside, Formulation("verification", within="ball"))
-        solved = solver.solve(made.arrays(), method.seconds + attack - spent)
-        spent += solved.seconds
-        if solved.status == INFEASIBLE:
-            return spent, inside.ball.radius, upper, True
-        if solved.point is None:
-            break
-        started = time.monotonic()
-        a = np.clip(solved.point[pixels], question.ball.low, question.ball.high)
-        if not inside.witness(a):
-            break
-        upper = shrunk(inside, a)[1]
-        spent += time.monotonic() - started
-    return spent, 0.0, upper, False
-
-
-def _bounded(method, question: Question, upper: float, attack: float) -> Measured:
-    """The same by bounds, without a solver."""
-    if question.network.pooled:
-        return attack, 0.0, upper, False
+def _approached(method, question: Question, upper: float, attack: float, ask: Asked) -> Measured:
+    """Radii just below the nearest image so far, until one holds none; by whoever is asked."""
     started = time.monotonic()
-    deadline = started + method.seconds
-    while time.monotonic() < deadline:
-        inside = question.at(_below(method, upper))
-        said = answer(inside, Effort(nodes=100_000, deadline=deadline))
-        if said.proof is not None:
-            return attack + time.monotonic() - started, inside.ball.radius, upper, True
-        if said.witness is None:
-            break
-        upper = shrunk(inside, said.witness)[1]
-    return attack + time.monotonic() - started, 0.0, upper, False
+    effort = Effort(nodes=100_000, deadline=started + method.seconds)
+    upper, inside, said = approached(question, upper, method.gap, ask, effort)
+    closed = said.bound < question.confidence
+    spent = attack + time.monotonic() - started
+    return spent, inside.ball.radius if closed else 0.0, upper, closed

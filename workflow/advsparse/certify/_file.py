@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from advsparse.certify._ball import distance
-from advsparse.certify._certified import OPEN, REPLAYED, SOLVER, WORDS
+from advsparse.certify._certified import OPEN, REPLAYED, SOLVER, WORDS, case_of
 from advsparse.certify._network import ReluNetwork
 from advsparse.certify._replay import Case, Refused, margin_at_least, replay
 from advsparse.certify._targets import classes
@@ -42,8 +42,7 @@ def proofs(arrays: Mapping[str, np.ndarray], row: int) -> list[tuple[np.ndarray,
     found = []
     for kind, ends in (("integers", "integer"), ("reals", "real")):
         all_ends = arrays[f"proof_{kind}_ends"]
-        first = int(all_ends[row - 1]) if row else 0
-        own = arrays[f"proof_{kind}"][first : int(all_ends[row])]
+        own = arrays[f"proof_{kind}"][_own(all_ends, row)]
         stops = arrays[f"proof_{ends}_ends"][row]
         found.append(np.split(own, stops)[: len(stops)])
     return list(zip(*found, strict=True))
@@ -51,14 +50,18 @@ def proofs(arrays: Mapping[str, np.ndarray], row: int) -> list[tuple[np.ndarray,
 
 def history(arrays: Mapping[str, np.ndarray], row: int) -> tuple[np.ndarray, ...]:
     """The seconds, lower and upper bounds of an image's events."""
-    ends = arrays["event_seconds_ends"]
-    own = slice(int(ends[row - 1]) if row else 0, int(ends[row]))
+    own = _own(arrays["event_seconds_ends"], row)
     return tuple(arrays[f"event_{name}"][own] for name in ("seconds", "lower", "upper"))
+
+
+def _own(ends: np.ndarray, row: int) -> slice:
+    """Where the entries of an image are, of an array that has any number for each."""
+    return slice(int(ends[row - 1]) if row else 0, int(ends[row]))
 
 
 def _checked(arrays, method, network: ReluNetwork, row: int) -> Checked:
     x = arrays["x"][row].astype(np.float64)
-    label = int(network.logits(x[None])[0].argmax())
+    label, others = classes(network, x)
     lower, upper = float(arrays["lower"][row]), float(arrays["upper"][row])
     wrong = []
     if label != arrays["prediction"][row]:
@@ -68,12 +71,11 @@ def _checked(arrays, method, network: ReluNetwork, row: int) -> Checked:
     if targets == [label] == [wanted]:  # the image itself
         wrong += ["an image of its own class is not at distance 0"] if lower or upper else []
         return Checked(int(arrays["index"][row]), lower, upper, WORDS[REPLAYED], tuple(wrong))
-    expected = set(range(network.classes)) - {label}
     if wanted is not None and targets != [wanted]:
         wrong.append("the bound is of another class than was asked for")
-    elif wanted is None and method["targets"] == "all" and set(targets) != expected:
+    elif wanted is None and method["targets"] == "all" and set(targets) != {*others}:
         wrong.append("not all other classes have a bound")
-    elif wanted is None and method["targets"] == "second" and targets != classes(network, x)[1][:1]:
+    elif wanted is None and method["targets"] == "second" and targets != others[:1]:
         wrong.append("the bound is not of the second class")
     # What is no number is neither below nor above anything.
     if not lower <= upper:
@@ -91,10 +93,8 @@ def _checked(arrays, method, network: ReluNetwork, row: int) -> Checked:
     for place, (target, proof) in enumerate(zip(targets, given, strict=False)):
         radius = float(arrays["target_lower"][row, place])
         claimed = int(arrays["target_status"][row, place])
-        case = Case(
-            list(network.weights), list(network.biases), x, str(method["norm"]), radius,
-            label, target, float(str(method["confidence"])),
-        )  # fmt: skip
+        near = (x, str(method["norm"]), radius)
+        case = case_of(network, *near, label, target, float(str(method["confidence"])))
         said = _refused(case, claimed, proof, pooled=network.pooled)
         wrong += [] if said is None else [f"class {target}: {said}"]
         statuses.append(claimed if said is None else OPEN)
@@ -136,9 +136,7 @@ def _witness(arrays, method, network: ReluNetwork, row: int, label: int) -> Iter
         logits = network.logits(a[None])[0]
         reached = logits[target] - logits[label] >= confidence
     else:
-        case = Case(
-            list(network.weights), list(network.biases), x, "l0", 0.0, label, target, confidence
-        )
+        case = case_of(network, x, "l0", 0.0, label, target, confidence)
         reached = margin_at_least(case, a) >= confidence
     if not reached:
         yield "the witness is not adversarial"

@@ -9,12 +9,13 @@ certificates reads these too.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+
+from advsparse.artifacts.arrays import digest
 
 Array = np.ndarray
 
@@ -89,25 +90,18 @@ class ReluNetwork:
 
     def slope(self, a: Array, label: int, target: int) -> tuple[Array, Array]:
         """The margins of ``a`` (N x P) and their gradients, N and N x P."""
-        v, g = self.margin(label, target)
-        z, back = a, []
-        for weight, bias, pool in zip(self.weights[:-1], self.biases[:-1], self.pools, strict=True):
-            h = z @ weight.T + bias
-            on, z = h > 0, np.maximum(h, 0)
-            largest = None
+        logits, hidden = self.values(a)
+        row, _ = self.margin(label, target)
+        gradient = np.broadcast_to(row, (len(a), len(row)))
+        for layer in reversed(range(len(hidden))):
+            h, pool = hidden[layer], self.pools[layer]
             if pool is not None:
-                groups = z[:, pool]
-                largest = pool[np.arange(len(pool)), groups.argmax(2)]
-                z = groups.max(2)
-            back.append((weight, on, largest))
-        margin, gradient = z @ v + g, np.broadcast_to(v, (len(a), len(v)))
-        for weight, on, largest in reversed(back):
-            if largest is not None:
-                spread = np.zeros(on.shape)
+                largest = pool[np.arange(len(pool)), np.maximum(h, 0)[:, pool].argmax(2)]
+                spread = np.zeros(h.shape)
                 np.add.at(spread, (np.arange(len(a))[:, None], largest), gradient)
                 gradient = spread
-            gradient = (gradient * on) @ weight
-        return margin, gradient
+            gradient = (gradient * (h > 0)) @ self.weights[layer]
+        return logits[:, target] - logits[:, label], gradient
 
     def arrays(self) -> dict[str, Array]:
         """The network as an artifact has it."""
@@ -132,14 +126,4 @@ class ReluNetwork:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the weights."""
-        return digest_of(self.arrays())
-
-
-def digest_of(arrays: Mapping[str, Array]) -> str:
-    """SHA-256 of arrays by name, with their types and shapes."""
-    found = hashlib.sha256()
-    for name in sorted(arrays):
-        array = np.ascontiguousarray(arrays[name])
-        found.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        found.update(array.tobytes())
-    return found.hexdigest()
+        return digest(self.arrays())

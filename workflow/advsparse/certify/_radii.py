@@ -12,10 +12,16 @@ from advsparse.certify._network import Array, ReluNetwork
 from advsparse.certify._question import Question
 from advsparse.certify._solver import Solver
 from advsparse.certify._targets import classes
-from advsparse.certify._tree import Effort, answer
+from advsparse.certify._tree import Answer, Effort, answer
 from advsparse.certify.nearest import Nearest
 
 ROBUST, OPEN, ADVERSARIAL = 1, 0, -1
+
+
+def _verdict(said: Answer) -> int:
+    if said.proof is not None:
+        return ROBUST
+    return OPEN if said.witness is None else ADVERSARIAL
 
 
 def over_radii(method, network: ReluNetwork, x: Array, seed: int) -> dict[str, Array]:
@@ -40,13 +46,7 @@ def over_radii(method, network: ReluNetwork, x: Array, seed: int) -> dict[str, A
             loss.append(g - solved.value)
             bound.append(g - solved.bound)
             said = answer(inside, Effort(deadline=time.monotonic() + each))
-            verdict.append(
-                ROBUST
-                if said.proof is not None
-                else ADVERSARIAL
-                if said.witness is not None
-                else OPEN
-            )
+            verdict.append(_verdict(said))
     return {
         "prediction": np.array([label]),
         "target": np.array([others[0]]),

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 
 import numpy as np
 
+from advsparse.certify._asking import Asked, by_program
 from advsparse.certify._ball import Ball
 from advsparse.certify._certified import REPLAYED, SOLVER, Certified, Target, replayed
-from advsparse.certify._milp import Formulation, program
 from advsparse.certify._network import Array, ReluNetwork
 from advsparse.certify._question import Question
-from advsparse.certify._solver import INFEASIBLE, Solver
+from advsparse.certify._solver import Solver
 from advsparse.certify._targets import classes
-from advsparse.certify._tree import Answer, Effort, answer
-from advsparse.certify._witness import ascended, nearest_found, shrunk
+from advsparse.certify._tree import Effort, answer
+from advsparse.certify._witness import nearest_found, shrunk
 from advsparse.seeding import stable_seed
 
 logger = logging.getLogger(__name__)
@@ -28,8 +27,6 @@ _QUICK = 200
 """Parts that each class is given before the ladder."""
 _SHARE = 0.5
 """Of the time that is left, what one question may take."""
-
-Asked = Callable[[Question, Effort], Answer]
 
 
 def search(method, network: ReluNetwork, x: Array, seed: int) -> Certified:
@@ -51,7 +48,7 @@ def search(method, network: ReluNetwork, x: Array, seed: int) -> Certified:
         one.witness, one.upper = nearest_found(questions[one.target], rng)
         found.note()
     solver = Solver("highs")
-    ask = _by_program(solver) if network.pooled else answer
+    ask = by_program(solver) if network.pooled else answer
     try:
         _quickly(method, found, questions, deadline, ask)
         _by_steps(method, found, questions, deadline, ask)
@@ -97,15 +94,10 @@ def _by_steps(method, found: Certified, questions, deadline: float, ask: Asked) 
 
 def _radius(method, found: Certified, share: float = 1.0) -> float:
     """The radius to be proven: up to the gap the distance of the nearest witness, or a share."""
-    upper = found.upper
-    if method.norm == "l0":
-        most = float(len(found.x)) if np.isinf(upper) else upper - 1
-        return float(np.floor(most * share))
-    if np.isinf(upper):  # no image is farther than the whole box
-        count = len(found.x)
-        upper = {"linf": 1.0, "l2": np.sqrt(count), "l1": float(count)}[method.norm]
-        return upper * share
-    return upper * share * (1 - method.gap)
+    ball = Ball(found.x, method.norm, np.inf)
+    most = ball.widest if np.isinf(found.upper) else ball.below(found.upper, method.gap)
+    radius = most * share
+    return float(np.floor(radius)) if method.norm == "l0" else radius
 
 
 def _settled(
@@ -131,23 +123,3 @@ def _settled(
         one.proven(radius, SOLVER)
     found.note()
     return False
-
-
-def _by_program(solver: Solver) -> Asked:
-    """Ask a solver of mixed-integer programs instead."""
-
-    def ask(question: Question, effort: Effort) -> Answer:
-        made, pixels = program(question, Formulation("verification", within="ball"))
-        left = max(effort.deadline - time.monotonic(), 0.1)
-        solved = solver.solve(made.arrays(), seconds=left)
-        if solved.point is not None:
-            a = np.clip(solved.point[pixels], question.ball.low, question.ball.high)
-            # Points of solvers miss what they are to reach by their tolerances.
-            for point in (a, ascended(question, question.ball, a)):
-                if question.witness(point):
-                    return Answer(witness=point)
-        if solved.status == INFEASIBLE:
-            return Answer(bound=-np.inf)
-        return Answer()
-
-    return ask

@@ -41,10 +41,15 @@ def origins(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: told["origin"] for name, told in first.items() if "origin" in told}
 
 
+def all_data(settings: Mapping[str, Any]) -> str:
+    """The datasets behind all that a figure or table reads, in words, each once."""
+    return "; ".join(dict.fromkeys(map(data_used, origins(settings).values())))
+
+
 def stamp(figure: Any, settings: Mapping[str, Any]) -> None:
     """Write at the foot of a figure which data and preset it was built on."""
-    data = dict.fromkeys(map(data_used, origins(settings).values()))
-    write_at_foot(figure, "; ".join([*data, f"preset {settings['preset']}"]))
+    said = (all_data(settings), f"preset {settings['preset']}")
+    write_at_foot(figure, "; ".join(filter(None, said)))
 
 
 def write_at_foot(figure: Any, text: str) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from advsparse.artifacts import read_arrays, read_rows
 from advsparse.data._io import load_dataset
-from advsparse.figures.origin import ROLES, data_used, origins, stamp
+from advsparse.figures.origin import ROLES, all_data, data_used, origins, stamp
 from advsparse.figures.style import WIDTH, look, plt, show_image
 from advsparse.verbatim import in_figure
 
@@ -84,12 +84,12 @@ def rivals(inputs, settings):
             line["gradients an image"] = own["value"].get("queries", nan)
             line["images"] = int(own["n"].get("fooling_rate", 0))
             lines.append(line)
-    data = "; ".join(dict.fromkeys(data_used(origin) for origin in origins(settings).values()))
     note = (
         "rMSE is the mean of ||d||^2 / ||x||^2 over all images, before the projection onto [0, 1]; "
         "the slides' for ImageNet is of normalised images and not squared, by the authors' code. "
         "Gradients of what ADiL, SADiL and UAP learn are not among those of an image. Built on "
-        f"{data}, preset {settings['preset']}; the slides' ImageNet network is torchvision's."
+        f"{all_data(settings)}, preset {settings['preset']}; the slides' ImageNet network is "
+        "torchvision's."
     )
     title = "ADiL and its rivals on ResNet18"
     return {"frame": pd.DataFrame(lines), "title": title, "note": note}

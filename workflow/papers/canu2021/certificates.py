@@ -13,7 +13,7 @@ from advsparse.artifacts import read_arrays, read_rows
 from advsparse.certify._certified import REPLAYED, WORDS
 from advsparse.certify._file import history
 from advsparse.certify.formulations import NAMES
-from advsparse.figures.origin import data_used, origins, stamp
+from advsparse.figures.origin import all_data, stamp
 from advsparse.figures.style import WIDTH, look, plt
 from papers.canu2021.found import met, optimum
 
@@ -206,8 +206,7 @@ def robustness(inputs, settings):
 
 
 def _built(settings: Mapping[str, Any]) -> str:
-    data = dict.fromkeys(map(data_used, origins(settings).values()))
-    return f"Built on {'; '.join(data)}, preset {settings['preset']}."
+    return f"Built on {all_data(settings)}, preset {settings['preset']}."
 
 
 def draw_history(inputs, settings):

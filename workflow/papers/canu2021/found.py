@@ -47,11 +47,12 @@ def distances(paths: Mapping[str, str | None], failed: Mapping[str, str]) -> pd.
         arrays, _ = read_arrays(path, stage="certificate")
         rows.append({"of": of, "samples": optimum(arrays), "failed": None})
     path = paths.get("formulations")
+    if path is None:
+        why = failed.get("formulations")
+        gap = _failed("formulations", "of", ("exact", "relaxed", "fixed"), why)
+        return pd.concat([pd.DataFrame(rows), gap], ignore_index=True)
+    arrays, _ = read_arrays(path, stage="certificate")
     for of, place in (("exact", 4), ("relaxed", 5), ("fixed", 6)):
-        if path is None:
-            rows.append({"of": of, "called": "formulations", "failed": failed.get("formulations")})
-            continue
-        arrays, _ = read_arrays(path, stage="certificate")
         found = arrays["lower" if of == "relaxed" else "upper"][:, place]
         rows.append({"of": of, "samples": np.where(found > 0, found, np.nan), "failed": None})
     return pd.DataFrame(rows)

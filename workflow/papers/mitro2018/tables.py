@@ -16,7 +16,7 @@ from advsparse.evaluate.repeated import repeated
 from advsparse.evaluate.statistics import proportion
 from advsparse.evaluate.verdict_table import NOTE as VERDICTS
 from advsparse.evaluate.verdict_table import claims_table, number_of
-from advsparse.figures.origin import comparable, data_used, origins
+from advsparse.figures.origin import all_data, comparable, data_used, origins
 from papers.mitro2018.found import (
     ATTACKS,
     DATASETS,
@@ -49,7 +49,7 @@ def accuracies(inputs, settings):
             line["adaptive"] = _adapted(inputs, settings, dataset, network, attack)
             line["retrained"] = _retrained(inputs, settings, name, attack)
             lines.append(line)
-    data = "; ".join(dict.fromkeys(map(data_used, origins(settings).values())))
+    data = all_data(settings)
     note = (
         f"{_note(attack)} Built on {data}, preset {settings['preset']}. 95 % intervals of the "
         "paper's columns stand in the table of numbers."
