@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -102,10 +102,19 @@ def _distances(values: list[float]) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
+_compared = partial(
+    CoderComparison,
+    quality="distance",
+    threads=1,
+    equal=2 * METHOD.gap,
+    section="certificates",
+)
+
+
 def _nearest(size: int, units: int, where: str, goal: float) -> CoderComparison:
     questions, solver = _questions(size, units), Solver("highs")
     near = where == "attack's ball"
-    return CoderComparison(
+    return _compared(
         f"Nearest adversarial image, {units} units, {size} x {size}: program over the {where}",
         f"{IMAGES} test images of digits of {size} x {size} pixels, a network with {units} hidden "
         "units, linf, towards the second most probable class, proven to a gap of 1e-5; the peer "
@@ -117,12 +126,8 @@ def _nearest(size: int, units: int, where: str, goal: float) -> CoderComparison:
                 [_minimised(question, solver, near=near) for question in questions]
             ),
         },
-        quality="distance",
         runs=3,
         goal=goal,
-        threads=1,
-        equal=2 * METHOD.gap,
-        section="certificates",
     )
 
 
@@ -138,7 +143,7 @@ def _fixed() -> CoderComparison:
             found.append(approached(question, upper, METHOD.gap, by_program(solver), effort)[0])
         return _distances(found)
 
-    return CoderComparison(
+    return _compared(
         "Nearest adversarial image: radius fixed",
         "the same images of 28 x 28 pixels and 32 units: the largest margin within a radius just "
         "below the attack's as a mixed-integer program, beside that which minimises the distance "
@@ -149,12 +154,8 @@ def _fixed() -> CoderComparison:
                 [_minimised(question, solver, near=True) for question in questions]
             ),
         },
-        quality="distance",
         runs=3,
         goal=0.5,
-        threads=1,
-        equal=2 * METHOD.gap,
-        section="certificates",
     )
 
 
@@ -166,7 +167,7 @@ def _replaying() -> CoderComparison:
         accepted = [replayed(inside, proof) for _, inside, proof in proven]
         return _distances([upper for (upper, *_), ok in zip(proven, accepted, strict=True) if ok])
 
-    return CoderComparison(
+    return _compared(
         "Checking a certificate",
         "the proofs of the same images of 28 x 28 pixels and 32 units replayed with rounding "
         "outwards, beside finding them, one thread",
@@ -174,10 +175,6 @@ def _replaying() -> CoderComparison:
             OURS: replay,
             "proving": lambda: _distances([_by_bounds(question)[0] for question in questions]),
         },
-        quality="distance",
         runs=5,
         goal=0.3,
-        threads=1,
-        equal=2 * METHOD.gap,
-        section="certificates",
     )

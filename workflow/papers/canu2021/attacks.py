@@ -108,9 +108,12 @@ def transfer(inputs, settings):
             line[f"on {model}"] = float(own["value"].iloc[0]) if len(own) else nan
         lines.append(line)
     origin = origins(settings)["transfer"]
+    attack = settings["reads"]["transfer"]["points"][0]
+    how, within = look(attack["kind"]).label, attack["settings"]
     note = (
-        "The share of images whose prediction changes, of PGD in linf with eps 4/255: an example "
-        "transfers where the other network's prediction changes too. Built on "
+        f"The share of images whose prediction changes, of {how} in {within['norm']} with eps "
+        f"{within['eps']:.3g}: an example transfers where the other network's prediction changes "
+        "too. Built on "
         f"{data_used(origin)}, preset {origin['preset']}."
     )
     title = "Adversarial transfer between networks"

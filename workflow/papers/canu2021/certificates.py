@@ -53,10 +53,11 @@ def certified(inputs, settings):
     frame = pd.DataFrame(lines)
     second = frame["second class"] == frame["nearest class"]
     note = (
-        f"All classes but the image's own; {(frame['distance found'] == 'yes').sum()} of "
-        f"{len(frame)} distances are found, the bounds of the others are what time allowed. Of "
-        f"{(~second).mean():.0%} of them the nearest class is not the second most probable one. "
-        f"{_built(settings)} `python -m advsparse.certify check` replays the proofs."
+        f"Over all classes but the image's own; {(frame['distance found'] == 'yes').sum()} of "
+        f"{len(frame)} distances are found, and what bounds others is what time allowed. For "
+        f"{(~second).mean():.0%} the nearest class is not the second most probable one. In l0 a "
+        "lower bound says that so many pixels do not suffice. Replayed by python -m "
+        f"advsparse.certify check. {_built(settings)}"
     )
     title = "Distances to the nearest adversarial image, certified"
     return {"frame": frame, "title": title, "note": note, "timed": ["seconds"]}
@@ -96,10 +97,14 @@ def mipverify(inputs, settings):
 def gaps(inputs, settings):
     """How much farther than the nearest adversarial image each attack's is."""
     lines = [line for name in inputs for line in _gap(inputs, settings, name)]
+    confidence = max(
+        told["method"]["confidence"] for told in settings["reads"].values() if "method" in told
+    )
     note = (
         "The gap is an attack's distance over the certified one, less 1, over images whose "
-        "distance is known and that the attack reaches. Certified images win by the confidence "
-        f"1e-4, an attack's by anything: a gap may be below 0 by that much. {_built(settings)}"
+        "distance is known and that the attack reaches. Certified images win by a confidence of "
+        f"{confidence:g}, an attack's by anything: a gap may be below 0 by that much. "
+        f"{_built(settings)}"
     )
     title = "The optimality gap of attacks"
     return {"frame": pd.DataFrame(lines), "title": title, "note": note}

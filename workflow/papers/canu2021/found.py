@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from advsparse.artifacts import read_arrays, read_rows
+from advsparse.artifacts import read_arrays
 from advsparse.certify._file import history
-from advsparse.evaluate.experiment import samples_key
+from papers.frecon2021.found import attacks, measured
 
 FORMULATIONS = ("symmetric", "asymmetric", "ball", "fixed radius", "bounds", "relaxed", "fixed")
 """Short names of :data:`advsparse.certify.formulations.NAMES`, in their order."""
@@ -91,7 +90,7 @@ def certificates(path: str | None, failed: str | None) -> pd.DataFrame:
 def nearest(paths: Mapping[str, str | None], failed: Mapping[str, str]) -> pd.DataFrame:
     """Distances of attacks and of certificates, of images whose distance is known."""
     rows: list[dict[str, Any]] = []
-    for norm, attacks in NEAREST.items():
+    for norm, named in NEAREST.items():
         certificate = paths.get(norm)
         exact = None
         if certificate is not None:
@@ -100,7 +99,7 @@ def nearest(paths: Mapping[str, str | None], failed: Mapping[str, str]) -> pd.Da
         else:
             rows.append({"norm": norm, "attack": "exact", "called": norm})
             rows[-1]["failed"] = failed.get(norm)
-        for attack in attacks:
+        for attack in named:
             name = f"{attack}_{norm}"
             row: dict[str, Any] = {"norm": norm, "attack": attack, "called": name}
             path = paths.get(name)
@@ -116,30 +115,24 @@ def nearest(paths: Mapping[str, str | None], failed: Mapping[str, str]) -> pd.Da
 
 def typology(path: str, told: Mapping[str, Any]) -> pd.DataFrame:
     """Whether each attack on LeNet fooled each image."""
-    return pd.DataFrame(_rivals(path, "typology", {"typology": told}))
+    return pd.DataFrame(_rivals(path, "typology", told))
 
 
 def rivals(paths: Mapping[str, str], told: Mapping[str, Any]) -> pd.DataFrame:
     """Whether each attack fooled each image, and the rMSE of those that it fooled."""
-    rows = [row for role in ROLES if role in paths for row in _rivals(paths[role], role, told)]
+    rows = [
+        row for role in ROLES if role in paths for row in _rivals(paths[role], role, told[role])
+    ]
     return pd.DataFrame(rows)
 
 
 def _rivals(path: str, role: str, told: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    samples, _ = read_arrays(Path(path).with_suffix(".npz"), stage="rows")
-    table, _ = read_rows(path, stage="rows")
-    failed = table[table["metric"] == "failed"].set_index("attack")["note"].to_dict()
-    for point in told[role]["points"]:
-        place = {"role": role, "attack": point["name"].split("_")[0], "called": point["id"]}
+    for attack in attacks(path, told["points"]):
+        place = {"role": role, "attack": attack["name"].split("_")[0], "called": attack["id"]}
         for metric in METRICS:
-            row = place | {"metric": metric, "failed": failed.get(point["id"])}
-            key = samples_key(told[role]["model"], point["id"], metric)
-            if key in samples:
-                values = samples[key]
-                if metric == "rmse":
-                    fooled = samples[samples_key(told[role]["model"], point["id"], "fooling_rate")]
-                    values = np.where(fooled, values, np.nan)
-                row["samples"] = values
+            row = place | {"metric": metric, "failed": attack["failed"]}
+            if attack["failed"] is None:
+                row["samples"] = measured(attack["samples"], metric)
             yield row
 
 

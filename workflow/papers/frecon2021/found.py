@@ -141,7 +141,7 @@ def _long(attacks: Attacks, more=lambda attack: {}) -> Iterator[dict[str, Any]]:
             if attack["failed"] is not None:
                 yield row | {"metric": metric}
             elif live([attack]):
-                yield row | {"metric": metric, "samples": _measured(attack["samples"], metric)}
+                yield row | {"metric": metric, "samples": measured(attack["samples"], metric)}
 
 
 def _activity(grid: Attacks) -> Iterator[dict[str, Any]]:
@@ -152,7 +152,8 @@ def _activity(grid: Attacks) -> Iterator[dict[str, Any]]:
             yield row | {"samples": attack["samples"]["active_atoms"]}
 
 
-def _measured(samples: Mapping[str, np.ndarray], metric: str) -> np.ndarray:
+def measured(samples: Mapping[str, np.ndarray], metric: str) -> np.ndarray:
+    """A metric of each image: sizes of perturbations of those alone that were fooled."""
     if metric == "rmse":
         return np.where(samples["fooling_rate"], samples["rmse"], np.nan)
     return samples[metric]
