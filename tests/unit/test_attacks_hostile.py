@@ -533,11 +533,14 @@ def test_what_is_kept_from_inference_mode_is_told():
 @pytest.mark.filterwarnings("error::advsparse.attacks._checks.AttackWarning")
 @pytest.mark.parametrize(
     ("kind", "factor"),
-    [("cw", 1e-4), ("cw", 1e4), ("lbfgs", 0.05), ("lbfgs", 1e6), ("scada", 1.0), ("scada", 30.0)],
+    [
+        *(("cw", 1e-4), ("cw", 1e4), ("cw_linf", 1e-2), ("cw_linf", 1e5), ("cw_l0", 1e-4)),
+        *(("lbfgs", 0.05), ("lbfgs", 1e6), ("scada", 1.0), ("scada", 30.0)),
+    ],
 )
 def test_attacks_that_weigh_logits_work_where_they_are_silent(kind, factor):
     network, x, y = setting(torch.float32)
-    settings = {"cw": {"iterations": 100}, "lbfgs": {}, "scada": {"iterations": 100}}[kind]
+    settings = {} if kind == "lbfgs" else {"iterations": 100}
     attack = registry.load("attacks", kind)(**settings)
     model = Function(network, after=lambda logits: factor * logits)
     assert run(attack, model, x, y).success.all()

@@ -12,7 +12,7 @@ from advsparse.data._pixels import floats
 from advsparse.errors import ArtifactError
 from advsparse.models import _examples
 from advsparse.models._augmentation import Augmentation
-from advsparse.models._examples import LabelledImages, Stored, placed
+from advsparse.models._examples import Joined, LabelledImages, Stored, placed
 from advsparse.models._training import Training, train_on
 from advsparse.models.lenet import LeNet
 
@@ -38,6 +38,19 @@ def in_memory(**options):
     return LabelledImages(torch.from_numpy(PIXELS), torch.from_numpy(LABELS), **options)
 
 
+class Half:
+    """Fifteen rows of others, read where they are."""
+
+    def __init__(self, rows, start):
+        self.rows, self.start = rows, start
+
+    def __len__(self):
+        return 15
+
+    def __getitem__(self, index):
+        return self.rows[self.start + index]
+
+
 # Where examples lie.
 
 
@@ -48,6 +61,11 @@ def test_batches_are_the_same_from_memory_from_a_file_and_from_floats(stored, se
     sources = [in_memory(), LabelledImages(found["x"], found["y"])]
     sources += [LabelledImages(found["x"], torch.from_numpy(LABELS))]
     sources += [LabelledImages(x, torch.from_numpy(LABELS))]
+    for parts in ((x[:11], found["x"][11:][:]), (found["x"][:1], x[1:4], PIXELS[4:])):
+        columns = [part if isinstance(part, torch.Tensor) else placed(part) for part in parts]
+        sources += [LabelledImages(Joined(*columns), torch.from_numpy(LABELS))]
+    rows = Joined(Half(found["x"], 0), Half(found["x"], 15))
+    sources += [LabelledImages(rows, torch.from_numpy(LABELS))]
     first, *others = (epoch(source, **settings) for source in sources)
     for other in others:
         for ours, theirs in zip(first, other, strict=True):

@@ -5,15 +5,17 @@ import importlib
 import json
 from pathlib import Path
 
+import numpy as np
+
 from advsparse import registry
-from advsparse.artifacts import Slices, write_tensors
+from advsparse.artifacts import Slices, read_arrays, write_tensors
 from advsparse.coding._io import description, load_coder
 from advsparse.data._io import load_described
 from advsparse.data._pixels import channel_statistics
 from advsparse.errors import ArchitectureError
 from advsparse.jobs import job
 from advsparse.models._adversarial import Adversarial
-from advsparse.models._examples import placed
+from advsparse.models._examples import Joined, placed
 from advsparse.models._io import network_of, network_weights, with_defense
 from advsparse.models._training import Training, labelled, train_on
 from advsparse.models._weights import WeightsFile, give
@@ -68,13 +70,18 @@ with job(snakemake, "classifier") as this:
             model.normalise.set_statistics(*channel_statistics(x_train))
         model.to(this.device)
         if weights is None:
-            identity = json.dumps([this.code, settings, this.device, trained_on, network])
             told = dict(settings["training"])
             adversarial = Adversarial.of(told.pop("adversarial", None))
             training = from_plain(Training, told)
-            columns = (placed(x_train, this.device), placed(data.y_train, this.device))
+            x, y = placed(x_train, this.device), placed(data.y_train, this.device)
+            if path := given.get("adversarial_set"):
+                made, its_metadata = read_arrays(path, stage="attack")
+                trained_on.append(its_metadata.payload_sha256)
+                x = Joined(x, placed(made["x_adv"], this.device))
+                y = placed(np.concatenate([data.y_train[:], made["label"]]), this.device)
+            identity = json.dumps([this.code, settings, this.device, trained_on, network])
             train_on(
-                labelled(training, *columns, adversarial=adversarial, device=this.device),
+                labelled(training, x, y, adversarial=adversarial, device=this.device),
                 training,
                 model,
                 seed=settings["seed"],

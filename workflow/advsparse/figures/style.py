@@ -74,6 +74,8 @@ LOOKS = {
     "pgd": Look("PGD", "#0072B2", "s"),
     "deepfool": Look("DeepFool", "#009E73", "D"),
     "cw": Look("CW", "#CC79A7", "P"),
+    "cw_linf": Look("CW linf", "#88CCEE", "3"),
+    "cw_l0": Look("CW l0", "#DDCC77", "4"),
     "uap": Look("UAP", "#E69F00", "^"),
     "targeted_uap": Look("targeted UAP", "#8B4513", "H"),
     "dict_attack": Look("DA", "#AA4499", "+"),

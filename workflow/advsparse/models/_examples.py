@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 
@@ -13,8 +13,8 @@ from advsparse.artifacts import Rows
 from advsparse.data._pixels import IN_MEMORY, floats
 from advsparse.lazy import torch
 
-Column = "torch.Tensor | Rows"
-"""Where examples are: in memory, or where rows are read from."""
+Column = "torch.Tensor | Rows | Joined"
+"""Where examples are: in memory, or where rows are read from, or both one after the other."""
 
 _AHEAD = 2
 """Mini-batches that are read while another one is learned from."""
@@ -52,8 +52,7 @@ class Stored(Examples):
     def batches(self, training, generator):
         order = torch.randperm(len(self.columns[0]), generator=generator)[: training.examples]
         made = self._made(order.split(training.batch_size), training, generator)
-        in_memory = all(isinstance(column, torch.Tensor) for column in self.columns)
-        yield from made if in_memory else _read_ahead(made)
+        yield from made if all(map(_in_memory, self.columns)) else _read_ahead(made)
 
     def _made(self, parts, training, generator) -> Iterator[tuple]:
         """The mini-batch of each of the ``parts`` of an order."""
@@ -65,9 +64,39 @@ class Stored(Examples):
         return tuple(self._of(column, index) for column in self.columns)
 
     def _of(self, column, index):
+        if isinstance(column, Joined):
+            return column.rows(index, self._of)
         if isinstance(column, torch.Tensor):
             return column[index.to(column.device)]
         return torch.from_numpy(column[index.numpy()]).to(self.device)
+
+
+class Joined:
+    """Columns of images one after the other, in eight bits or in [0, 1]; in [0, 1] in a batch."""
+
+    def __init__(self, *parts: Column) -> None:
+        self.parts = parts
+        self._ends = torch.tensor([len(part) for part in parts]).cumsum(0)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def rows(self, index: torch.Tensor, read: Callable[..., torch.Tensor]) -> torch.Tensor:
+        """The images of these numbers, of which ``read`` gives those of a part."""
+        which = torch.bucketize(index, self._ends, right=True)
+        order, found = [], []
+        for number, part in enumerate(self.parts):
+            at = (which == number).nonzero().flatten()
+            order.append(at)
+            found.append(floats(read(part, index[at] - self._ends[number] + len(part))))
+        images = torch.cat(found)
+        return images[torch.cat(order).argsort().to(images.device)]
+
+
+def _in_memory(column: Column) -> bool:
+    if isinstance(column, Joined):
+        return all(map(_in_memory, column.parts))
+    return isinstance(column, torch.Tensor)
 
 
 class LabelledImages(Stored):

@@ -14,6 +14,7 @@ from advsparse.models._training import Training
 from advsparse.models._weights import WeightsFile
 from advsparse.registry import Plugin
 from advsparse.settings import settings
+from advsparse.stages._lineage import made_of, unfit_to_learn_from
 from advsparse.stages._stage import Around, Job, Needs, Section, Stage
 from advsparse.stages.transformed import in_front
 
@@ -49,6 +50,9 @@ class Model:
     starts_from: Annotated[Name, Of("models", "classifier")] | None = None
     """Another classifier of the same architecture, from whose weights and normalisation its
     training starts (fine-tuning)."""
+    adversarial_set: Annotated[Name, Of("attacks", "attack")] | None = None
+    """An attack on training images, made beforehand, whose images it is trained on too, with their
+    own labels: the union of both sets of canu2021, eq. 5."""
     weights: WeightsFile | None = None
     """A file with all of its weights; then nothing is trained."""
     defense: Annotated[Name, Of("defenses", "defence")] | None = None
@@ -59,15 +63,16 @@ class Model:
     trained."""
 
     def __post_init__(self) -> None:
-        if self.starts_from is not None and self.weights is not None:
-            raise ValueError("starts_from: weights are given, so that nothing is trained")
+        for name in ("starts_from", "adversarial_set"):
+            if getattr(self, name) is not None and self.weights is not None:
+                raise ValueError(f"{name}: weights are given, so that nothing is trained")
         if self.weights_of is None:
             if self.architecture is None:
                 raise ValueError("architecture: what network it is has to be said")
             return
         if self.defense is None:
             raise ValueError("weights_of: without a defence it would be the other classifier")
-        for name in ("architecture", "coder", "starts_from", "weights"):
+        for name in ("architecture", "coder", "starts_from", "adversarial_set", "weights"):
             if getattr(self, name) is not None:
                 raise ValueError(f"{name}: is that of the classifier whose weights it takes")
 
@@ -100,6 +105,8 @@ class ClassifierStage(Stage):
             files["coder"] = Job("coder", model.coder, job.paper)
         if model.starts_from:
             files["start"] = Job("classifier", model.starts_from, job.paper)
+        if model.adversarial_set:
+            files["adversarial_set"] = Job("attack", model.adversarial_set, job.paper)
         if model.weights and not self.absent(plan, job):
             files["weights"] = str(model.weights.file(plan.data_directory))
         return files
@@ -139,7 +146,7 @@ class ClassifierStage(Stage):
     def inconsistencies(self, paper: Any, around: Around) -> Iterator[Mistake]:
         models = paper.models
         for name, model in models.items():
-            for mistake in _defended(model, paper):
+            for mistake in (*_defended(model, paper), *_taught(model, name, paper)):
                 yield mistake.below("models", name)
             start = models.get(model.starts_from)
             if start is not None:
@@ -147,7 +154,7 @@ class ClassifierStage(Stage):
                 if (model.architecture, model.coder) != (start.architecture, start.coder):
                     text = f"{model.starts_from!r} is of another architecture, or of other codes"
                     yield Mistake(key, text)
-                elif _leads_back(models, name):
+                elif ("models", name) in made_of(paper, "models", name, by=("starts_from",)):
                     yield Mistake(key, f"{name!r} would start from itself")
 
     def told(self, plan: Plan, job: Job) -> dict[str, Any]:
@@ -177,14 +184,18 @@ def _defended(model: Model, paper: Any) -> Iterator[Mistake]:
             yield Mistake(("weights_of",), f"{model.weights_of!r} has a defence itself")
 
 
-def _leads_back(models: Mapping[str, Model], name: str) -> bool:
-    """Whether what a classifier starts from starts from it."""
-    seen: set[str] = set()
-    start = models[name].starts_from
-    while start is not None and start in models and start not in seen:
-        seen.add(start)
-        start = models[start].starts_from
-    return name in seen
+def _taught(model: Model, name: str, paper: Any) -> Iterator[Mistake]:
+    """What does not fit about the adversarial images that a classifier is trained on too."""
+    attack = model.adversarial_set
+    if attack is None:
+        return
+    found = [*unfit_to_learn_from(paper, attack, model.dataset, "classifier")]
+    defense = paper.defenses.get(model.defense)
+    if defense is not None and in_front(defense.method):
+        found.append(Mistake((), f"is of images as {model.defense!r} does not let them pass"))
+    if ("models", name) in made_of(paper, "attacks", attack):
+        found.append(Mistake((), f"{attack!r} is made of {name!r} itself"))
+    yield from (mistake.below("adversarial_set") for mistake in found)
 
 
 def classified(plan: Plan, paper: str, model: str) -> dict[str, Job]:

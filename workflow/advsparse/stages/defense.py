@@ -11,6 +11,7 @@ from advsparse.config.names import Name, Of, Role
 from advsparse.config.plan import Plan
 from advsparse.registry import Plugin
 from advsparse.settings import settings
+from advsparse.stages._lineage import made_of, unfit_to_learn_from
 from advsparse.stages._points import chosen_images
 from advsparse.stages._stage import Around, Job, Needs, Section, Stage
 
@@ -75,7 +76,7 @@ class DefenseStage(Stage):
         for name, entry in paper.defenses.items():
             for mistake in _mistakes(entry, paper):
                 yield mistake.below("defenses", name)
-            if name in _made_of(entry, paper):
+            if ("defenses", name) in made_of(paper, "defenses", name):
                 key = "classifier" if entry.classifier else "perturbed_by"
                 text = f"{getattr(entry, key)!r} is made of {name!r} itself"
                 yield Mistake(("defenses", name, key), text)
@@ -110,36 +111,5 @@ def _perturbed(entry: DefenseEntry, paper: Any) -> Iterator[Mistake]:
         text = "learns from clean images" if entry.method.learns else "learns from no images"
         yield Mistake(("perturbed_by",), f"{registry.kind_of(entry.method)} {text}")
         return
-    attack = paper.attacks.get(entry.perturbed_by)
-    if attack is None:
-        return
-    images, model = paper.images.get(attack.images), paper.models.get(attack.model)
-    if attack.grid:
-        yield Mistake(("perturbed_by",), "is a grid: a defence learns from a single attack")
-    elif images is not None and images.split != "train":
-        text = f"{entry.perturbed_by!r} is of test images, which a defence is not to have seen"
-        yield Mistake(("perturbed_by",), text)
-    elif model is not None and model.dataset != entry.dataset:
-        yield Mistake(("perturbed_by",), f"{entry.perturbed_by!r} is of other images")
-
-
-def _made_of(entry: DefenseEntry, paper: Any) -> set[str]:
-    """The defences of the classifiers that a defence is made for, and of those that lie behind."""
-    found: set[str] = set()
-    seen, waiting = set(), _classifiers(entry, paper)
-    while waiting:
-        model = paper.models.get(waiting.pop())
-        if model is None or id(model) in seen:
-            continue
-        seen.add(id(model))
-        waiting += [model.starts_from, model.weights_of]
-        if model.defense in paper.defenses:
-            found.add(model.defense)
-            waiting += _classifiers(paper.defenses[model.defense], paper)
-    return found
-
-
-def _classifiers(entry: DefenseEntry, paper: Any) -> list[str | None]:
-    """The classifiers that a defence is made for, or learns from attacks on."""
-    attack = paper.attacks.get(entry.perturbed_by)
-    return [entry.classifier, attack.model if attack else None]
+    for mistake in unfit_to_learn_from(paper, entry.perturbed_by, entry.dataset, "defence"):
+        yield mistake.below("perturbed_by")

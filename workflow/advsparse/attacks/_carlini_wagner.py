@@ -1,0 +1,127 @@
+"""What the attacks of Carlini and Wagner share: objectives, and a descent within the box."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from advsparse.attacks._base import MinimumNormAttack
+from advsparse.attacks._confirm import fooled
+from advsparse.attacks._losses import margin
+from advsparse.lazy import torch
+from advsparse.settings import NonNegativeFloat, PositiveFloat, PositiveInt, settings
+
+Objective = Literal["f1", "f2", "f3", "f4", "f5", "f6", "f7"]
+
+_SQUEEZE = 1 - 1e-6
+"""Keeps atanh finite at pixels that are exactly 0 or 1."""
+
+
+@settings
+class CarliniWagner(MinimumNormAttack):
+    """Settings that the attacks in all three distances have."""
+
+    objective: Objective = "f6"
+    """The objective f, by its number in Carlini and Wagner 2017: with F the probabilities and t the
+    target, or the likeliest other class, f1 is the cross-entropy -log F_t less 1; f2 the hinge of
+    max_{k != t} F_k - F_t; f3 its softplus less log 2; f4 the hinge of 1/2 - F_t; f5 -log(2 F_t);
+    f6 and f7 are f2 and f3 of logits. f1 is printed with the sign that leads away from t, and f5 as
+    -log(2 F_t - 2), which is defined nowhere; as they are meant they differ by a constant, and so
+    lead the same way."""
+    confidence: NonNegativeFloat = 0.0
+    """kappa: by how many logits the image must be adversarial."""
+    iterations: PositiveInt = 1000
+    """Descent steps for each value of c."""
+    learning_rate: PositiveFloat = 0.01
+    """Adam's step size."""
+    box: Literal["tanh", "clip"] = "tanh"
+    """How pixels stay in [0, 1]: x' = (1 + tanh w) / 2, as the paper chose, or clipping after each
+    step. A pixel that is 0 or 1 hardly moves through tanh: clip suits images that are mostly so."""
+    abort_early: bool = True
+    """Whether the descent of an image ends once a tenth of the iterations brought no decrease."""
+
+    def _asked(self, oracle, x_adv, y, target, rows):
+        """f of images, its gradient, and which of them are adversarial enough."""
+        value, logits, gradient = oracle.gradient(
+            x_adv, lambda z: objective(self.objective, z, y, target, self.confidence), rows
+        )
+        enough = margin(logits, y, target) + self.confidence <= 0
+        return value, gradient, fooled(logits, y, target) & enough
+
+
+def objective(
+    name: Objective,
+    logits: torch.Tensor,
+    y: torch.Tensor,
+    target: torch.Tensor | None,
+    confidence: float = 0.0,
+) -> torch.Tensor:
+    """f of each image (N), as :attr:`CarliniWagner.objective` says; of f6 with kappa added before
+    the hinge."""
+    if name == "f6":
+        return (margin(logits, y, target) + confidence).clamp(min=0)
+    if name == "f7":
+        return _softplus(margin(logits, y, target))
+    if name in ("f2", "f3"):
+        away = margin(logits.softmax(1), y, target)
+        return away.clamp(min=0) if name == "f2" else _softplus(away)
+    likely = logits.log_softmax(1)
+    if target is None:
+        likely = likely.scatter(1, y[:, None], -torch.inf).amax(1)
+    else:
+        likely = likely.gather(1, target[:, None]).squeeze(1)
+    if name == "f4":
+        return (0.5 - likely.exp()).clamp(min=0)
+    return -likely - (1.0 if name == "f1" else math.log(2))
+
+
+def _softplus(away):
+    return torch.nn.functional.softplus(away) - math.log(2)
+
+
+class Descent:
+    """Adam (Kingma and Ba 2015) on a batch of images in a box, which some of them can leave."""
+
+    def __init__(self, settings: CarliniWagner, start: torch.Tensor) -> None:
+        self._rate, self._tanh, self._count = settings.learning_rate, settings.box == "tanh", 0
+        self._patience = max(1, settings.iterations // 10) if settings.abort_early else None
+        self._previous = start.new_full((len(start),), torch.inf)
+        self._bounds = settings.threat.bounds
+        self._value = torch.atanh((2 * start - 1) * _SQUEEZE) if self._tanh else start.clone()
+        self._mean, self._square = torch.zeros_like(start), torch.zeros_like(start)
+        self._slope: torch.Tensor | float = 1.0
+
+    def images(self) -> torch.Tensor:
+        """The images, as they are now."""
+        if not self._tanh:
+            return self._value.clone()
+        t = torch.tanh(self._value)
+        self._slope = (1 - t.square()) / 2
+        return (t + 1) / 2
+
+    def step(self, gradient: torch.Tensor) -> None:
+        """A step against the gradient in the pixels of the last :meth:`images`."""
+        gradient = gradient * self._slope
+        self._count += 1
+        self._mean.mul_(0.9).add_(gradient, alpha=0.1)
+        self._square.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
+        size = (self._square / (1 - 0.999**self._count)).sqrt_().add_(1e-8)
+        self._value.addcdiv_(self._mean, size, value=-self._rate / (1 - 0.9**self._count))
+        if not self._tanh:
+            self._value.clamp_(*self._bounds)
+
+    def falling(self, objective: torch.Tensor) -> torch.Tensor:
+        """Which of the images go on, by what their last iterates had as their objectives."""
+        if self._patience is None or self._count % self._patience:
+            return torch.ones_like(objective, dtype=torch.bool)
+        # Of its size, as objectives of logarithms are negative beyond the boundary.
+        falling = self._previous - objective > 1e-4 * objective.abs()
+        self._previous = objective
+        return falling
+
+    def keep(self, chosen: torch.Tensor) -> None:
+        """Go on with some of the images."""
+        if not chosen.all():
+            self._previous = self._previous[chosen]
+            self._value, self._mean = self._value[chosen], self._mean[chosen]
+            self._square = self._square[chosen]
