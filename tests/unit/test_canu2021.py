@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from advsparse.artifacts import make_metadata, write_arrays
+from advsparse.artifacts import ROW_COLUMNS, make_metadata, write_arrays, write_rows
 from advsparse.config.loading import WORKFLOW
 from advsparse.evaluate.claims import read_claims
+from advsparse.evaluate.experiment import samples_key
 from advsparse.evaluate.judging import judge
 from advsparse.evaluate.verdicts import Class
-from papers.canu2021 import found
+from papers.canu2021 import defence, found, objectives, tables
 
 CLAIMS = {
     claim.claim: claim for claim in read_claims(WORKFLOW / "papers/canu2021/reference/claims.yaml")
@@ -62,8 +64,8 @@ def formulations(path, factor, *, limited=()):
 
 
 def verdict(claim, table, **others):
-    tables = {"times": None, "distances": None, "certificates": None, "rivals": None}
-    runs = [tables | {claim.parts[0].reads: table} | others for _ in range(3)]
+    empty = {"times": None, "distances": None, "certificates": None, "rivals": None}
+    runs = [empty | {claim.parts[0].reads: table} | others for _ in range(3)]
     return judge(claim, runs, comparable=True).verdict
 
 
@@ -163,3 +165,159 @@ def test_bounds_have_met_within_the_gap_or_between_whole_numbers():
     assert found.met(arrays).tolist() == [True, False, False, False]
     arrays["lower"] = np.array([0.0, 1.0, 2.0, 0.499999])
     assert found.met(arrays).tolist() == [True, True, True, True]
+
+
+ORIGIN = {"role": "cifar10", "dataset": "photos", "stand_in": True, "preset": "demo"}
+
+
+def experiment(path, attacks, failed=()):
+    """Rows and samples of attacks by id, each with what it did to each image, by metric."""
+    lines, arrays = [], {}
+    common = {"paper": "canu2021", "experiment": "e", "dataset": "photos", "defense": "none"}
+    common |= {"seed": 0, "repetition": 0, "model": "lenet", "attacked": "lenet", "note": ""}
+    for attack, samples in attacks.items():
+        if attack in failed:
+            gone = {"metric": "failed", "value": 1.0, "n": 0, "note": "no memory"}
+            lines.append(common | {"attack": attack} | gone)
+            continue
+        for metric, values in samples.items():
+            values = np.asarray(values, dtype=float)
+            measured = {"metric": metric, "value": np.nanmean(values), "n": len(values)}
+            bounds = {"ci_low": measured["value"] - 0.1, "ci_high": measured["value"] + 0.1}
+            lines.append(common | {"attack": attack} | measured | bounds)
+            arrays[samples_key("lenet", attack, metric)] = values
+    frame = pd.DataFrame(lines, columns=list(ROW_COLUMNS))
+    made = make_metadata("rows", params={}, code="", seed=0)
+    write_rows(path, frame, made)
+    write_arrays(path.with_suffix(".npz"), arrays, made)
+    return str(path)
+
+
+def point(name, kind, **settings):
+    values = "_".join(f"{key}={settings[key]}" for key in ("atoms", "objective") if key in settings)
+    called = f"{name}/{values}" if values else name
+    return {"id": called, "name": name, "kind": kind, "settings": settings}
+
+
+COMPARED = {
+    (norm, objective): point(f"objectives_{norm}", kind, norm=norm, objective=objective)
+    for norm, kind in (("l2", "cw"), ("linf", "cw_linf"), ("l0", "cw_l0"))
+    for objective in ("f1", "f6", "f7")
+}
+
+
+def compared(path, factors, exact, failed=()):
+    """Attacks so many times as far off as the nearest image, the first of which they all miss."""
+    fooled = np.arange(N) > 0
+    attacks = {
+        COMPARED[key]["id"]: {
+            "fooling_rate": fooled,
+            "distance": np.where(fooled, factor * exact[key[0]], np.nan),
+        }
+        for key, factor in factors.items()
+    }
+    return experiment(path, attacks, failed)
+
+
+def settings(**reads):
+    return {"reads": reads, "preset": "demo", "failures": {}}
+
+
+def test_three_distances_and_seven_objectives(tmp_path):
+    rng = np.random.default_rng(0)
+    exact = {norm: rng.uniform(0.1, 0.2, N) for norm in found.DISTANCES}
+    paths = {n: nearest(tmp_path / f"{n}.npz", d, open_rows=(2,)) for n, d in exact.items()}
+    scale = {"l2": 1.0, "linf": 1.3, "l0": 2.0}
+    best = {"f1": 1.2, "f6": 1.01, "f7": 1.1}
+    factors = {key: scale[key[0]] * best[key[1]] for key in COMPARED}
+    rows = compared(tmp_path / "rows.csv", factors, exact)
+    told = {"points": list(COMPARED.values()), "origin": ORIGIN}
+    certificate = {"origin": ORIGIN, "method": {}}
+    reads = settings(objectives=told, **dict.fromkeys(found.DISTANCES, certificate))
+    made = objectives.objectives(paths | {"objectives": rows}, reads)
+    frame = made["frame"].set_index("objective")
+    for (norm, objective), factor in factors.items():
+        assert np.isclose(frame.loc[objective, f"{norm}: / nearest"], factor, rtol=1e-3)
+        expected = factor * exact[norm][1:].mean()
+        assert np.isclose(frame.loc[objective, f"{norm}: distance"], expected)
+        assert np.isclose(frame.loc[objective, f"{norm}: fooled"], 1 - 1 / N)
+    assert "l2: f6 (39 images whose distance is known)" in made["note"]
+    distances = {norm: found.distance(path) for norm, path in paths.items()}
+    table = found.objectives(rows, told, distances)
+    samples = table.set_index(["objective", "norm", "metric"])["samples"]
+    assert np.isnan(samples["f6", "l2", "excess"]).nonzero()[0].tolist() == [0, 2]
+    assert verdict(CLAIMS["objectives"], table).kind == Class.SUPPORTED
+    assert verdict(CLAIMS["distances"], table).kind == Class.SUPPORTED
+    worse = compared(tmp_path / "w.csv", factors | {("l2", "f6"): 1.5, ("l0", "f6"): 1.1}, exact)
+    table = found.objectives(worse, told, distances)
+    assert verdict(CLAIMS["objectives"], table).kind == Class.CONTRADICTED
+    assert verdict(CLAIMS["distances"], table).kind == Class.CONTRADICTED
+    lost = COMPARED["l2", "f7"]["id"]
+    gone = compared(tmp_path / "g.csv", factors, exact, failed=(lost,))
+    said = verdict(CLAIMS["objectives"], found.objectives(gone, told, distances))
+    assert said.kind == Class.FAILED and lost in str(said)
+    assert len(found.objectives(rows, told, distances | {"l0": None})) == len(table) - 3
+
+
+DEFENDED = [
+    point(f"adil_{name}", "scada", atoms=atoms)
+    for name in ("atoms", "trained", "injected")
+    for atoms in (2, 10)
+] + [point(f"pgd_{name}", "pgd") for name in ("lenet", "trained", "injected")]
+
+
+def defended(path, share, failed=(), seed=0):
+    rng = np.random.default_rng(seed)
+    attacks = {}
+    for told in DEFENDED:
+        rate = share.get(told["name"].rpartition("_")[2], 0.9)
+        attacks[told["id"]] = {"fooling_rate": rng.permutation(N) < round(rate * N)}
+    return experiment(path, attacks, failed)
+
+
+def test_what_the_defence_gains(tmp_path):
+    shares = {"trained": 0.3, "injected": 0.88}
+    paths = [defended(tmp_path / f"{run}.csv", shares, seed=run) for run in range(3)]
+    told = {"points": DEFENDED, "origin": ORIGIN}
+    reads = settings(defence=[told] * 3)
+    values = WORKFLOW / "papers/canu2021/reference/values.csv"
+    made = defence.defence({"defence": paths, "values": values}, reads)
+    frame = made["frame"].set_index(["attack", "network"])
+    row = frame.loc["ADiL, 2 atoms", "adversarial training"]
+    assert row["fooling rate, paper"] == 0.1562 and np.isclose(row["fooling rate"], 0.3)
+    assert np.isclose(row["gain"], 0.6) and row["gain, ci_low"] < 0.6 < row["gain, ci_high"]
+    assert row["exceeds sampling error"] == "yes"
+    assert frame.loc["ADiL, 10 atoms", "noise injection"]["exceeds sampling error"] == "no"
+    assert frame.loc["ADiL, 10 atoms", "no defence"]["fooling rate, paper"] == 0.6015
+    assert set(frame.loc["PGD"].index) == {"no defence", "adversarial training", "noise injection"}
+    assert f"over {N} images in 3 runs" in made["note"] and "photos" in made["note"]
+    table = found.defence(paths[0], told)
+    part = CLAIMS["defence"].parts
+    assert len(part) == 2 and verdict(CLAIMS["defence"], table).kind != Class.SUPPORTED
+    both = defended(tmp_path / "both.csv", {"trained": 0.3, "injected": 0.2})
+    assert verdict(CLAIMS["defence"], found.defence(both, told)).kind == Class.SUPPORTED
+    assert verdict(CLAIMS["conclusion"], found.defence(both, told)).kind == Class.SUPPORTED
+    lost = "adil_trained/atoms=2"
+    gone = defended(tmp_path / "gone.csv", shares, failed=(lost,))
+    made = defence.defence({"defence": [gone, *paths[1:]], "values": values}, reads)
+    assert ("ADiL, 2 atoms", "adversarial training") not in made["frame"].set_index(
+        ["attack", "network"]
+    ).index
+    said = verdict(CLAIMS["defence"], found.defence(gone, told))
+    assert said.kind == Class.FAILED and lost in str(said)
+
+
+def test_numbers_of_the_defence_are_beside_both_manners(tmp_path):
+    shares = {"atoms": 0.5, "trained": 0.3, "injected": 0.4}
+    path = defended(tmp_path / "rows.csv", shares)
+    values = WORKFLOW / "papers/canu2021/reference/values.csv"
+    inputs = {name: [path] for name in ("cifar10", "imagenet", "defence")} | {"values": values}
+    origin = [{"origin": ORIGIN}]
+    made = tables.numbers(inputs, settings(cifar10=origin, imagenet=origin, defence=origin))
+    frame = made["frame"].set_index("quantity")
+    said = "fooling rate of ADiL with 2 atoms on LeNet"
+    assert frame.loc[f"{said}, CIFAR-10"]["reproduced"] == 0.5
+    for manner, rate in (("adversarial training", 0.3), ("noise injection", 0.4)):
+        row = frame.loc[f"{said}, {manner}, CIFAR-10"]
+        assert row["reproduced"] == rate and row["paper"] == 0.1562
+    assert len(frame) == 20 + 5 + 2 * 5

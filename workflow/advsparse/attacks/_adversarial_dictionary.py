@@ -34,6 +34,8 @@ class History:
     """gamma_k, the step on the codes."""
     backtracks: list[int] = field(default_factory=list)
     """i_k, how often the search halved."""
+    gradients: list[int] = field(default_factory=lambda: [0])
+    """Gradients of each image's loss that were taken until then, beside ``loss``."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,7 @@ def learn(
         history.step.append(gamma)
         history.backtracks.append(backtracks)
         history.loss.append(new)
+        history.gradients.append(k + 1)
         if (k + 1) % 50 == 0:
             logger.info("iteration %d of %d: loss %.6g, step %.3g", k + 1, iterations, new, gamma)
         falling = math.isinf(loss) or loss - new > tolerance * abs(loss)

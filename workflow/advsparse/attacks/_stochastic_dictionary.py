@@ -63,6 +63,7 @@ def learn(
         history.loss.append(_loss(problem, d, v, batch_size))
         history.step.append(gamma)
         history.backtracks.append(0)
+        history.gradients.append(2 * (k + 1))
         if (k + 1) % 50 == 0:
             logger.info("pass %d of %d: loss %.6g", k + 1, iterations, history.loss[-1])
     return d, v, history, not bool(v.any())

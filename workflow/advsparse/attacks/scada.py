@@ -162,6 +162,7 @@ class SCADA(UniversalAttack, PenaltyAttack):
                 "loss": torch.tensor(history.loss, dtype=torch.float64),
                 "step": torch.tensor(history.step, dtype=torch.float64),
                 "backtracks": torch.tensor(history.backtracks, dtype=torch.int64),
+                "gradients": torch.tensor(history.gradients, dtype=torch.int64),
                 "dead_start": torch.tensor(dead),
             },
             (_DEAD.format(self.lambda1),) if dead else (),

@@ -63,7 +63,8 @@ def attack_metrics(
     images, and once more (``_8bit``) as the 256 levels of an image file can hold them.
     ``rmse`` is the mean of ||d||^2 / ||x||^2 with the perturbation before its projection onto
     [0, 1] where the attack knows it (frecon2021, section 4), ``rmse_returned`` the same of the
-    image that the attack returned.
+    image that the attack returned. ``distance`` is in the attack's own norm, of the images that it
+    fools.
 
     With a detector beside the network an image that is refused fools nobody and counts as right:
     ``refused`` is the share of them, ``auc`` how well its score tells attacked images from clean
@@ -72,6 +73,7 @@ def attack_metrics(
     yield from _judged(model, attacked, attacked["clean_prediction"], x)
     yield from _distances(x, attacked, seed)
     yield _rate("success_rate", attacked["success"])
+    yield _mean("distance", np.where(attacked["success"], attacked["distance"], np.nan), seed)
     yield _mean("queries", attacked["queries"], seed)
     code = attacked.get("trace.code")
     if code is not None:

@@ -41,9 +41,10 @@ def typology(inputs, settings):
     origin = origins(settings)["typology"]
     note = (
         "Box, goal, reach, norms, learning and stars are those of the survey that the slides show "
-        "(Akhtar and Mian 2018); gradients an image, fooling rate and rMSE are measured, each "
-        "attack untargeted on LeNet. What has no numbers is not built here. An attack without a "
-        f"budget fools whatever it costs. Built on {data_used(origin)}, preset {origin['preset']}."
+        "(Akhtar and Mian 2018); passes (forward and backward ones), fooling rate and rMSE are "
+        "measured, each attack untargeted on LeNet. What has no numbers is not built here. An "
+        "attack without a budget fools whatever it costs. "
+        f"Built on {data_used(origin)}, preset {origin['preset']}."
     )
     title = "Attacks: a survey's typology, and what is measured"
     return {"frame": pd.DataFrame(lines), "title": title, "note": note}
@@ -56,7 +57,7 @@ def _measured(rows: pd.DataFrame, attack: str | None) -> dict[str, Any]:
     once = "" if np.isnan(queries) else "one shot" if queries <= _ONE_SHOT else "iterative"
     return {
         "learning here": once,
-        "gradients an image": queries,
+        "passes an image": queries,
         "fooling rate": own.get("fooling_rate", nan),
         "rMSE": own.get("rmse", nan),
     }
@@ -65,6 +66,10 @@ def _measured(rows: pd.DataFrame, attack: str | None) -> dict[str, Any]:
 def rivals(inputs, settings):
     """Fooling rate and rMSE of ADiL and its rivals on ResNet18, the slides' beside ours."""
     paper = pd.read_csv(inputs["values"]).set_index(["attack", "metric"])["value"]
+    learning = {
+        ("cifar10", name): int(read_arrays(inputs[f"{name}_fit"], stage="fit")[0]["gradients"][-1])
+        for name in ("adil", "sadil")
+    }
     lines = []
     for role in ("cifar10", "imagenet"):
         rows, _ = read_rows(inputs[role], stage="rows")
@@ -81,13 +86,15 @@ def rivals(inputs, settings):
                 line[words] = own["value"].get(metric, nan)
                 line[f"{words}, ci_low"] = own["ci_low"].get(metric, nan)
                 line[f"{words}, ci_high"] = own["ci_high"].get(metric, nan)
-            line["gradients an image"] = own["value"].get("queries", nan)
+            line["passes an image"] = own["value"].get("queries", nan)
+            line["gradients in learning"] = learning.get((role, called), nan)
             line["images"] = int(own["n"].get("fooling_rate", 0))
             lines.append(line)
     note = (
         "rMSE is the mean of ||d||^2 / ||x||^2 over all images, before the projection onto [0, 1]; "
         "the slides' for ImageNet is of normalised images and not squared, by the authors' code. "
-        "Gradients of what ADiL, SADiL and UAP learn are not among those of an image. Built on "
+        "Gradients in learning are of each of the images that ADiL and SADiL learn from: SADiL has "
+        "half as many passes over them, as each takes two. Built on "
         f"{all_data(settings)}, preset {settings['preset']}; the slides' ImageNet network is "
         "torchvision's."
     )

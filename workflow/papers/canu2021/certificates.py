@@ -57,7 +57,7 @@ def certified(inputs, settings):
         f"{len(frame)} distances are found, and what bounds others is what time allowed. For "
         f"{(~second).mean():.0%} the nearest class is not the second most probable one. In l0 a "
         "lower bound says that so many pixels do not suffice. Replayed by python -m "
-        f"advsparse.certify check. {_built(settings)}"
+        f"advsparse.certify check. {built(settings)}"
     )
     title = "Distances to the nearest adversarial image, certified"
     return {"frame": frame, "title": title, "note": note, "timed": ["seconds"]}
@@ -88,7 +88,7 @@ def mipverify(inputs, settings):
         )
     note = (
         f"In {told['method']['norm']}, {_CALLED[told['model']]}: the slides' network has one more, "
-        f"and their solver is Gurobi. {_built(settings)}"
+        f"and their solver is Gurobi. {built(settings)}"
     )
     title = "The closest adversarial image of one class"
     return {"frame": pd.DataFrame(lines), "title": title, "note": note, "timed": ["seconds"]}
@@ -104,7 +104,7 @@ def gaps(inputs, settings):
         "The gap is an attack's distance over the certified one, less 1, over images whose "
         "distance is known and that the attack reaches. Certified images win by a confidence of "
         f"{confidence:g}, an attack's by anything: a gap may be below 0 by that much. "
-        f"{_built(settings)}"
+        f"{built(settings)}"
     )
     title = "The optimality gap of attacks"
     return {"frame": pd.DataFrame(lines), "title": title, "note": note}
@@ -133,7 +133,7 @@ def _gap(inputs, settings, name: str) -> Iterator[dict[str, Any]]:
     line |= dict(zip(("median gap", "mean gap", "largest gap"), values, strict=True))
     yield line | {
         "within 1 %": float((gap < 0.01).mean()) if len(gap) else np.nan,
-        "gradients an image": float(attacked["queries"].mean()),
+        "passes an image": float(attacked["queries"].mean()),
     }
 
 
@@ -166,7 +166,7 @@ def formulations(inputs, settings):
         f"Towards the second most probable class, {told['method']['norm']}; seconds are geometric "
         f"means over {len(spent)} images, one thread, at most {limit:g} each, with the attack's "
         "where its ball is used. The relaxation of the binaries and the attack's binaries bound "
-        f"from one side. {_built(settings)}"
+        f"from one side. {built(settings)}"
     )
     title = "Formulations of the search for the nearest adversarial image"
     return {
@@ -204,13 +204,14 @@ def robustness(inputs, settings):
         )
     note = (
         "Distances in linf, over all other classes. DeepFool's distance is what one would believe "
-        f"without a certificate. {_built(settings)}"
+        f"without a certificate. {built(settings)}"
     )
     title = "Robust training, certified"
     return {"frame": pd.DataFrame(lines), "title": title, "note": note}
 
 
-def _built(settings: Mapping[str, Any]) -> str:
+def built(settings: Mapping[str, Any]) -> str:
+    """What a note ends in."""
     return f"Built on {all_data(settings)}, preset {settings['preset']}."
 
 

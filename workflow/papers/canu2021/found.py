@@ -19,6 +19,10 @@ ROLES = ("cifar10", "imagenet")
 NEAREST = {"linf": ("deepfool",), "l2": ("deepfool", "cw", "lbfgs")}
 """Attacks that claims compare with certificates, by norm."""
 METRICS = ("fooling_rate", "rmse")
+DISTANCES = ("l2", "linf", "l0")
+"""Those of Carlini and Wagner's three attacks."""
+MANNERS = {"trained": "adversarial training", "injected": "noise injection"}
+"""The two manners of making adversarial images for a defence, by the names of networks."""
 CLOSED = 2e-5
 """Relative gap below which bounds have met."""
 
@@ -62,6 +66,11 @@ def optimum(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.where(met(arrays), arrays["upper"], np.nan)
 
 
+def distance(path: str | None) -> np.ndarray | None:
+    """:func:`optimum` of a certificate; none of one that failed."""
+    return None if path is None else optimum(read_arrays(path, stage="certificate")[0])
+
+
 def met(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     """Whether the bounds of each image have met: in l0, whose distances are whole numbers, when
     nothing lies between them."""
@@ -92,9 +101,8 @@ def nearest(paths: Mapping[str, str | None], failed: Mapping[str, str]) -> pd.Da
     rows: list[dict[str, Any]] = []
     for norm, named in NEAREST.items():
         certificate = paths.get(norm)
-        exact = None
-        if certificate is not None:
-            exact = optimum(read_arrays(certificate, stage="certificate")[0])
+        exact = distance(certificate)
+        if exact is not None:
             rows.append({"norm": norm, "attack": "exact", "called": norm, "samples": exact})
         else:
             rows.append({"norm": norm, "attack": "exact", "called": norm})
@@ -134,6 +142,54 @@ def _rivals(path: str, role: str, told: Mapping[str, Any]) -> Iterator[dict[str,
             if attack["failed"] is None:
                 row["samples"] = measured(attack["samples"], metric)
             yield row
+
+
+def objectives(
+    path: str, told: Mapping[str, Any], exact: Mapping[str, np.ndarray | None]
+) -> pd.DataFrame:
+    """What each attack of Carlini and Wagner found for each image, for each distance and objective:
+    whether it fooled, how far off, and how many times the ``exact`` distance that is."""
+    rows = []
+    for attack in attacks(path, told["points"]):
+        place = {"norm": attack["norm"], "objective": attack["objective"], "called": attack["id"]}
+        place |= {"failed": attack["failed"]}
+        known = exact[attack["norm"]]
+        for metric in ("fooling_rate", "distance", "excess"):
+            row: dict[str, Any] = place | {"metric": metric}
+            if attack["failed"] is None and metric != "excess":
+                row["samples"] = attack["samples"][metric]
+            elif attack["failed"] is None:
+                if known is None:
+                    continue
+                positive = np.where(known > 0, known, np.nan)
+                row["samples"] = attack["samples"]["distance"] / positive
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def defence(path: str, told: Mapping[str, Any]) -> pd.DataFrame:
+    """Whether each attack fooled each image: PGD, and ADiL with several numbers of atoms, on LeNet
+    as it is and as it was trained in each manner."""
+    rows = []
+    for attack in attacks(path, told["points"]):
+        network = attack["name"].rpartition("_")[2]
+        row: dict[str, Any] = {
+            "network": network if network in MANNERS else "none",
+            "attack": "adil" if attack["kind"] == "scada" else attack["kind"],
+            "atoms": attack.get("atoms", 0),
+            "called": attack["id"],
+            "failed": attack["failed"],
+            "samples": None,
+        }
+        if attack["failed"] is None:
+            row["samples"] = attack["samples"]["fooling_rate"]
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def printed(network: str, atoms: int) -> str:
+    """The name of a number of the slides' table on the defence, whatever the manner."""
+    return f"{'none' if network == 'none' else 'defended'}/{atoms}"
 
 
 def _failed(called: str, column: str, values: tuple[str, ...], why: str | None) -> pd.DataFrame:

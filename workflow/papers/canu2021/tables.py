@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pandas as pd
@@ -19,8 +19,8 @@ from advsparse.figures.origin import ROLES, comparable, data_used, origins
 from advsparse.figures.style import look
 from papers.canu2021 import found
 
-_EXPERIMENTS = (*found.ROLES, "typology")
-_CERTIFICATES = ("formulations", "linf", "l2", "robust")
+_EXPERIMENTS = (*found.ROLES, "typology", "objectives", "defence")
+_CERTIFICATES = ("formulations", "linf", "l2", "l0", "robust")
 _ATTACKS = tuple(f"{attack}_{norm}" for norm, named in found.NEAREST.items() for attack in named)
 
 
@@ -52,7 +52,7 @@ def _reads(claim: Claim) -> list[str]:
     reads = {part.reads for part in claim.parts}
     if "rivals" in reads:
         return sorted(named) or list(found.ROLES)
-    return ["typology"] if "typology" in reads else ["linf"]
+    return [name for name in ("typology", "defence") if name in reads] or ["linf"]
 
 
 def _tables(run: Mapping[str, Read]) -> dict[str, pd.DataFrame]:
@@ -68,24 +68,44 @@ def _tables(run: Mapping[str, Read]) -> dict[str, pd.DataFrame]:
         "nearest": found.nearest(paths, failed),
         "rivals": found.rivals(experiments, told),
         "typology": found.typology(experiments["typology"], told["typology"]),
+        "objectives": found.objectives(
+            experiments["objectives"],
+            told["objectives"],
+            {norm: found.distance(paths[norm]) for norm in found.DISTANCES},
+        ),
+        "defence": found.defence(experiments["defence"], told["defence"]),
     }
 
 
 def numbers(inputs, settings):
-    """Every number of the table on ResNet18 beside ours."""
+    """Every number of the tables on ResNet18 and on the defence beside ours."""
     values, origin = pd.read_csv(inputs["values"]), origins(settings)
     lines = []
     for row in values.itertuples():
         rows = [read_rows(path, stage="rows")[0] for path in inputs[row.role]]
-        estimates = [e for one in rows for e in _estimate(one, row.attack, row.metric)]
-        kind = row.attack.split("_")[0]
-        name = {"adil": "ADiL"}.get(kind, look(kind).label)
         metric = {"fooling_rate": "fooling rate", "rmse": "rMSE"}[row.metric]
         on = ROLES[origin[row.role]["role"]]
-        said = f"{metric} of {name} on ResNet18, {on}"
-        lines.append(beside(said, row.where, row.value, estimates, origin[row.role]))
+        for attack, of in _asked(row.role, row.attack):
+            estimates = [e for one in rows for e in _estimate(one, attack, row.metric)]
+            said = f"{metric} of {of}, {on}"
+            lines.append(beside(said, row.where, row.value, estimates, origin[row.role]))
     title = "canu2021: the slides' numbers beside the reproduced ones"
     return {"frame": pd.DataFrame(lines), "title": title, "note": NOTE}
+
+
+def _asked(role: str, named: str) -> Iterator[tuple[str, str]]:
+    """The attacks of ours that a number of the slides is beside, by their ids and in words."""
+    if role != "defence":
+        kind = named.split("_")[0]
+        yield named, f"{'ADiL' if kind == 'adil' else look(kind).label} on ResNet18"
+        return
+    network, _, atoms = named.partition("/")
+    attacked = f"ADiL with {atoms} atoms on LeNet"
+    if network == "none":
+        yield f"adil_atoms/atoms={atoms}", attacked
+    else:
+        for name, manner in found.MANNERS.items():
+            yield f"adil_{name}/atoms={atoms}", f"{attacked}, {manner}"
 
 
 def _estimate(rows: pd.DataFrame, attack: str, metric: str) -> list[Estimate]:
