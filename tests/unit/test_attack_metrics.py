@@ -36,6 +36,7 @@ def metrics(x_adv, label, clean, bright=100.4):
         "clean_prediction": np.array(clean),
         "x_adv": np.array(x_adv, np.float32).reshape(-1, 1, 1, 1) * LEVEL,
         "success": np.ones(count, bool),
+        "distance": np.ones(count),
         "queries": np.ones(count, np.int64),
     }
     x = np.full((count, 1, 1, 1), 100 * LEVEL, np.float32)
@@ -66,6 +67,7 @@ def test_what_is_led_astray_is_not_fooled():
         "clean_prediction": np.zeros(3, np.int64),
         "x_adv": np.array([150, 150, 80], np.float32).reshape(-1, 1, 1, 1) * LEVEL,
         "success": np.zeros(3, bool),
+        "distance": np.full(3, np.inf),
         "queries": np.ones(3, np.int64),
     }
     bright = affine(torch.tensor([[0.0], [255.0]]), torch.tensor([0.0, -100.4]))
@@ -103,6 +105,7 @@ def sizes(x, x_adv, measure=attack_metrics, seed=0, **more):
         "clean_prediction": np.zeros(len(x), np.int64),
         "x_adv": x_adv,
         "success": np.arange(len(x)) < 1,
+        "distance": np.where(np.arange(len(x)) < 1, 3.5, np.inf),
         "queries": np.arange(len(x)) + 1,
     }
     return estimates(measure(model, x, arrays | more, seed))
@@ -146,6 +149,7 @@ def test_successes_queries_codes_and_dead_starts_are_counted():
         },
     )
     assert found["success_rate"].value == 0.25
+    assert found["distance"].value == 3.5 and found["distance"].n == 1
     assert found["queries"].value == 2.5
     assert found["active_atoms"].value == (2 + 0 + 2 + 3) / 4
     assert found["zero_codes"].value == 0.25
@@ -184,6 +188,7 @@ def test_on_another_network_fooled_is_a_change_of_its_own_prediction():
         "clean_prediction": np.array([0, 0, 0]),  # of the network that was attacked
         "x_adv": np.array([120, 80, 120], np.float32).reshape(-1, 1, 1, 1) * LEVEL,
         "success": np.ones(3, bool),
+        "distance": np.ones(3),
         "queries": np.ones(3, np.int64),
     }
     x = np.full((3, 1, 1, 1), 100 * LEVEL, np.float32)
@@ -192,7 +197,7 @@ def test_on_another_network_fooled_is_a_change_of_its_own_prediction():
     }
     assert found["fooling_rate"] == 1 / 3 and found["accuracy"] == 0
     assert found["rmse"] == pytest.approx(0.04, rel=1e-5)
-    assert not {"success_rate", "queries"} & found.keys()
+    assert not {"success_rate", "distance", "queries"} & found.keys()
 
 
 def test_images_without_logits_are_no_prediction():

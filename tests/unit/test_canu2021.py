@@ -6,7 +6,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from advsparse.artifacts import ROW_COLUMNS, make_metadata, write_arrays, write_rows
+from advsparse.artifacts import (
+    ROW_COLUMNS,
+    make_metadata,
+    read_arrays,
+    write_arrays,
+    write_rows,
+)
 from advsparse.config.loading import WORKFLOW
 from advsparse.evaluate.claims import read_claims
 from advsparse.evaluate.experiment import samples_key
@@ -300,11 +306,34 @@ def test_what_the_defence_gains(tmp_path):
     lost = "adil_trained/atoms=2"
     gone = defended(tmp_path / "gone.csv", shares, failed=(lost,))
     made = defence.defence({"defence": [gone, *paths[1:]], "values": values}, reads)
-    assert ("ADiL, 2 atoms", "adversarial training") not in made["frame"].set_index(
-        ["attack", "network"]
-    ).index
+    row = (
+        made["frame"].set_index(["attack", "network"]).loc["ADiL, 2 atoms", "adversarial training"]
+    )
+    assert np.isnan(row["fooling rate"]) and np.isnan(row["gain"]) and row["remark"] == "no memory"
     said = verdict(CLAIMS["defence"], found.defence(gone, told))
     assert said.kind == Class.FAILED and lost in str(said)
+
+
+def test_a_dead_start_is_no_robustness(tmp_path):
+    dead = "adil_trained/atoms=2"
+    told = {"points": DEFENDED, "origin": ORIGIN}
+    path = defended(tmp_path / "rows.csv", {"trained": 0.3, "injected": 0.2})
+    samples, _ = read_arrays(tmp_path / "rows.npz", stage="rows")
+    samples[samples_key("lenet", dead, "fooling_rate")] = np.zeros(N)
+    samples[samples_key("lenet", dead, "dead_start")] = np.array(1.0)
+    made = make_metadata("rows", params={}, code="", seed=0)
+    write_arrays(tmp_path / "rows.npz", samples, made)
+    table = found.defence(path, told)
+    row = table.set_index("called").loc[dead]
+    assert row["samples"] is None and row["failed"] == found.DEAD
+    said = verdict(CLAIMS["defence"], table)
+    assert said.kind == Class.FAILED and dead in str(said)
+    values = WORKFLOW / "papers/canu2021/reference/values.csv"
+    frame = defence.defence({"defence": [path], "values": values}, settings(defence=[told]))[
+        "frame"
+    ]
+    row = frame.set_index(["attack", "network"]).loc["ADiL, 2 atoms", "adversarial training"]
+    assert np.isnan(row["fooling rate"]) and row["remark"] == found.DEAD
 
 
 def test_numbers_of_the_defence_are_beside_both_manners(tmp_path):

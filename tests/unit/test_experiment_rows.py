@@ -103,6 +103,7 @@ def attacked(path, x, index, *, split="test", warnings=(), stage="attack", **mor
         "clean_prediction": np.zeros(count, np.int64),
         "x_adv": greys(x).astype(np.float32) / np.float32(255),
         "success": np.zeros(count, bool),
+        "distance": np.full(count, np.inf),
         "queries": np.ones(count, np.int64),
     }
     made = described(stage, {"images": {"split": split}}, warnings=list(warnings))
@@ -115,6 +116,7 @@ def up(folder, **more):
         "label": LABEL,
         "clean_prediction": (BRIGHT["dim"] < X).astype(np.int64),
         "success": np.array(SUCCESS, bool),
+        "distance": np.arange(len(SUCCESS)) / 4,
         "queries": np.array(QUERIES),
     }
     return attacked(folder / "up.npz", X_ADV, INDEX, **results | more)
@@ -191,7 +193,9 @@ def told(found, *columns):
 def test_the_attacked_network_judges_where_no_other_is_named(files, tmp_path):
     path = up(tmp_path, warnings=["gradients vanish", "few queries"])
     found = rows(files, [UP], [path])
-    more = [("success_rate", proportion(np.array(SUCCESS))), ("queries", mean(QUERIES, 7))]
+    distances = (np.arange(len(SUCCESS)) / 4)[np.array(SUCCESS, bool)]
+    more = [("success_rate", proportion(np.array(SUCCESS))), ("distance", mean(distances, 7))]
+    more += [("queries", mean(QUERIES, 7))]
     estimates = judged(ON_DIM) + sizes() + more + [("warnings", number(2))]
     of_up = {"model": "dim", "attacked": "dim", "attack": "up"}, estimates
     same(found, frame(clean("dim"), of_up, note="gradients vanish; few queries"))

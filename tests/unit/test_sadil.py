@@ -72,6 +72,25 @@ def plain_scheme(model, problem, d, *, iterations, batch_size, decay=0.0):
     return d, v, losses
 
 
+@pytest.mark.parametrize("scheme", ["stochastic", "joint"])
+def test_gradients_of_each_image_are_counted(scheme, monkeypatch):
+    taken = []
+
+    def slope(graph, plain=Problem.slope):
+        taken.append(len(graph[0]))
+        return plain(graph)
+
+    monkeypatch.setattr(Problem, "slope", staticmethod(slope))
+    model = small_network(small_images(6)).eval()
+    x = small_images(6)
+    attack = SCADA(
+        lambda1=0.01, lambda2=0.01, atoms=3, iterations=7, scheme=scheme, batch_size=4, tolerance=0
+    )
+    found = attack.fit(model, x, model(x).argmax(1)).arrays
+    assert len(found["gradients"]) == len(found["loss"]) == 8
+    assert found["gradients"][-1] * 6 == sum(taken) == 6 * 7 * (1 + (scheme == "stochastic"))
+
+
 @pytest.mark.parametrize(
     ("iterations", "batch_size", "decay"), [(1, 6, 0.0), (3, 6, 0.5), (3, 2, 0.0), (2, 4, 1.0)]
 )

@@ -60,8 +60,9 @@ class SCADA(UniversalAttack, PenaltyAttack):
     an iteration, two in the stochastic scheme.
 
     Learns: ``atoms`` (M x C x H x W), ``codes`` (N x M), ``target`` and ``predicted``, the class of
-    the clean image (N), the history ``loss``, ``step`` and ``backtracks``, and ``dead_start``: with
-    lambda1 above every entry of the first gradient, V = 0 is stationary and nothing is learned.
+    the clean image (N), the history ``loss``, ``gradients`` (of each image, until then), ``step``
+    and ``backtracks``, and ``dead_start``: with lambda1 above every entry of the first gradient,
+    V = 0 is stationary and nothing is learned.
 
     Trace: ``code`` (N x M), ``target`` (N) and ``unclipped_l2`` (N), ||Dv||_2 before the
     projection.

@@ -13,6 +13,7 @@ from advsparse.data._io import load_dataset
 from advsparse.figures.origin import ROLES, all_data, data_used, origins, stamp
 from advsparse.figures.style import WIDTH, look, plt, show_image
 from advsparse.verbatim import in_figure
+from papers.canu2021.found import DEAD
 
 _UNIVERSAL = ("uap", "scada")
 """Kinds that learn before they attack: their passes are of attacking alone."""
@@ -81,14 +82,19 @@ def rivals(inputs, settings):
                 "dataset": ROLES[told["origin"]["role"]],
                 "attack": {"adil": "ADiL", "sadil": "SADiL"}.get(called, look(called).label),
             }
+            dead = own["value"].get("dead_start", 0) == 1
             for metric, words in (("fooling_rate", "fooling rate"), ("rmse", "rMSE")):
                 line[f"{words}, paper"] = paper.get((point["name"], metric), nan)
+                if dead:
+                    continue
                 line[words] = own["value"].get(metric, nan)
                 line[f"{words}, ci_low"] = own["ci_low"].get(metric, nan)
                 line[f"{words}, ci_high"] = own["ci_high"].get(metric, nan)
             line["passes an image"] = own["value"].get("queries", nan)
             line["gradients in learning"] = learning.get((role, called), nan)
             line["images"] = int(own["n"].get("fooling_rate", 0))
+            if dead:
+                line["remark"] = DEAD
             lines.append(line)
     note = (
         "rMSE is the mean of ||d||^2 / ||x||^2 over all images, before the projection onto [0, 1]; "

@@ -22,28 +22,32 @@ def defence(inputs, settings):
     sampling error."""
     paper = pd.read_csv(inputs["values"]).set_index("attack")["value"]
     there = [read for read in repeated(inputs, settings, "defence") if read.path is not None]
-    runs = [
-        found.defence(read.path, read.told).set_index(["network", "attack", "atoms"])["samples"]
-        for read in there
-    ]
+    tables = [found.defence(read.path, read.told) for read in there]
+    keys = ["network", "attack", "atoms"]
+    runs = [table.set_index(keys)["samples"] for table in tables]
+    why = [table.set_index(keys)["failed"].dropna() for table in tables]
+    built = set().union(*(run.index for run in runs))
     shared = set.intersection(*(set(run.dropna().index) for run in runs)) if runs else set()
     lines = []
-    for attack, atoms in sorted({key[1:] for key in shared}):
+    for attack, atoms in sorted({key[1:] for key in built}):
         for network, said in _SAID.items():
-            if (network, attack, atoms) not in shared:
-                continue
-            rates = [run[network, attack, atoms] for run in runs]
+            key = (network, attack, atoms)
             line: dict[str, Any] = {
                 "attack": f"ADiL, {atoms} atoms" if attack == "adil" else "PGD",
                 "network": said,
                 "fooling rate, paper": paper.get(found.printed(network, atoms), nan),
-                "fooling rate": float(np.mean([np.mean(rate) for rate in rates])),
             }
+            if key not in shared:
+                said_why = [one[key] for one in why if key in one.index]
+                lines.append(line | {"remark": "; ".join(dict.fromkeys(said_why))})
+                continue
+            rates = [run[key] for run in runs]
+            line["fooling rate"] = float(np.mean([np.mean(rate) for rate in rates]))
             if network != "none" and ("none", attack, atoms) in shared:
                 line |= _gain([run["none", attack, atoms] for run in runs], rates)
             lines.append(line)
     origin = origins(settings)["defence"]
-    images = min((len(run.iloc[0]) for run in runs), default=0)
+    images = min((len(run.dropna().iloc[0]) for run in runs if run.notna().any()), default=0)
     note = (
         "The attacker learns a dictionary of its own on the network that it attacks. That of the "
         "defence has eight atoms, which the slides leave open, and is learned on the network "

@@ -27,6 +27,10 @@ CLOSED = 2e-5
 """Relative gap below which bounds have met."""
 
 
+DEAD = "a dead start: nothing was learned"
+"""Why an attack says nothing whose codes never left 0."""
+
+
 def times(path: str | None, failed: str | None) -> pd.DataFrame:
     """Seconds of each formulation for each image on which all of the three slow ones closed."""
     if path is None:
@@ -138,8 +142,8 @@ def _rivals(path: str, role: str, told: Mapping[str, Any]) -> Iterator[dict[str,
     for attack in attacks(path, told["points"]):
         place = {"role": role, "attack": attack["name"].split("_")[0], "called": attack["id"]}
         for metric in METRICS:
-            row = place | {"metric": metric, "failed": attack["failed"]}
-            if attack["failed"] is None:
+            row = place | {"metric": metric, "failed": why(attack)}
+            if row["failed"] is None:
                 row["samples"] = measured(attack["samples"], metric)
             yield row
 
@@ -178,13 +182,21 @@ def defence(path: str, told: Mapping[str, Any]) -> pd.DataFrame:
             "attack": "adil" if attack["kind"] == "scada" else attack["kind"],
             "atoms": attack.get("atoms", 0),
             "called": attack["id"],
-            "failed": attack["failed"],
+            "failed": why(attack),
             "samples": None,
         }
-        if attack["failed"] is None:
+        if row["failed"] is None:
             row["samples"] = attack["samples"]["fooling_rate"]
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def why(attack: Mapping[str, Any]) -> str | None:
+    """Why an attack says nothing: it failed, or its codes never left 0, so that nothing was learned
+    by which the network could be judged."""
+    if attack["failed"] is None and attack["samples"].get("dead_start", 0) == 1:
+        return DEAD
+    return attack["failed"]
 
 
 def printed(network: str, atoms: int) -> str:
