@@ -54,7 +54,8 @@ def defence(inputs, settings):
         "without one; its images are training images, with the codes that ADiL finds for them "
         "(adversarial training) or with Laplace codes (noise injection). The slides do not say "
         "which of the two their numbers are of. A gain is by how much the fooling rate falls, with "
-        f"its {1 - 2 * ALPHA:.0%} interval over {images} images in {number_of(len(runs))}. "
+        f"its {1 - 2 * ALPHA:.0%} interval over {images} images in {number_of(len(runs))}; whether "
+        f"it exceeds sampling error is a one-sided test at {ALPHA:.0%}, exact for one run. "
         f"Built on {data_used(origin)}, preset {origin['preset']}."
     )
     title = "A defence made of adversarial dictionaries"
