@@ -18,9 +18,10 @@ from advsparse.attacks.adaptive import Adaptive
 from advsparse.attacks.pgd import PGD
 from advsparse.data.photos import Photos
 from advsparse.defenses._pruning import pruned
+from advsparse.defenses._resizing import interpolation
 from advsparse.defenses._threshold import learned_threshold
 from advsparse.defenses.binarisation import Binarisation
-from advsparse.defenses.crop_ensemble import CropEnsemble, interpolation
+from advsparse.defenses.crop_ensemble import CropEnsemble
 from advsparse.defenses.jpeg import JPEG
 from advsparse.defenses.mean_filter import MeanFilter
 from advsparse.defenses.median_filter import MedianFilter
