@@ -27,11 +27,16 @@ def drawn_patches(
 
     Raises ValueError for images that are smaller than a patch.
     """
-    if min(x.shape[2:]) < size:
-        sides = " x ".join(map(str, x.shape[2:]))
-        raise ValueError(f"patch: images of {sides} pixels have no patches of {size} x {size}")
+    check_sides(x, size)
     height, width = (side - size + 1 for side in x.shape[2:])
     place = torch.randint(len(x) * height * width, (count,), generator=generator).to(x.device)
     image, place = place // (height * width), place % (height * width)
     windows = x.unfold(2, size, 1).unfold(3, size, 1)
     return windows[image, :, place // width, place % width].flatten(1)
+
+
+def check_sides(x: torch.Tensor, size: int) -> None:
+    """Refuse images that are smaller than a patch."""
+    if min(x.shape[2:]) < size:
+        sides = " x ".join(map(str, x.shape[2:]))
+        raise ValueError(f"patch: images of {sides} pixels have no patches of {size} x {size}")
