@@ -21,6 +21,7 @@ from advsparse.seeding import Random
 SETTINGS = {
     "crop_ensemble": {"draws": 3, "fraction": 0.7},
     "denoising_dictionary": {"patch": 3, "atoms": 12, "patches": 400, "passes": 2},
+    "pixel_deflection": {"deflections": 20, "reference": 8},
     "quilting": {"patches": 300, "neighbours": 3},
     "random_resizing": {"smallest": 0.7, "largest": 1.0},  # what the network can take
     "reconstruction_error": {"epochs": 2, "batch_size": 8, "rate": 0.2},
