@@ -19,6 +19,20 @@ from advsparse.defenses._defended import Beside, Changed, InFront
 from advsparse.seeding import Random
 
 SETTINGS = {
+    "averaged": {
+        "parts": [
+            {"kind": "pixel_deflection", "deflections": 20, "reference": 8},
+            {"kind": "tvm", "iterations": 20, "dropout": 0.2},
+        ],
+        "draws": 3,
+    },
+    "chain": {
+        "parts": [
+            {"kind": "crop_ensemble", "draws": 2, "fraction": 0.8},
+            {"kind": "denoising_dictionary", "patch": 3, "atoms": 12, "patches": 400, "passes": 2},
+            {"kind": "tvm", "iterations": 20, "dropout": 0.2},
+        ],
+    },
     "crop_ensemble": {"draws": 3, "fraction": 0.7},
     "denoising_dictionary": {"patch": 3, "atoms": 12, "patches": 400, "passes": 2},
     "pixel_deflection": {"deflections": 20, "reference": 8},
