@@ -34,6 +34,7 @@ SETTINGS = {
         ],
     },
     "crop_ensemble": {"draws": 3, "fraction": 0.7},
+    "d3": {"patch": 4, "atoms": 60, "candidates": 300},
     "denoising_dictionary": {"patch": 3, "atoms": 12, "patches": 400, "passes": 2},
     "pixel_deflection": {"deflections": 20, "reference": 8},
     "quilting": {"patches": 300, "neighbours": 3},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from advsparse.defenses._base import Transformation
 from advsparse.defenses._resizing import drawn
-from advsparse.lazy import torch
 from advsparse.seeding import seeded
 from advsparse.settings import NonNegativeInt, PositiveInt, settings
 
@@ -57,23 +56,20 @@ class Quilting(Transformation):
         return {"patches": drawn_patches(x, self.patch, self.patches, generator)}
 
     def transformation(self, learned):
-        from advsparse.coding._patches import check_sides
+        from advsparse.coding._patches import on_grid
         from advsparse.defenses._quilting import nearest, quilted
 
         known = learned["patches"].double()
         step = self.patch - self.overlap
 
         def t(x, rng):
-            check_sides(x, self.patch)
-            height, width = x.shape[2:]
-            below, right = (-(side - self.patch) % step for side in (height, width))
-            padded = torch.nn.functional.pad(x, (0, right, 0, below), mode="reflect")
+            padded = on_grid(x, self.patch, step)
             windows = padded.unfold(2, self.patch, step).unfold(3, self.patch, step)
             windows = windows.permute(0, 2, 3, 1, 4, 5)
             near = nearest(windows.flatten(3).flatten(0, 2).double(), known, self.neighbours)
             numbers = rng.uniform_block(x, windows.shape[1:3]).flatten()
             chosen = near.gather(1, drawn(numbers, near.shape[1])[:, None])[:, 0]
             patches = known[chosen].reshape(windows.shape).to(x.dtype)
-            return quilted(patches, self.overlap)[..., :height, :width]
+            return quilted(patches, self.overlap)[..., : x.shape[2], : x.shape[3]]
 
         return t
