@@ -9,7 +9,11 @@ from advsparse.coding._patches import drawn_patches, image_of, on_grid, patches_
 from advsparse.coding._pursuit import Dictionary, pursue
 
 _AT_ONCE = 2**9
-"""Patches that are compared, or coded, at once."""
+"""Patches that are compared at once."""
+
+_ENTRIES = 2**21
+"""Entries of codes that are found at once: of more, memory is had from the system anew each time.
+"""
 
 
 def salience(patches: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:
@@ -100,8 +104,10 @@ class Sparse:
         return whole[..., : x.shape[2], : x.shape[3]].to(x.dtype).clamp(0, 1)
 
     def _coded(self, patches: torch.Tensor, dictionary: Dictionary) -> torch.Tensor:
-        limit = min(self.sparsity, dictionary.synthesis.atoms, patches.shape[1])
-        return torch.cat([_coded(part, dictionary, limit) for part in patches.split(_AT_ONCE)])
+        atoms = dictionary.synthesis.atoms
+        limit = min(self.sparsity, atoms, patches.shape[1])
+        parts = patches.split(max(1, _ENTRIES // atoms))
+        return torch.cat([_coded(part, dictionary, limit) for part in parts])
 
 
 def _coded(patches: torch.Tensor, dictionary: Dictionary, limit: int) -> torch.Tensor:
