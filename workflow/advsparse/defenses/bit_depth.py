@@ -18,7 +18,7 @@ class BitDepth(Transformation):
 
     Its derivative is 0 wherever there is one. At a single bit it is ``binarisation`` at one half.
 
-    Source: Xu, Evans and Qi 2018, section II.C (feature squeezing).
+    Source: Xu, Evans and Qi 2018 (feature squeezing).
     """
 
     backward = "identity"

@@ -27,8 +27,8 @@ class Chain(Composed):
     the chain does so over as many draws of the whole, the most that a part asks for: crops, then
     total variation minimisation or quilting, are the ensembles of Guo et al.
 
-    Source: Guo, Rana, Cisse and van der Maaten 2018, section 5 (crops with other transformations);
-    sun2019, tables 2, 3, 5 to 7 (Crop-Ens).
+    Source: Guo, Rana, Cisse and van der Maaten 2018 (crops with other transformations); sun2019,
+    tables 2, 3, 5 to 7 (Crop-Ens).
     """
 
     parts: Annotated[

@@ -31,12 +31,13 @@ class PixelDeflection(Transformation):
     .. math:: R = \frac{m_1}{2} + \frac{m_2}{4} + \frac{m_3}{8} + \frac{m_4}{16} +
               1.2\, \frac{m_5}{16}
 
-    interpolated, and scaled to [0, 1]; 0 for a network without such a layer. The authors took the
-    maps of another network. W is soft shrinkage of Haar wavelets' coefficients in YCbCr, by
-    scikit-image, with the threshold of BayesShrink; sigma is converted to that space as
-    scikit-image does since version 0.16, so that 0.04 there acts as about 0.029 in Y.
+    interpolated, and scaled to [0, 1]; 0 without a network, or for one without such a layer. The
+    authors took the maps of another network. W is soft shrinkage of Haar wavelets' coefficients in
+    YCbCr, by scikit-image, with the threshold of BayesShrink; sigma is converted to that space, as
+    scikit-image does since its pull request 3584, so that 0.04 acts as about 0.029 in Y. Before, as
+    when the paper appeared, it was that of each channel of YCbCr scaled to [0, 1].
 
-    Source: Prakash et al. 2018, sections 4 to 6; sun2019, section 4.
+    Source: Prakash et al. 2018; sun2019, section 4.
     """
 
     stochastic = True

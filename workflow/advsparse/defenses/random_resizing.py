@@ -15,12 +15,12 @@ class RandomResizing(Transformation):
     .. math:: t(x) = P_{a, b}\, R_s\, x, \qquad s \sim \text{uniform in } \{s_0, \dots, S - 1\},
               \qquad a, b \sim \text{uniform in } \{0, \dots, S - s\}
 
-    with R_s bilinear interpolation to s x s pixels, and P_{a,b} the image with the other's upper
-    left corner at (a, b) among S x S pixels, which are of one value elsewhere. The network is to
-    take images of that larger size. Where s_0 is S, that is the size of all.
+    with R_s bilinear interpolation to s x s pixels, and P what puts the upper left corner of these
+    at (a, b) among S x S pixels, which are of one value elsewhere. The network is to take images of
+    that larger size. Where s_0 is S, that is the size of all.
 
-    Source: Xie et al. 2018, section 3.1, and its authors' code, for images of 299 pixels: a size
-    from 310 on and below 331.
+    Source: Xie et al. 2018; its authors' code, for images of 299 pixels, draws a size from 310 on
+    and below 331.
     """
 
     stochastic = True
