@@ -26,8 +26,8 @@ class Averaged(Composed):
 
     What an adaptive attack goes by is what the part that is drawn declares.
 
-    Source: Guo, Rana, Cisse and van der Maaten 2018 (over crops and transformations); Prakash et al.
-    2018 (over runs of pixel deflection); sun2019, tables 2, 3, 5 to 7 (Crop-Ens, PD-Ens).
+    Source: Guo, Rana, Cisse and van der Maaten 2018 (crops and transformations); Prakash et al.
+    2018 (runs of pixel deflection); sun2019, tables 2, 3, 5 to 7 (Crop-Ens, PD-Ens).
     """
 
     stochastic = True

@@ -34,8 +34,7 @@ class PixelDeflection(Transformation):
     interpolated, and scaled to [0, 1]; 0 without a network, or for one without such a layer. The
     authors took the maps of another network. W is soft shrinkage of Haar wavelets' coefficients in
     YCbCr, by scikit-image, with the threshold of BayesShrink; sigma is converted to that space, as
-    scikit-image does since its pull request 3584, so that 0.04 acts as about 0.029 in Y. Before, as
-    when the paper appeared, it was that of each channel of YCbCr scaled to [0, 1].
+    scikit-image does since its pull request 3584, so that 0.04 acts as about 0.029 in Y.
 
     Source: Prakash et al. 2018; sun2019, section 4.
     """
