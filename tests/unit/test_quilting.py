@@ -49,6 +49,15 @@ def test_of_patches_that_are_as_near_the_first_come_first():
     assert nearest(queries, known, 9).tolist() == [[1, 2, 3, 4, 0]]
 
 
+def test_distances_are_told_apart_where_products_lose_their_digits():
+    offsets = torch.tensor([5, 2, 9, 1, 7, 3, 8, 4, 6], dtype=torch.float64)
+    known = 3e4 + 1e-4 * offsets[:, None]
+    queries = torch.full((1, 1), 3e4, dtype=torch.float64)
+    products = known.square() - 2 * known * queries
+    assert products[:, 0].argsort().tolist() != offsets.argsort().tolist()
+    assert nearest(queries, known, 3).tolist() == [offsets.argsort()[:3].tolist()]
+
+
 @pytest.mark.parametrize(("length", "width"), [(5, 2), (4, 3), (1, 3), (6, 1)])
 def test_a_seam_is_the_best_of_all_paths(length, width):
     cost = uniform(40, length, width)
@@ -116,23 +125,29 @@ def test_two_patches_meet_at_the_seam_that_costs_least():
     assert torch.equal(turned, image.mT)
 
 
-def test_what_lies_before_either_seam_stays():
-    patches = uniform(1, 2, 2, 1, 5, 5)
-    image = quilted(patches, 2)[0, 0]
-    before = quilted(patches[:, :1], 2)[0, 0], quilted(patches[:, :, :1], 2)[0, 0]
-    new, there = patches[0, 1, 1, 0], torch.full((5, 5), torch.nan, dtype=torch.float64)
-    there[:2] = before[0][3:5, 3:8]
-    corner = image[3:, :5]  # what the patch at the left has left there
-    there[:, :2] = corner[:, 3:5]
-    # At the corner the left patch has been laid over what is above it.
-    cost = (new - there).square()
-    down, across = seam(cost[None, :, :2])[0], seam(cost[None, :2].mT)[0]
-    for i, j in product(range(5), repeat=2):
-        stays = (j < 2 and j < down[i]) or (i < 2 and i < across[j])
-        if not stays:
-            assert image[3 + i, 3 + j] == new[i, j]
-        elif j >= 2:
-            assert image[3 + i, 3 + j] == before[0][3 + i, 3 + j]
+def cheapest(cost):
+    """The best of all paths through the rows of ``cost``, length x width, by trying them."""
+    paths = product(range(cost.shape[1]), repeat=len(cost))
+    paths = (path for path in paths if all(abs(a - b) <= 1 for a, b in pairwise(path)))
+    return min(paths, key=lambda path: sum(float(cost[i, j]) for i, j in enumerate(path)))
+
+
+@pytest.mark.parametrize("overlap", [2, 3])
+def test_patches_are_laid_as_exhaustive_search_lays_them(overlap):
+    patches, step = uniform(1, 3, 3, 2, 5, 5, seed=4), 5 - overlap
+    image = torch.zeros(2, 2 * step + 5, 2 * step + 5, dtype=torch.float64)
+    stayed = 0
+    for row, column in product(range(3), repeat=2):
+        new, there = patches[0, row, column], image[:, row * step :, column * step :]
+        cost = (new - there[:, :5, :5]).square().sum(0)
+        down = cheapest(cost[:, :overlap]) if column else [0] * 5
+        across = cheapest(cost[:overlap].T) if row else [0] * 5
+        for i, j in product(range(5), repeat=2):
+            if j >= down[i] and i >= across[j]:
+                there[:, i, j] = new[:, i, j]
+            stayed += i < overlap and j < down[i] and i >= across[j]
+    assert torch.equal(quilted(patches, overlap)[0], image)
+    assert stayed  # in a corner, what only one of the seams leaves
 
 
 def test_patches_are_drawn_uniformly_from_the_nearest(photos):
