@@ -5,28 +5,27 @@ from __future__ import annotations
 import io
 from types import SimpleNamespace
 
-import cvxpy
 import numpy as np
 import pytest
 import torch
 from models_for_tests import predictions, small_images, small_network
 from PIL import Image
 from scipy import ndimage
-from skimage.restoration import denoise_tv_chambolle
 
 from advsparse.attacks.adaptive import Adaptive
 from advsparse.attacks.pgd import PGD
 from advsparse.data.photos import Photos
 from advsparse.defenses._pruning import pruned
+from advsparse.defenses._resizing import interpolation
 from advsparse.defenses._threshold import learned_threshold
 from advsparse.defenses.binarisation import Binarisation
-from advsparse.defenses.crop_ensemble import CropEnsemble, interpolation
+from advsparse.defenses.crop_ensemble import CropEnsemble
 from advsparse.defenses.jpeg import JPEG
 from advsparse.defenses.mean_filter import MeanFilter
 from advsparse.defenses.median_filter import MedianFilter
 from advsparse.defenses.reconstruction_error import ReconstructionError
 from advsparse.defenses.sap import SAP
-from advsparse.defenses.tvm import TVM, differences, divergence, smoothed
+from advsparse.defenses.tvm import TVM
 from advsparse.seeding import Random, stable_seed
 
 
@@ -34,89 +33,6 @@ from advsparse.seeding import Random, stable_seed
 def photos(tmp_path_factory):
     data = Photos(train_per_class=40, test_per_class=8).load(tmp_path_factory.getbasetemp())
     return torch.from_numpy(data.images("test"))[::4]
-
-
-# Total variation minimisation.
-
-
-def energy(z, x, kept, weight):
-    by_row, by_column = differences(z)
-    variation = (by_row.square() + by_column.square()).sqrt().sum((1, 2, 3))
-    return 0.5 * (kept * (z - x)).square().sum((1, 2, 3)) + weight * variation
-
-
-@pytest.mark.parametrize("weight", [0.01, 0.03, 0.1])
-def test_total_variation_is_minimised_as_chambolle_does(photos, weight):
-    x = photos[:3].double()
-    ours = smoothed(x, torch.ones_like(x), weight, 300)
-    theirs = torch.stack([
-        torch.stack([
-            # Its weight is that of the variation beside half the squared distance; its steps stop
-            # at the gap that eps says.
-            torch.from_numpy(
-                denoise_tv_chambolle(channel.numpy(), weight=weight, eps=1e-9, max_num_iter=2000)
-            )
-            for channel in image
-        ])
-        for image in x
-    ])  # fmt: skip
-    kept = torch.ones_like(x)
-    found, expected = energy(ours, x, kept, weight), energy(theirs, x, kept, weight)
-    assert (found <= expected * (1 + 1e-3)).all()
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=0.01)
-
-
-def test_what_is_left_out_is_filled_in_as_an_exact_solver_does(photos):
-    x = photos[2:3, :, 4:12, 8:16].double()
-    kept = (torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) < 0.5).double()
-    ours = smoothed(x, kept, 0.03, 3000)
-    for channel in range(3):
-        z = cvxpy.Variable((8, 8))
-        mask, image = kept[0, channel].numpy(), x[0, channel].numpy()
-        down = cvxpy.vstack([z[1:] - z[:-1], np.zeros((1, 8))])
-        along = cvxpy.hstack([z[:, 1:] - z[:, :-1], np.zeros((8, 1))])
-        lengths = cvxpy.norm(
-            cvxpy.vstack([cvxpy.vec(down, order="C"), cvxpy.vec(along, order="C")]), axis=0
-        )
-        data = 0.5 * cvxpy.sum_squares(cvxpy.multiply(mask, z - image))
-        problem = cvxpy.Problem(cvxpy.Minimize(data + 0.03 * cvxpy.sum(lengths)))
-        problem.solve(solver="CLARABEL")
-        found = energy(*(array[:, channel : channel + 1] for array in (ours, x, kept)), 0.03)
-        assert float(found) == pytest.approx(problem.value, rel=1e-4)
-
-
-def test_three_hundred_steps_are_near_the_optimum(photos):
-    x = photos[::4]
-    kept = (torch.rand(x.shape, generator=torch.Generator().manual_seed(0)) < 0.5).to(x)
-    some, many = (energy(smoothed(x, kept, 0.03, n), x, kept, 0.03) for n in (300, 3000))
-    assert (some <= many * 1.001).all()
-
-
-def test_divergence_is_minus_the_adjoint_of_differences():
-    generator = torch.Generator().manual_seed(0)
-    z, p, q = (torch.randn(2, 3, 5, 7, generator=generator, dtype=torch.float64) for _ in range(3))
-    by_row, by_column = differences(z)
-    product = (by_row * p + by_column * q).sum()
-    torch.testing.assert_close(product, -(z * divergence(p, q)).sum())
-
-
-def test_without_weight_what_is_kept_comes_back(photos):
-    kept = (torch.rand(photos.shape, generator=torch.Generator().manual_seed(0)) < 0.5).to(photos)
-    z = smoothed(photos, kept, 1e-6, 300)
-    assert ((z - photos) * kept).abs().max() < 1e-4
-
-
-def test_the_share_that_is_left_out_is_the_dropout(photos, monkeypatch):
-    seen = []
-    monkeypatch.setattr(
-        "advsparse.defenses.tvm.smoothed", lambda x, kept, *_: seen.append(kept) or x
-    )
-    for dropout in (0.0, 0.3, 1.0):
-        TVM(dropout=dropout).transformation({})(photos, Random(0))
-        assert abs(float((seen[-1] == 0).float().mean()) - dropout) < 0.01
-        assert set(seen[-1].unique().tolist()) <= {0.0, 1.0}
-    one, other = seen[1][:2]
-    assert not torch.equal(one, other)
 
 
 # JPEG.

@@ -19,8 +19,26 @@ from advsparse.defenses._defended import Beside, Changed, InFront
 from advsparse.seeding import Random
 
 SETTINGS = {
+    "averaged": {
+        "parts": [
+            {"kind": "pixel_deflection", "deflections": 20, "reference": 8},
+            {"kind": "tvm", "iterations": 20, "dropout": 0.2},
+        ],
+        "draws": 3,
+    },
+    "chain": {
+        "parts": [
+            {"kind": "crop_ensemble", "draws": 2, "fraction": 0.8},
+            {"kind": "denoising_dictionary", "patch": 3, "atoms": 12, "patches": 400, "passes": 2},
+            {"kind": "tvm", "iterations": 20, "dropout": 0.2},
+        ],
+    },
     "crop_ensemble": {"draws": 3, "fraction": 0.7},
+    "d3": {"patch": 4, "atoms": 60, "candidates": 300},
     "denoising_dictionary": {"patch": 3, "atoms": 12, "patches": 400, "passes": 2},
+    "pixel_deflection": {"deflections": 20, "reference": 8},
+    "quilting": {"patches": 300, "neighbours": 3},
+    "random_resizing": {"smallest": 0.7, "largest": 1.0},  # what the network can take
     "reconstruction_error": {"epochs": 2, "batch_size": 8, "rate": 0.2},
     "tvm": {"iterations": 40, "dropout": 0.2},
 }

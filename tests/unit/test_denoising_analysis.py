@@ -11,13 +11,14 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from advsparse.analyses import _quality
 from advsparse.analyses._base import Attacked, Given
-from advsparse.analyses.activation_maps import ActivationMaps, activation_map, last_convolution
+from advsparse.analyses.activation_maps import ActivationMaps, activation_map
 from advsparse.analyses.denoising import BINS, Denoising
 from advsparse.defenses._denoising import Denoiser
 from advsparse.defenses.denoising_dictionary import DenoisingDictionary
 from advsparse.defenses.median_filter import MedianFilter
 from advsparse.defenses.tvm import TVM
 from advsparse.errors import AnalysisError
+from advsparse.models._convolutions import last_convolution
 from advsparse.models.convnet import ConvNet
 from advsparse.models.mlp import MLP
 from advsparse.models.preactivated_resnet import PreactivatedResNet
@@ -176,8 +177,11 @@ def test_the_last_convolution_with_room_is_chosen():
     assert last_convolution(network, x, 4) is convolutions[3]
     assert last_convolution(network, x, 3) is convolutions[4]
     assert last_convolution(network, x, 1) is convolutions[5]
-    with pytest.raises(AnalysisError, match="no convolution"):
-        last_convolution(MLP().build((1, 28, 28), 10, 0).eval(), x, 1)
+    without = MLP().build((1, 28, 28), 10, 0).eval()
+    assert last_convolution(without, x, 1) is None
+    attacked = {"only": Attacked(x, x, torch.zeros(1, dtype=torch.long), np.arange(1))}
+    with pytest.raises(AnalysisError, match="the network has no convolution whose maps could"):
+        ActivationMaps(images=1).run(Given(Random(0), attacks=attacked, classifier=without))
 
 
 def test_the_surest_mistakes_are_shown_of_a_grids_last_point():

@@ -73,6 +73,11 @@ class Random:
         network make of them: they follow the images, not what they are drawn for."""
         return _Draw(self.seed, list(self._identities(x)))
 
+    def only(self, x: torch.Tensor, rows: torch.Tensor) -> Random:
+        """The same numbers for the ``rows`` of the images ``x`` alone, in this order."""
+        names = list(self._identities(x))
+        return _Draw(self.seed, [names[row] for row in rows.tolist()])
+
     def part(self, *parts: object) -> Random:
         """The numbers of one named part of what is drawn, others than those of all other parts."""
         return Random(stable_seed(self.seed, *parts))

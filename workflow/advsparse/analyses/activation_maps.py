@@ -7,6 +7,7 @@ import numpy as np
 from advsparse.analyses._base import BATCH, Analysis, Given
 from advsparse.errors import AnalysisError
 from advsparse.lazy import torch
+from advsparse.models._convolutions import last_convolution
 from advsparse.models._io import choices, chosen_by, logits
 from advsparse.settings import PositiveInt, settings
 
@@ -46,6 +47,8 @@ class ActivationMaps(Analysis):
         rows = order[: self.images]
         chosen = attacked.only(rows)
         layer = last_convolution(classifier, chosen.x[:1], self.least)
+        if layer is None:
+            raise AnalysisError("the network has no convolution whose maps could be shown")
         arrays = {"index": chosen.index, "label": chosen.label.cpu().numpy()}
         for name, x in (("clean", chosen.x), ("attacked", chosen.x_adv)):
             probability = logits(classifier, x, BATCH).softmax(1)
@@ -57,26 +60,6 @@ class ActivationMaps(Analysis):
                 f"map.{name}": activation_map(classifier, layer, x, predicted),
             }
         return arrays
-
-
-def last_convolution(network: torch.nn.Module, x: torch.Tensor, least: int) -> torch.nn.Module:
-    """The last convolution that runs and whose result for the image ``x`` has ``least`` x ``least``
-    pixels or more; AnalysisError where there is none."""
-    found: list[torch.nn.Module] = []
-
-    def seen(layer, _, result) -> None:
-        if min(result.shape[2:]) >= least:
-            found.append(layer)
-
-    layers = [layer for layer in network.modules() if isinstance(layer, torch.nn.Conv2d)]
-    hooks = [layer.register_forward_hook(seen) for layer in layers]
-    with torch.no_grad():
-        network(x)
-    for hook in hooks:
-        hook.remove()
-    if not found:
-        raise AnalysisError("the network has no convolution whose maps could be shown")
-    return found[-1]
 
 
 def activation_map(network, layer, x: torch.Tensor, classes: torch.Tensor) -> np.ndarray:

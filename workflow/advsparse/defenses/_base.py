@@ -41,6 +41,8 @@ class Defense(ABC):
     """Whether it learns from images before it defends."""
     asks_network: ClassVar[bool] = False
     """Whether it is made for the network that it defends, which :meth:`fit` is then told too."""
+    of_parts: ClassVar[bool] = False
+    """Whether it is made of others: what an instance declares is then what those declare."""
 
     def fit(
         self,
@@ -102,6 +104,12 @@ class Transformation(Defense):
         """A differentiable function close to t, called as t is, with results of the same shape."""
         raise NotImplementedError(f"{type(self).__name__} declares an approximation of t, has none")
 
+    def approximation_for(
+        self, learned: Arrays, model: torch.nn.Module
+    ) -> Callable[..., torch.Tensor]:
+        """The approximation for a network, where that makes a difference."""
+        return self.approximation(learned)
+
     def shape(self, shape: Shape) -> Shape:
         """The shape of t(x) for images of ``shape``."""
         return shape
@@ -115,7 +123,9 @@ class Transformation(Defense):
             model,
             self.for_network(learned, model),
             stochastic=self.stochastic,
-            backward=self.approximation(learned) if declared == "approximation" else declared,
+            backward=(
+                self.approximation_for(learned, model) if declared == "approximation" else declared
+            ),
             ensemble=self.ensemble,
             seed=seed,
         )

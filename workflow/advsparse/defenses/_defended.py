@@ -113,21 +113,10 @@ class InFront(Defended):
         """t(x), with the derivative that the module was adapted to."""
         check_tensor("x", x)
         numbers = self._numbers(rng)
-        if not (torch.is_grad_enabled() and x.requires_grad):
-            return self._transformed(x, numbers)
-        if self._derivative == "exact":
-            t = self._transformed(x, numbers)
-            # Where t has left autograd, as a codec does, its derivative is 0.
-            return t if t.requires_grad else _with_derivative(t, 0 * x.flatten(1).sum(1))
-        with torch.no_grad():
-            t = self._transformed(x, numbers)
-        near = x if self._derivative == "identity" else self._derivative(x.clone(), *numbers)
-        if near.shape != t.shape:
-            raise ValueError(
-                f"the transformation gives {tuple(t.shape)}, its approximation "
-                f"{tuple(near.shape)}: the derivative of one can't stand for that of the other"
-            )
-        return _with_derivative(t, near)
+        derivative = self._derivative
+        if callable(derivative):
+            near, derivative = derivative, lambda given: near(given, *numbers)
+        return derived(lambda given: self._transformed(given, numbers), x, derivative)
 
     def _transformed(self, x, numbers):
         """t(x). Some transformations work in place and some keep what they return, as some models
@@ -206,6 +195,27 @@ class Beside(Defended):
         """(score - threshold) / spread of each image, shape N: above 0 where it is refused."""
         check_tensor("x", x)
         return (self.score(x.clone()) - self.threshold) / self.spread
+
+
+def derived(
+    t: Transformation, x: torch.Tensor, derivative: Literal["exact", "identity"] | Transformation
+) -> torch.Tensor:
+    """t(x), with its own derivative, with that of the identity, or with that of a function."""
+    if not (torch.is_grad_enabled() and x.requires_grad):
+        return t(x)
+    if derivative == "exact":
+        found = t(x)
+        # Where t has left autograd, as a codec does, its derivative is 0.
+        return found if found.requires_grad else _with_derivative(found, 0 * x.flatten(1).sum(1))
+    with torch.no_grad():
+        found = t(x)
+    near = derivative(x.clone()) if callable(derivative) else x
+    if near.shape != found.shape:
+        raise ValueError(
+            f"the transformation gives {tuple(found.shape)}, its approximation "
+            f"{tuple(near.shape)}: the derivative of one can't stand for that of the other"
+        )
+    return _with_derivative(found, near)
 
 
 def _with_derivative(value: torch.Tensor, near: torch.Tensor) -> torch.Tensor:

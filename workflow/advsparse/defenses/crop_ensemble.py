@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from advsparse.defenses._base import Transformation
+from advsparse.defenses._resizing import drawn, interpolation
 from advsparse.lazy import torch
 from advsparse.settings import Fraction, PositiveInt, settings
 
@@ -42,8 +43,6 @@ class CropEnsemble(Transformation):
             )
             image = torch.arange(len(x), device=x.device)[:, None, None]
             crops = x[image, :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-            # Products with matrices: the gradient of torch's own interpolation is not the same each
-            # time on GPUs.
             down, along = (
                 interpolation(side, full).to(x)
                 for side, full in zip(sides, (height, width), strict=True)
@@ -55,19 +54,5 @@ class CropEnsemble(Transformation):
 
 def _within(uniform: torch.Tensor, full: int, side: int) -> torch.Tensor:
     """The places of ``side`` neighbours among ``full``, from a number in [0, 1) each; N x side."""
-    starts = (uniform * (full - side + 1)).long().clamp(max=full - side)
+    starts = drawn(uniform, full - side + 1)
     return starts[:, None] + torch.arange(side, device=uniform.device)
-
-
-def interpolation(inputs: int, outputs: int) -> torch.Tensor:
-    """The matrix (outputs x inputs) of bilinear interpolation along one axis, pixels being areas
-    whose centres are half a pixel from the edge."""
-    at = (torch.arange(outputs, dtype=torch.float64) + 0.5) * inputs / outputs - 0.5
-    at = at.clamp(0, inputs - 1)
-    low = at.floor().long().clamp(max=max(inputs - 2, 0))
-    share = at - low
-    found = torch.zeros(outputs, inputs, dtype=torch.float64)
-    rows = torch.arange(outputs)
-    found[rows, low] += 1 - share
-    found[rows, (low + 1).clamp(max=inputs - 1)] += share
-    return found

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from advsparse.defenses._base import Transformation
-from advsparse.lazy import torch
-from advsparse.settings import PositiveFloat, PositiveInt, Share, settings
+from typing import Literal
 
-_TAU, _RELAXATION = 0.3, 1.9
-_SIGMA = 1 / (8 * _TAU)  # 8 bounds the squared norm of the differences
-"""Steps of the solver: on photographs, with and without entries left out, 300 of them come within
-4e-5 of the optimum; with tau at 1, within 1e-3."""
+from advsparse.defenses._base import Transformation
+from advsparse.defenses._total_variation import Problem, solved
+from advsparse.settings import PositiveFloat, PositiveInt, Share, settings
 
 
 @settings
@@ -20,10 +17,24 @@ class TVM(Transformation):
               \sqrt{(z_{c,i+1,j} - z_{c,i,j})^2 + (z_{c,i,j+1} - z_{c,i,j})^2}
 
     with X drawn anew for each image: each entry, of a pixel and a channel, is kept with probability
-    1 - dropout. The paper prints the norm of the data term without its square, and the norms of
-    whole rows and columns; its code solves the problem above, as is done here, to convergence.
+    1 - dropout. That is what the authors' code means to solve (``guo``). There are two other
+    readings: the problem as it is printed (``paper``), X being the same,
 
-    Solved by the primal-dual algorithm of Chambolle and Pock (2011).
+    .. math:: \min_z \|X \odot (z - x)\|_2 + \lambda \sum_c \Big( \sum_i
+              \|z_{c,i+1,\cdot} - z_{c,i,\cdot}\|_2 + \sum_j
+              \|z_{c,\cdot,j+1} - z_{c,\cdot,j}\|_2 \Big)
+
+    of norms of whole rows and columns, whose minimiser is x itself on what is kept unless images
+    are large or lambda is; and that of Athalye, Carlini and Wagner's code
+    (``obfuscated_gradients``), where pixels are kept or left out with all of their channels, and
+    which smooths less:
+
+    .. math:: \min_z \frac{1}{2} \|X \odot (z - x)\|_2^2 + \frac{\lambda}{2} \sum_{c,i,j}
+              \big( |z_{c,i+1,j} - z_{c,i,j}| + |z_{c,i,j+1} - z_{c,i,j}| \big)
+
+    Solved by the primal-dual algorithm of Chambolle and Pock (2011), to convergence. What those
+    codes do otherwise is left out: their few sweeps of split Bregman iterations, and, in that of
+    Guo et al., that a pixel which is black can't be left out.
 
     Source: Guo, Rana, Cisse and van der Maaten 2018, section 4; sun2019, section 4.
     """
@@ -37,52 +48,27 @@ class TVM(Transformation):
     """Probability with which an entry is left out."""
     iterations: PositiveInt = 300
     """Steps of the solver."""
+    variant: Literal["guo", "paper", "obfuscated_gradients"] = "guo"
+    """Whose problem is solved: that of the authors' code, the one that they print, or that of
+    Athalye, Carlini and Wagner's code."""
 
     def transformation(self, learned):
         def t(x, rng):
-            kept = (rng.uniform_like(x) >= self.dropout).to(x)
-            return smoothed(x, kept, self.weight, self.iterations).clamp(0, 1)
+            return solved(self._problem(x, self._kept(x, rng)), self.iterations).z.clamp(0, 1)
 
         return t
 
+    def _kept(self, x, rng):
+        numbers = (
+            rng.uniform_block(x, (1, *x.shape[2:])).expand_as(x)
+            if self.variant == "obfuscated_gradients"
+            else rng.uniform_like(x)
+        )
+        return (numbers >= self.dropout).to(x)
 
-def smoothed(x: torch.Tensor, kept: torch.Tensor, weight: float, steps: int) -> torch.Tensor:
-    """The minimiser z of 1/2 ||kept * (z - x)||^2 + weight * TV(z) for each image (N x C x H x W).
-
-    ``kept`` holds 0 and 1.
-    """
-    z = x * kept + (1 - kept) * (x * kept).mean((2, 3), keepdim=True) / _share(kept)
-    down, along = torch.zeros_like(x), torch.zeros_like(x)
-    for _ in range(steps):
-        nearer = (z + _TAU * (divergence(down, along) + kept * x)) / (1 + _TAU * kept)
-        by_row, by_column = differences(2 * nearer - z)
-        steep, wide = down + _SIGMA * by_row, along + _SIGMA * by_column
-        # The root last: at 0 it has no derivative.
-        size = (steep.square() + wide.square()).div(weight**2).clamp(min=1).sqrt()
-        z = z + _RELAXATION * (nearer - z)
-        down = down + _RELAXATION * (steep / size - down)
-        along = along + _RELAXATION * (wide / size - along)
-    return nearer
-
-
-def differences(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """From each entry to the one below it and to the one right of it; 0 at the end."""
-    down, along = torch.zeros_like(z), torch.zeros_like(z)
-    down[:, :, :-1] = z.diff(dim=2)
-    along[..., :-1] = z.diff(dim=3)
-    return down, along
-
-
-def divergence(down: torch.Tensor, along: torch.Tensor) -> torch.Tensor:
-    """Minus the adjoint of :func:`differences`."""
-    found = torch.zeros_like(down)
-    found[:, :, :-1] += down[:, :, :-1]
-    found[:, :, 1:] -= down[:, :, :-1]
-    found[..., :-1] += along[..., :-1]
-    found[..., 1:] -= along[..., :-1]
-    return found
-
-
-def _share(kept: torch.Tensor) -> torch.Tensor:
-    """The share of entries of each channel that are kept, at least one of them."""
-    return kept.mean((2, 3), keepdim=True).clamp(min=1 / kept[0, 0].numel())
+    def _problem(self, x, kept):
+        if self.variant == "paper":
+            return Problem(x, kept, self.weight, groups="lines", squared=False)
+        if self.variant == "guo":
+            return Problem(x, kept, self.weight)
+        return Problem(x, kept, self.weight / 2, groups="entries")

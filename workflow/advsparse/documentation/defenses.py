@@ -45,7 +45,7 @@ def defenses_page() -> str:
     """The page as docs/defenses.md holds it."""
     classes = {kind: registry.load("defenses", kind) for kind in registry.kinds("defenses")}
     rows = [
-        (f"[`{kind}`](#{kind})", cls.place, "yes" if cls.stochastic else "no", _backward(cls))
+        (f"[`{kind}`](#{kind})", cls.place, _said(cls, cls.stochastic), _backward(cls))
         for kind, cls in classes.items()
     ]
     table = _markdown.table(("Kind", "Place", "Random", "An adaptive attack goes by"), rows)
@@ -60,17 +60,23 @@ def _defense(cls: type[Defense]) -> str:
     facts = {
         "Source": found.get("Source", ""),
         "Place": cls.place,
-        "Random": "yes" if cls.stochastic else "no",
-        "Learns": "from clean training images" if cls.learns else "nothing",
-        "Made for a network": "yes" if cls.asks_network else "no",
+        "Random": _said(cls, cls.stochastic),
+        "Learns": _said(cls, cls.learns, "from clean training images", "nothing"),
+        "Made for a network": _said(cls, cls.asks_network),
         "An adaptive attack goes by": _backward(cls),
     }
     lines = [f"- **{name}:** {with_formulas(value)}" for name, value in facts.items() if value]
     return markdown(text) + "\n" + "\n".join(lines) + "\n"
 
 
+def _said(cls: type[Defense], declared: bool, yes: str = "yes", no: str = "no") -> str:
+    return yes if declared else "as its parts" if cls.of_parts else no
+
+
 def _backward(cls: type[Defense]) -> str:
     if issubclass(cls, Detector):
         return "its score, which the objective is told of"
+    if cls.of_parts:
+        return "what each of its parts declares"
     said = _BACKWARD[cls.backward if issubclass(cls, Transformation) else "exact"]
     return f"{said}, means over draws (EOT)" if cls.stochastic else said
