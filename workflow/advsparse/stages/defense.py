@@ -64,7 +64,8 @@ class DefenseStage(Stage):
         }
 
     def modules(self, plan: Plan, job: Job) -> Iterator[str]:
-        yield registry.module_of(self.entry(plan, job).method)
+        # Of those that it is made of too.
+        yield from map(registry.module_of, registry.with_nested(self.entry(plan, job).method))
 
     def told(self, plan: Plan, job: Job) -> dict[str, Any]:
         entry = self.entry(plan, job)
