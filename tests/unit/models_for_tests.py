@@ -146,7 +146,7 @@ def small_network(x: torch.Tensor, seed: int = 0) -> torch.nn.Module:
         torch.manual_seed(seed)
         nn = torch.nn
         model = nn.Sequential(
-            nn.Conv2d(3, 6, 3),
+            nn.Conv2d(x.shape[1], 6, 3),
             nn.BatchNorm2d(6, momentum=1.0),
             nn.ReLU(),
             nn.Conv2d(6, 6, 3, stride=2),
