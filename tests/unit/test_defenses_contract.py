@@ -22,6 +22,9 @@ SETTINGS = {
     "crop_ensemble": {"draws": 3, "fraction": 0.7},
     "denoising_dictionary": {"patch": 3, "atoms": 12, "patches": 400, "passes": 2},
     "divergence": {"epochs": 2, "batch_size": 8, "rate": 0.2},
+    "lid": {
+        "attack": {"kind": "fgsm", "eps": 0.3}, "reference": 10, "neighbours": 4, "rate": 0.4,
+    },
     "magnet_reformer": {
         "structure": "normalised", "filters": 12, "epochs": 30, "batch_size": 8,
         "learning_rate": 0.02, "collection": 2,
@@ -170,7 +173,7 @@ def test_what_is_learned_is_told_by_the_seed(kind, network):
     one, again, other = (defense(kind).fit(x, y, model=model, rng=seed) for seed in (1, 1, 2))
     assert all(torch.equal(value, again[name]) for name, value in one.items())
     assert defense(kind).learns == bool(one)
-    if one and kind in ("divergence", "magnet_reformer", "reconstruction_error"):
+    if one and kind in ("divergence", "lid", "magnet_reformer", "reconstruction_error"):
         assert any(not torch.equal(value, other[name]) for name, value in one.items())
 
 
