@@ -29,6 +29,7 @@ SETTINGS = {
         "structure": "normalised", "filters": 12, "epochs": 30, "batch_size": 8,
         "learning_rate": 0.02, "collection": 2,
     },
+    "pixel_defend": {"steps": 20, "hidden": 16, "mixtures": 2, "batch_size": 8, "pixels": 16},
     "reconstruction_error": {"epochs": 2, "batch_size": 8, "rate": 0.2},
     "tvm": {"iterations": 40, "dropout": 0.2},
 }  # fmt: skip
@@ -173,7 +174,13 @@ def test_what_is_learned_is_told_by_the_seed(kind, network):
     one, again, other = (defense(kind).fit(x, y, model=model, rng=seed) for seed in (1, 1, 2))
     assert all(torch.equal(value, again[name]) for name, value in one.items())
     assert defense(kind).learns == bool(one)
-    if one and kind in ("divergence", "lid", "magnet_reformer", "reconstruction_error"):
+    if one and kind in (
+        "divergence",
+        "lid",
+        "magnet_reformer",
+        "pixel_defend",
+        "reconstruction_error",
+    ):
         assert any(not torch.equal(value, other[name]) for name, value in one.items())
 
 
