@@ -29,6 +29,7 @@ CHEAP = {
     "autoattack": {"steps": 4, "targets": 2, "queries": 8},
     "deepfool": {"steps": 10},
     "dict_attack": {"direction": "universal"},  # pairs need targets
+    "ls_pga": {"steps": 4, "step": 0.5},
     "lbfgs": {"search_steps": 5, "iterations": 15},
     "fab": {"steps": 6, "targets": 2, "restarts": 2},
     "pgd": {"steps": 4, "restarts": 2},

@@ -45,10 +45,7 @@ class Thermometer(Transformation):
         return (channels * self.levels, *size)
 
     def transformation(self, learned):
-        def t(x):
-            return (x[:, :, None] >= self._levels(x)).to(x.dtype).flatten(1, 2)
-
-        return t
+        return Code(self.levels)
 
     def approximation(self, learned):
         def ramp(x):
@@ -56,11 +53,23 @@ class Thermometer(Transformation):
             return (self.levels * x[:, :, None] - steps + 1).clamp(0, 1).flatten(1, 2)
 
         def on(x):
-            return (x[:, :, None] - self._levels(x)).clamp(min=0).flatten(1, 2)
+            return (x[:, :, None] - thresholds(self.levels, x)).clamp(min=0).flatten(1, 2)
 
         return ramp if self.slope == "ramp" else on
 
-    def _levels(self, x):
-        # A division by a tensor: GPUs would multiply by the inverse of a number, which is rounded.
-        steps = torch.arange(self.levels, dtype=x.dtype, device=x.device)
-        return (steps / torch.full_like(steps, self.levels))[:, None, None]
+
+class Code:
+    """t, of a number of ``levels``."""
+
+    def __init__(self, levels: int) -> None:
+        self.levels = levels
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return (x[:, :, None] >= thresholds(self.levels, x)).to(x.dtype).flatten(1, 2)
+
+
+def thresholds(levels: int, x: torch.Tensor) -> torch.Tensor:
+    """The ``levels`` that an entry of ``x`` is compared with, along an axis before its last two."""
+    steps = torch.arange(levels, dtype=x.dtype, device=x.device)
+    # A division by a tensor: GPUs would multiply by the inverse of a number, which is rounded.
+    return (steps / torch.full_like(steps, levels))[:, None, None]
