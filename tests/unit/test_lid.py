@@ -13,6 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from advsparse import registry
 from advsparse.attacks.fgsm import FGSM
 from advsparse.attacks.pgd import PGD
 from advsparse.attacks.uap import UAP
@@ -222,6 +223,17 @@ def test_too_few_images_and_what_makes_no_sense_are_refused(network):
         LID(reference=10)
     with pytest.raises(ValueError, match="uap learns from many images"):
         LID(attack=UAP(eps=0.1))
+
+
+def test_without_an_attack_it_is_pgd_and_a_file_tells_it_whole(network):
+    plain, said = (
+        LID(reference=15, neighbours=5, attack=attack)
+        for attack in (None, PGD(eps=8 / 255, steps=10))
+    )
+    one, other = (made.fit(X, None, model=network, rng=1) for made in (plain, said))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+    for made in (plain, said):
+        assert registry.from_spec("defenses", registry.spec_of(made)) == made
 
 
 # What it says.

@@ -210,6 +210,8 @@ def test_a_reformer_draws_only_if_it_has_several(network):
     learned = one.fit(X, None)
     assert not one.wrap(network, learned).stochastic
     assert several.wrap(network, several.fit(X, None)).stochastic
+    with pytest.raises(ValueError, match="an image or more to learn from, got none"):
+        one.fit(X[:0], None)
     with pytest.raises(ValueError, match="expected 2 autoencoders, got 1"):
         several.wrap(network, learned)
 

@@ -36,6 +36,8 @@ class Autoencoding(Defense):
 
     def _learned(self, x, rng, count=1, diversity=0.0) -> dict[str, torch.Tensor]:
         """The arrays of ``count`` autoencoders of the images ``x``, learned at the same time."""
+        if not len(x):
+            raise ValueError("x: expected an image or more to learn from, got none")
         networks = [self._network(x.shape[1], rng.part("network", i).seed if i else rng.seed).to(x)
                     for i in range(count)]  # fmt: skip
         self._train(networks, x, rng, diversity)

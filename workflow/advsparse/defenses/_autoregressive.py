@@ -10,8 +10,8 @@ import torch
 
 _SMALLEST = -7.0
 """The logarithm of the smallest scale of a logistic, as PixelCNN++ has it."""
-_AT_ONCE = 16
-"""Images whose density is computed at once."""
+_AT_ONCE = 2**14
+"""Pixels whose density is computed at once, or those of one image."""
 
 
 class Density(torch.nn.Module):
@@ -66,7 +66,7 @@ class Density(torch.nn.Module):
     def bits_per_dimension(self, x: torch.Tensor) -> torch.Tensor:
         """Minus the logarithm of the density, to base 2, over the number of entries; shape N."""
         found = []
-        for part in x.split(_AT_ONCE):
+        for part in x.split(max(1, _AT_ONCE // (x.shape[2] * x.shape[3]))):
             pixels = part.flatten(2).transpose(1, 2)
             nats = -self.everywhere(part).joint(pixels).sum(1)
             found.append(nats / (math.log(2) * part[0].numel()))
