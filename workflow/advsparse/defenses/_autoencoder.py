@@ -38,8 +38,8 @@ class Autoencoding(Defense):
         """The arrays of ``count`` autoencoders of the images ``x``, learned at the same time."""
         if not len(x):
             raise ValueError("x: expected an image or more to learn from, got none")
-        networks = [self._network(x.shape[1], rng.part("network", i).seed if i else rng.seed).to(x)
-                    for i in range(count)]  # fmt: skip
+        seeds = [rng.seed, *(rng.part("network", i).seed for i in range(1, count))]
+        networks = [self._network(x.shape[1], seed).to(x) for seed in seeds]
         self._train(networks, x, rng, diversity)
         return {
             f"{prefix}{name}": value
