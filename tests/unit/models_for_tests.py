@@ -31,6 +31,7 @@ CHEAP = {
     "autoattack": {"steps": 4, "targets": 2, "queries": 8},
     "deepfool": {"steps": 10},
     "dict_attack": {"direction": "universal"},  # pairs need targets
+    "ls_pga": {"steps": 4, "step": 0.5},
     "lbfgs": {"search_steps": 5, "iterations": 15},
     "fab": {"steps": 6, "targets": 2, "restarts": 2},
     "pgd": {"steps": 4, "restarts": 2},
@@ -148,7 +149,7 @@ def small_network(x: torch.Tensor, seed: int = 0) -> torch.nn.Module:
         torch.manual_seed(seed)
         nn = torch.nn
         model = nn.Sequential(
-            nn.Conv2d(3, 6, 3),
+            nn.Conv2d(x.shape[1], 6, 3),
             nn.BatchNorm2d(6, momentum=1.0),
             nn.ReLU(),
             nn.Conv2d(6, 6, 3, stride=2),

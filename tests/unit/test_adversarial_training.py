@@ -57,6 +57,46 @@ def test_attacked_images_have_the_loss_of_others_with_its_smoothing():
     torch.testing.assert_close(loss, expected)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize(("share", "count"), [(0.5, 10), (0.33, 7), (1.0, 20)])
+def test_a_weight_makes_the_loss_that_of_kurakin(share, count, smoothing):
+    model, attack = small_network(X).eval(), FGSM(eps=0.1)
+    adversarial = Adversarial(attack=attack, share=share, against="prediction", weight=0.3)
+    source = AdversarialImages(X, Y, adversarial=adversarial, smoothing=smoothing)
+    loss, right = source.loss(model, X, Y, 7)
+    said = predictions(model, X)
+    x = torch.cat([attack(model, X[:count], said[:count], rng=7).x, X[count:]])
+    logs = model(x).log_softmax(1)
+    wanted = torch.full((20, 4), smoothing / 4)
+    wanted[torch.arange(20), Y] += 1 - smoothing
+    each = -(wanted * logs).sum(1)
+    clean, attacked = each[count:].sum(), each[:count].sum()
+    expected = (clean + 0.3 * attacked) / ((20 - count) + 0.3 * count)
+    # What is lowered is the loss over the size of the mini-batch.
+    torch.testing.assert_close(loss / 20, expected)
+    assert int(right) == int((logs.argmax(1) == Y).sum())
+
+
+def test_without_a_weight_the_loss_is_the_same_to_the_last_bit():
+    model = small_network(X).eval()
+    adversarial = Adversarial(attack=FGSM(eps=0.1), share=0.5)
+    assert adversarial.weights(20) is None
+    loss, _ = AdversarialImages(X, Y, adversarial=adversarial).loss(model, X, Y, 7)
+    x = adversarial.attacked(model, X, Y, 7)
+    assert torch.equal(loss, torch.nn.functional.cross_entropy(model(x), Y, reduction="sum"))
+
+
+def test_a_loss_of_a_networks_own_can_not_be_weighed():
+    class Own(torch.nn.Module):
+        def loss(self, x, y, smoothing):
+            return x.sum(), x.flatten(1)
+
+    with pytest.raises(ValueError, match="weight: a network with a loss of its own"):
+        LabelledImages(X, Y).loss(Own(), X, Y, torch.ones(20))
+    with pytest.raises(ValueError, match="weight"):
+        Adversarial(attack=FGSM(eps=0.1), weight=0.0)
+
+
 def test_images_that_are_to_be_attacked_are_moved_as_others_are():
     training = Training(batch_size=5, augmentation=Augmentation(crop=2, flip=True))
     adversarial = Adversarial(attack=FGSM(eps=0.1))

@@ -241,6 +241,7 @@ def test_zero_gradients_give_no_nan(kind, norm, dtype, device):
         "apgd",
         "autoattack",
         "dict_attack",
+        "ls_pga",
         "noise",
         "pgd",
         "random_pixels",

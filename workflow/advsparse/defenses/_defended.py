@@ -159,7 +159,8 @@ class Beside(Defended):
     """A classifier, and a detector beside it: ``score`` of images, and the largest that may pass.
 
     Logits are the classifier's, whatever the detector says; :meth:`excess` is what that says, in
-    units of the ``spread`` of clean images' scores, and above 0 what is refused.
+    units of the ``spread`` of clean images' scores, and above 0 what is refused. Beside a
+    classifier that has a detector already, whatever either refuses is.
     """
 
     def __init__(
@@ -174,6 +175,7 @@ class Beside(Defended):
         self.score = score
         self.register_buffer("threshold", torch.as_tensor(threshold).detach().clone())
         self.register_buffer("spread", torch.as_tensor(spread).detach().clone())
+        self._others = isinstance(model, Beside)
         # Of a classifier with a transformation in front, what that declares.
         self.stochastic = getattr(model, "stochastic", False)
 
@@ -194,7 +196,15 @@ class Beside(Defended):
     def excess(self, x: torch.Tensor) -> torch.Tensor:
         """(score - threshold) / spread of each image, shape N: above 0 where it is refused."""
         check_tensor("x", x)
-        return (self.score(x.clone()) - self.threshold) / self.spread
+        excess = (self.score(x.clone()) - self.threshold) / self.spread
+        return torch.maximum(excess, self.model.excess(x)) if self._others else excess
+
+
+def network_of(model: torch.nn.Module) -> torch.nn.Module:
+    """The network that a classifier is, without the defences that it may have."""
+    while isinstance(model, Defended):
+        model = model.model
+    return model
 
 
 def derived(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 import math
 
 import torch
 
+from advsparse.defenses._hooks import hooked
 from advsparse.seeding import Random
 
 
@@ -15,29 +15,18 @@ class Pruned(torch.nn.Module):
 
     def __init__(self, model: torch.nn.Module, kind: type[torch.nn.Module], share: float) -> None:
         super().__init__()
-        # Another module with the same weights: the one that was given stays as it is.
-        memo = {id(one): one for one in [*model.parameters(), *model.buffers()]}
-        self.model = copy.deepcopy(model, memo)
-        self.model.eval()
-        layers = [module for module in self.model.modules() if isinstance(module, kind)]
-        if not layers:
-            raise ValueError(f"the network has no {kind.__name__} after which sap could prune")
-        self._random = Random()
-        for index, layer in enumerate(layers):
-            # What works in place would write over what its derivative needs.
-            if isinstance(layer, torch.nn.ReLU):
-                layer.inplace = False
-            layer.register_forward_hook(self._hook(index, share))
+        self._random, self._share = Random(), share
+        self.model = hooked(model, kind, self._hook, "sap could prune")
 
     def forward(self, x: torch.Tensor, rng: Random) -> torch.Tensor:
         # By the images: what layers make of them rounds as the batch has it.
         self._random, self._calls = rng.of(x), 0
         return self.model(x)
 
-    def _hook(self, index, share):
+    def _hook(self, index):
         def prune(layer, inputs, output):
             self._calls += 1  # a layer may run more than once
-            return pruned(output, share, self._random.part("sap", index, self._calls))
+            return pruned(output, self._share, self._random.part("sap", index, self._calls))
 
         return prune
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 from advsparse.defenses._base import Inside
-from advsparse.lazy import torch
 from advsparse.settings import PositiveFloat, settings
 
 
@@ -32,7 +31,7 @@ class SAP(Inside):
     as Athalye, Carlini and Wagner's (2018)."""
 
     def changed(self, model, learned):
+        from advsparse.defenses._hooks import LAYERS
         from advsparse.defenses._pruning import Pruned
 
-        kind = torch.nn.ReLU if self.after == "relu" else torch.nn.Conv2d
-        return Pruned(model, kind, self.share)
+        return Pruned(model, LAYERS[self.after], self.share)

@@ -12,21 +12,23 @@ from typing import Any, Literal
 
 from advsparse import registry
 from advsparse.lazy import torch
-from advsparse.settings import PositiveShare, settings
+from advsparse.settings import PositiveFloat, PositiveShare, settings
 
 
 @settings
 class Adversarial:
     r"""Part of each mini-batch is attacked, with the network as it is by then.
 
-    .. math:: \min_\theta \frac{1}{m} \Big( \sum_{i \le k} l(f_\theta(A_\theta(x_i, y_i)), y_i) +
-              \sum_{i > k} l(f_\theta(x_i), y_i) \Big), \qquad k = \lceil \rho\, m \rceil
+    .. math:: \min_\theta \frac{1}{(m - k) + \lambda k} \Big( \lambda \sum_{i \le k}
+              l(f_\theta(A_\theta(x_i, y_i)), y_i) + \sum_{i > k} l(f_\theta(x_i), y_i) \Big),
+              \qquad k = \lceil \rho\, m \rceil
 
     A attacks the network in evaluation mode, whose normalisation it leaves alone.
 
     Source: Madry et al. 2018 (PGD from a random start, all of each mini-batch); Kurakin, Goodfellow
     and Bengio 2017 (half of it, away from the prediction: FGSM away from the label teaches the
-    network to tell attacked images by what the label has left in them).
+    network to tell attacked images by what the label has left in them; lambda of 0.3, and a budget
+    that is drawn for each image, which is left out).
     """
 
     attack: Any
@@ -35,6 +37,8 @@ class Adversarial:
     """The share rho of a mini-batch that is attacked."""
     against: Literal["label", "prediction"] = "label"
     """What an image is led away from: its label, or what the network says of it."""
+    weight: PositiveFloat = 1.0
+    """The weight lambda of an attacked image's loss beside that of another one."""
 
     def __post_init__(self) -> None:
         if self.attack.universal:
@@ -52,7 +56,7 @@ class Adversarial:
         self, model: torch.nn.Module, x: torch.Tensor, y: torch.Tensor, seed: int
     ) -> torch.Tensor:
         """``x`` (N x C x H x W) with labels ``y`` (N), the first images of it attacked."""
-        count = math.ceil(self.share * len(x))
+        count = self._count(len(x))
         part, labels = x[:count], y[:count]
         if self.against == "prediction":
             training = model.training
@@ -62,6 +66,19 @@ class Adversarial:
             model.train(training)
         found = self.attack(model, part, labels, rng=seed).x
         return torch.cat([found.to(x), x[count:]])
+
+    def weights(self, size: int) -> torch.Tensor | None:
+        """Those of the images of a mini-batch of this ``size``, whose mean is 1; None where all are
+        the same."""
+        if self.weight == 1:
+            return None
+        attacked = torch.arange(size) < self._count(size)
+        weights = torch.where(attacked, self.weight, 1.0)
+        return weights / weights.mean()
+
+    def _count(self, size):
+        """How many of a mini-batch are attacked."""
+        return math.ceil(self.share * size)
 
 
 @contextmanager

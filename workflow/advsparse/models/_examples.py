@@ -121,14 +121,24 @@ class LabelledImages(Stored):
                 x = augmentation.apply(x, moves[part])
             yield floats(x), *others
 
-    def loss(self, model, x, y):
+    def loss(self, model, x, y, weights=None):
+        """The loss, with ``weights`` (N) that of each image times its own."""
         if hasattr(model, "loss"):
+            if weights is not None:
+                raise ValueError(
+                    "weight: a network with a loss of its own does not tell that of each image"
+                )
             loss, logits = model.loss(x, y, self.smoothing)
         else:
             logits = model(x)
             loss = torch.nn.functional.cross_entropy(
-                logits.float(), y, reduction="sum", label_smoothing=self.smoothing
+                logits.float(),
+                y,
+                reduction="sum" if weights is None else "none",
+                label_smoothing=self.smoothing,
             )
+            if weights is not None:
+                loss = (weights.to(loss) * loss).sum()
         return loss, (logits.argmax(1) == y).sum()
 
 
@@ -153,7 +163,7 @@ class AdversarialImages(LabelledImages):
         with unheard() if self._heard else nullcontext():
             attacked = self.adversarial.attacked(model, x, y, int(seed))
         self._heard = True
-        return super().loss(model, attacked, y)
+        return super().loss(model, attacked, y, self.adversarial.weights(len(x)))
 
 
 def placed(rows: Rows, device: str | torch.device = "cpu") -> Column:
