@@ -58,6 +58,12 @@ with job(snakemake, "classifier") as this:
             trained_on.append(stored.metadata.payload_sha256)
         architecture = registry.from_spec("models", settings["architecture"])
         model = architecture.build(tuple(takes), classes, settings["seed"], coder)
+        behind = None
+        if "defense" in described and settings.get("training", {}).get("adversarial"):
+            # While it is trained, images are attacked, not what the defence makes of them.
+            behind = defenses.trained_behind(
+                defense, model, learned, seed=settings["seed"], device=this.device
+            )
         weights, start = settings.get("weights"), given.get("start")
         if weights is not None:
             file = WeightsFile(**weights)
@@ -67,7 +73,8 @@ with job(snakemake, "classifier") as this:
             give(model, tensors, start)
             trained_on.append(its_metadata.payload_sha256)
         else:
-            model.normalise.set_statistics(*channel_statistics(x_train))
+            seen = x_train if behind is None else defenses.seen_by(behind, x_train, this.device)
+            model.normalise.set_statistics(*channel_statistics(seen))
         model.to(this.device)
         if weights is None:
             told = dict(settings["training"])
@@ -83,7 +90,7 @@ with job(snakemake, "classifier") as this:
             train_on(
                 labelled(training, x, y, adversarial=adversarial, device=this.device),
                 training,
-                model,
+                model if behind is None else behind,
                 seed=settings["seed"],
                 checkpoint=checkpoint,
                 identity=hashlib.sha256(identity.encode()).hexdigest(),

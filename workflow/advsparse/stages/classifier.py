@@ -57,7 +57,8 @@ class Model:
     """A file with all of its weights; then nothing is trained."""
     defense: Annotated[Name, Of("defenses", "defence")] | None = None
     """The defence that it has. Of one in front of the network, it is trained on the training images
-    as that transforms them."""
+    as that transforms them; with adversarial training, on images that are attacked, then
+    transformed."""
     weights_of: Annotated[Name, Of("models", "classifier")] | None = None
     """Another classifier, whose network is put behind the defence as it is; then nothing is
     trained."""
@@ -97,6 +98,8 @@ class ClassifierStage(Stage):
         if model.defense:
             files["defense"] = Job("defense", model.defense, job.paper)
             trained = model.weights_of is None and model.weights is None
+            # Where images are attacked in training, it is those that are transformed.
+            trained &= model.training.adversarial is None
             if trained and in_front(plan.paper(job.paper).defenses[model.defense].method):
                 files["transformed"] = Job("transformed", model.defense, job.paper)
         if model.weights_of:
