@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 from advsparse.defenses._autoencoder import Autoencoding
 from advsparse.defenses._base import Transformation
 from advsparse.lazy import torch
 from advsparse.seeding import seeded
 from advsparse.settings import NonNegativeFloat, PositiveInt, settings
-
-
-class _AmongSeveral:
-    """Whether a reformer draws: if it has several autoencoders, which by default it does not."""
-
-    def __get__(self, reformer, owner):
-        return reformer is not None and reformer.collection > 1
 
 
 @settings
@@ -41,12 +32,14 @@ class MagnetReformer(Autoencoding, Transformation):
     """
 
     learns = True
-    stochastic: ClassVar[Any] = _AmongSeveral()
 
     collection: PositiveInt = 1
     """Number N of autoencoders."""
     diversity: NonNegativeFloat = 0.2
     """The weight alpha of how much those of a collection differ."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "stochastic", self.collection > 1)
 
     def fit(self, x, y, *, model=None, rng=0):
         return self._learned(x, seeded(rng), self.collection, self.diversity)
