@@ -33,13 +33,15 @@ class CircularConvolution(LinearMap):
         self.signal_shape = (filters.shape[1], *image)
 
     def forward(self, code):
-        return self.back(synthesised(torch.fft.rfft2(code), self.spectrum))
+        return self.back(synthesised(transformed(code), self.spectrum))
 
     def adjoint(self, signal):
-        return self.back(analysed(torch.fft.rfft2(signal), self.spectrum))
+        return self.back(analysed(transformed(signal), self.spectrum))
 
     def back(self, spectrum: torch.Tensor) -> torch.Tensor:
         """Real numbers N x ... x H x W of the half of their spectrum that is kept."""
+        if not len(spectrum):  # which is refused
+            return spectrum.real.new_zeros(*spectrum.shape[:-2], *self.signal_shape[1:])
         return torch.fft.irfft2(spectrum, s=self.signal_shape[1:])
 
     @property
@@ -95,6 +97,13 @@ class CircularConvolution(LinearMap):
         channel = torch.arange(channels, device=index.device)[:, None, None]
         where = kernel[:, None, None, None], channel, down[:, None, :, None], across[:, None, None]
         return atoms[where]
+
+
+def transformed(x: torch.Tensor) -> torch.Tensor:
+    """The half of the spectrum of images N x ... x H x W that says all."""
+    if not len(x):  # which is refused
+        return x[..., : x.shape[-1] // 2 + 1] + 0j
+    return torch.fft.rfft2(x)
 
 
 def synthesised(code: torch.Tensor, spectrum: torch.Tensor) -> torch.Tensor:
