@@ -23,6 +23,10 @@ SETTINGS = {
     "denoising_dictionary": {"patch": 3, "atoms": 12, "patches": 400, "passes": 2},
     "reconstruction_error": {"epochs": 2, "batch_size": 8, "rate": 0.2},
     "stl": {"filters": 6, "size": 3, "passes": 3, "gap_tolerance": 1e-3},
+    "stl_cluster": {
+        **{"filters": 6, "size": 3, "passes": 3, "gap_tolerance": 1e-3},
+        **{"clusters": 2, "epochs": 2, "batch_size": 8},
+    },
     "tvm": {"iterations": 40, "dropout": 0.2},
 }
 """Small ones; the rest is as it is by default."""
