@@ -28,8 +28,8 @@ def comparisons() -> Iterator[CoderComparison]:
     learning = FilterLearning(filters=FILTERS, size=SIZE, weight=WEIGHT, passes=10)
     filters = learning.learn(train[:100]).filters
     agree(filters.double(), test[:1].double())
-    yield _coding(filters, test[:8], 1e-4)
-    yield _coding(filters, _pieces(64)[1][:4], 1e-4)
+    yield _coding(filters, test[:8], 7e-4)
+    yield _coding(filters, _pieces(64)[1][:4], 7e-4)
     yield _learning(train[:100], test[:40])
 
 
@@ -83,17 +83,16 @@ def _coding(filters: torch.Tensor, x: torch.Tensor, gap_tolerance: float) -> Cod
         f"CBPDN, {FILTERS} filters, {side} x {side} pixels",
         f"{len(x)} pieces of photographs less their means, {FILTERS} filters of {SIZE} x {SIZE} "
         f"pixels learned from others, weight {WEIGHT}, float32; gap tolerance {gap_tolerance:g}; "
-        "sporco's `ConvBPDN` with `FastSolve`, image by image: 150 steps with a rho of 2, 600 with "
-        f"that of its examples, {RHO}, and with its automatic rho as many as a relative tolerance "
-        "of 1e-3 takes",
+        "sporco's `ConvBPDN` with `FastSolve`, image by image: 150 steps with the same rho, and "
+        "with its automatic rho as many as a relative tolerance of 1e-3 takes; one thread, two of "
+        "sporco's transforms",
         {
             OURS: ours,
-            "sporco, rho 2": partial(sporco, 150, rho=2.0),
-            f"sporco, rho {RHO}": partial(sporco, 600, rho=RHO),
+            f"sporco, rho {solver.rho:g}": partial(sporco, 150, rho=solver.rho),
             "sporco, automatic rho": partial(sporco, 1000, **automatic),
         },
         quality="objective",
-        runs=5,
+        runs=3,
         goal=0.33,
         threads=1,
         score=lambda code: _objectives(synthesis, x, code),

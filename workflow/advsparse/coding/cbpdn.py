@@ -38,7 +38,7 @@ class CBPDN(Solver):
     """The weight lambda of the l1 norm."""
     solver: Literal["admm", "fista"] = "admm"
     """What solves the problem."""
-    rho: PositiveFloat = 1.0
+    rho: PositiveFloat = 4.0
     """Penalty of ADMM for filters of norm 1; for others it is multiplied by the mean of their
     squared norms. sporco starts with 50 lambda + 1."""
     adaptive_rho: bool = False

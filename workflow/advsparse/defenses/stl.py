@@ -50,7 +50,7 @@ class STL(Transformation):
     """Mirrored pixels that an image is extended by before it is coded: it goes on periodically."""
     rescale: bool = False
     """Whether t(x) is divided by its largest entry."""
-    gap_tolerance: PositiveFloat = 1e-4
+    gap_tolerance: PositiveFloat = 3e-4
     r"""Duality gap at which an image's code is done, as a multiple of ||x||_2^2."""
     max_iterations: PositiveInt = 500
     """Most steps for a code; 200 in the authors' code."""
