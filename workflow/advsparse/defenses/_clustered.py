@@ -12,13 +12,12 @@ from advsparse.defenses._sparse_transformation import SparseTransformation
 
 if TYPE_CHECKING:
     from advsparse.defenses._base import Arrays
-    from advsparse.defenses.stl_cluster import STLCluster
 
 
 class Clustered:
     """t of each image by the filters of its cluster."""
 
-    def __init__(self, settings: STLCluster, learned: Arrays) -> None:
+    def __init__(self, settings, learned: Arrays) -> None:
         self.cluster_of = Clusters(settings, learned)
         self.parts = [
             SparseTransformation(settings, learned[f"filters.{number}"])

@@ -14,7 +14,6 @@ from advsparse.seeding import Random, layers_drawn_from
 
 if TYPE_CHECKING:
     from advsparse.defenses._base import Arrays
-    from advsparse.defenses.stl_cluster import STLCluster
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +23,7 @@ _SIDE = 32
 _CHANNELS, _AT_ONCE = 32, 256
 
 
-def learned_clusters(settings: STLCluster, x: torch.Tensor, rng: Random) -> dict[str, torch.Tensor]:
+def learned_clusters(settings, x: torch.Tensor, rng: Random) -> dict[str, torch.Tensor]:
     """All it takes to tell the clusters of other images, and ``labels`` of the images ``x``."""
     from sklearn.cluster import KMeans
     from sklearn.decomposition import PCA
@@ -50,7 +49,7 @@ def learned_clusters(settings: STLCluster, x: torch.Tensor, rng: Random) -> dict
 class Clusters:
     """From images to the numbers of their clusters."""
 
-    def __init__(self, settings: STLCluster, learned: Arrays) -> None:
+    def __init__(self, settings, learned: Arrays) -> None:
         self.learned, self.nearest = learned, settings.assignment == "nearest_centre"
         self.neighbours = min(settings.neighbours, len(learned["features"]))
         self.clusters = len(learned["centres"])
@@ -115,7 +114,7 @@ def _codes(encoder: nn.Module, x: torch.Tensor) -> torch.Tensor:
         return torch.cat([encoder(_seen(part)).flatten(1) for part in x.split(_AT_ONCE)])
 
 
-def _trained(settings: STLCluster, x: torch.Tensor, rng: Random) -> nn.Module:
+def _trained(settings, x: torch.Tensor, rng: Random) -> nn.Module:
     """The encoder of an autoencoder that takes noise off, once that no longer gets better on the
     tenth of the images that it does not learn from."""
     seen = _seen(x)

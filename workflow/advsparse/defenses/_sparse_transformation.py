@@ -4,7 +4,6 @@ is made."""
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -15,16 +14,13 @@ from advsparse.coding.cbpdn import CBPDN
 from advsparse.seeding import Random
 from advsparse.shapes import per_image
 
-if TYPE_CHECKING:
-    from advsparse.defenses.stl import STL
-
 logger = logging.getLogger(__name__)
 
 
 class SparseTransformation:
     """t of one set of filters."""
 
-    def __init__(self, settings: STL, filters: torch.Tensor) -> None:
+    def __init__(self, settings, filters: torch.Tensor) -> None:
         self.settings, self.filters = settings, filters
         self.coder = CBPDN(
             weight=settings.weight,
@@ -44,12 +40,12 @@ class SparseTransformation:
         return t.clamp(0, 1)
 
 
-def slow_part(settings: STL, x: torch.Tensor) -> torch.Tensor:
+def slow_part(settings, x: torch.Tensor) -> torch.Tensor:
     """What of the images is not coded."""
     return low_pass(x) if settings.low_pass == "tikhonov" else torch.zeros_like(x)
 
 
-def learned_filters(settings: STL, x: torch.Tensor, rng: Random) -> torch.Tensor:
+def learned_filters(settings, x: torch.Tensor, rng: Random) -> torch.Tensor:
     """Filters, K x C x h x w, from some of the images ``x``, N x C x H x W."""
     order = torch.randperm(len(x), generator=rng.generator("images"))
     chosen = x[order[: settings.images].to(x.device)]
