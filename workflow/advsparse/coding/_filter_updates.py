@@ -148,7 +148,7 @@ class Learning:
         size, total = self.settings.batch_size, 0.0
         order = torch.randperm(len(self.x), generator=self._batches)
         for rows in order.split(size):
-            x, splitting, before = self.x[rows.to(self.x.device)], self._splitting(), total
+            x, splitting = self.x[rows.to(self.x.device)], self._splitting()
             self._seen += 1
             # As many signals as the past counts for, by section 3.4 of Mairal et al.
             t = self._seen
@@ -162,7 +162,6 @@ class Learning:
                 total += self.settings.weight * float(code.abs().sum(dtype=torch.float64))
                 self._fit.add(code, x[part])
             self._improve()
-            assert total >= before
         self._note(total, len(self.x))
 
     def finished(self) -> torch.Tensor:
