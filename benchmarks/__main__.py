@@ -16,7 +16,17 @@ import torch
 
 from advsparse.allocator import keep_freed_memory
 from advsparse.provenance import commit, machine
-from benchmarks import certificates, coders, convlista, dict_attack, page, patches, scada, slices
+from benchmarks import (
+    certificates,
+    coders,
+    convlista,
+    convolutional,
+    dict_attack,
+    page,
+    patches,
+    scada,
+    slices,
+)
 from benchmarks.attacks import comparisons
 from benchmarks.measure import as_data, measure
 from benchmarks.peers import versions
@@ -48,7 +58,7 @@ def main() -> None:
     for comparison in comparisons(on):
         if wanted(comparison.title):
             found[comparison.title] = as_data(comparison, measure(comparison, on))
-    for module in (coders, patches, certificates):
+    for module in (coders, patches, convolutional, certificates):
         for comparison in module.comparisons():
             if wanted(comparison.title):
                 found[comparison.title] = coders.measure(comparison)

@@ -20,6 +20,7 @@ PACKAGES = (
     "cleverhans",
     "adversarial-robustness-toolbox",
     "scikit-learn",
+    "sporco",
 )
 
 Attacked = Callable[[], torch.Tensor]

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from advsparse.attacks._dict_directions import Spectrum, by_column_norms
+from advsparse.coding._circular_map import CircularConvolution
 from advsparse.coding._convolution_map import Convolution
 from advsparse.coding._maps import Matrix, unit_of
 from advsparse.coding.lasso import Lasso
@@ -25,7 +26,13 @@ MAPS = {
     "filters": lambda: Convolution(normal(4, 3, 5, 3), (7, 6)),
     "smooth filters": lambda: Convolution(normal(4, 3, 5, 3).abs(), (7, 6)),
     "filter larger than the image": lambda: Convolution(normal(2, 1, 7, 5), (3, 4)),
+    "filters on a torus": lambda: CircularConvolution(normal(4, 3, 4, 3), (7, 6)),
+    "smooth filters on a torus": lambda: CircularConvolution(normal(4, 3, 4, 2).abs(), (6, 5)),
+    "filter larger than the torus": lambda: CircularConvolution(normal(2, 1, 7, 5), (3, 4)),
 }
+
+EXACT = Matrix, CircularConvolution
+"""Maps whose Lipschitz constant is no bound, but the largest eigenvalue."""
 
 
 @pytest.fixture(params=MAPS)
@@ -62,6 +69,21 @@ def test_convolution_by_its_definition():
     torch.testing.assert_close(Convolution(filters, image).forward(code), expected)
 
 
+def test_circular_convolution_by_its_definition():
+    filters, image = normal(2, 3, 4, 5), (4, 3)  # wider than the image
+    code = normal(1, 2, *image, seed=1)
+    expected = torch.zeros(1, 3, *image, dtype=torch.float64)
+    for k in range(2):
+        for row in range(image[0]):
+            for column in range(image[1]):
+                for i in range(4):
+                    for j in range(5):
+                        at = (row + i) % image[0], (column + j) % image[1]
+                        part = code[0, k, row, column] * filters[k, :, i, j]
+                        expected[0, :, at[0], at[1]] += part
+    torch.testing.assert_close(CircularConvolution(filters, image).forward(code), expected)
+
+
 def test_sizes_and_atoms(synthesis):
     matrix = dense(synthesis)
     assert matrix.shape == (synthesis.size, synthesis.atoms)
@@ -71,13 +93,20 @@ def test_sizes_and_atoms(synthesis):
     index = torch.randperm(synthesis.atoms, generator=torch.Generator().manual_seed(0))
     columns = synthesis.columns(index)
     assert columns.shape == (synthesis.atoms, *synthesis.signal_shape)
-    torch.testing.assert_close(columns.flatten(1).T, matrix[:, index], rtol=0, atol=0)
+    # Fourier transforms round.
+    rounding = 1e-14 if isinstance(synthesis, CircularConvolution) else 0
+    torch.testing.assert_close(columns.flatten(1).T, matrix[:, index], rtol=0, atol=rounding)
+
+
+def test_gram(synthesis):
+    matrix = dense(synthesis)
+    torch.testing.assert_close(synthesis.gram(), matrix @ matrix.T, rtol=1e-12, atol=1e-12)
 
 
 def test_lipschitz_bounds_the_largest_eigenvalue(synthesis):
     true = float(torch.linalg.matrix_norm(dense(synthesis), 2) ** 2)
     assert synthesis.lipschitz() >= true
-    if isinstance(synthesis, Matrix):
+    if isinstance(synthesis, EXACT):
         assert synthesis.lipschitz() == pytest.approx(true, rel=1e-10)
 
 

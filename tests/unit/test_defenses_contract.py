@@ -49,6 +49,11 @@ SETTINGS = {
     "quilting": {"patches": 300, "neighbours": 3},
     "random_resizing": {"smallest": 0.7, "largest": 1.0},  # what the network can take
     "reconstruction_error": {"epochs": 2, "batch_size": 8, "rate": 0.2},
+    "stl": {"filters": 6, "size": 3, "passes": 3, "gap_tolerance": 1e-3},
+    "stl_cluster": {
+        **{"filters": 6, "size": 3, "passes": 3, "gap_tolerance": 1e-3},
+        **{"clusters": 2, "epochs": 2, "batch_size": 8},
+    },
     "tvm": {"iterations": 40, "dropout": 0.2},
 }  # fmt: skip
 """Small ones; the rest is as it is by default."""

@@ -129,8 +129,14 @@ def duality_gap(
 
     The dual is s <r, x> - s^2/2 ||r||^2, where |s c_i| <= weight for each i; s is the best such.
     """
-    tiny = torch.finfo(x.dtype).tiny
     energy, along = r.square().sum(1), (r * x).sum(1)
-    most = weight / c.abs().amax(1).clamp(min=tiny)
-    s = torch.minimum((along / energy.clamp(min=tiny)).clamp(min=0), most)
-    return energy / 2 + weight * a.abs().sum(1) - s * along + s.square() * energy / 2
+    most = weight / c.abs().amax(1).clamp(min=torch.finfo(x.dtype).tiny)
+    return energy / 2 + weight * a.abs().sum(1) - dual_value(along, energy, most)
+
+
+def dual_value(along: torch.Tensor, energy: torch.Tensor, most: torch.Tensor) -> torch.Tensor:
+    """The largest s <r, x> - s^2/2 ||r||^2 for 0 <= s <= ``most``, where ``along`` is <r, x> and
+    ``energy`` ||r||^2."""
+    s = (along / energy.clamp(min=torch.finfo(energy.dtype).tiny)).clamp(min=0)
+    s = torch.minimum(s, most)
+    return s * along - s.square() * energy / 2
