@@ -6,7 +6,7 @@ import math
 from typing import Literal
 
 from advsparse.attacks._base import MinimumNormAttack
-from advsparse.attacks._confirm import fooled
+from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._losses import margin
 from advsparse.lazy import torch
 from advsparse.settings import NonNegativeFloat, PositiveFloat, PositiveInt, settings
@@ -125,3 +125,34 @@ class Descent:
             self._previous = self._previous[chosen]
             self._value, self._mean = self._value[chosen], self._mean[chosen]
             self._square = self._square[chosen]
+
+
+class Search:
+    """What a search in rounds keeps of each image: the best one so far and its distance, what the
+    next descent starts from, the weight c, and the steps taken."""
+
+    def __init__(self, settings, oracle, x, y, target) -> None:
+        self._settings, self._oracle, self._x, self._y = settings, oracle, x, y
+        self._target = target
+        self.best, self._start = x.clone(), x.clone()
+        self._distance = x.new_full((len(x),), torch.inf)
+        self.steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        self.weight = torch.full_like(self._distance, settings.initial_weight)
+
+    def _asked(self, x_adv: torch.Tensor, at: torch.Tensor):
+        """f of the images ``at``, its gradient, and which of them are adversarial enough: a step.
+
+        Of one that never was, an attack that is cut off takes the last iterate."""
+        self.steps[at] += 1
+        asked = self._settings._asked(
+            self._oracle, x_adv, self._y[at], at_rows(self._target, at), at
+        )
+        if self._settings.cutoff is not None:
+            never = self._distance[at].isinf()
+            self.best[at[never]] = x_adv[never]
+        return asked
+
+    def _improve(self, at: torch.Tensor, x_adv: torch.Tensor, distance: torch.Tensor) -> None:
+        """Keep those of the adversarial images ``x_adv`` that are nearer than any before."""
+        nearer = distance < self._distance[at]
+        self.best[at[nearer]], self._distance[at[nearer]] = x_adv[nearer], distance[nearer]

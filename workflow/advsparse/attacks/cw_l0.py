@@ -6,8 +6,7 @@ import math
 from typing import Literal
 
 from advsparse.attacks._base import Candidate
-from advsparse.attacks._carlini_wagner import CarliniWagner, Descent
-from advsparse.attacks._confirm import at_rows
+from advsparse.attacks._carlini_wagner import CarliniWagner, Descent, Search
 from advsparse.lazy import torch
 from advsparse.settings import PositiveFloat, settings
 from advsparse.shapes import per_image
@@ -58,24 +57,14 @@ class CWL0(CarliniWagner):
         return Candidate(search.best, search.steps)
 
 
-class _Search:
-    """The set S and c of each image, what a round starts from, and the best image so far."""
+class _Search(Search):
+    """And the set S of each image."""
 
-    def __init__(self, settings: CWL0, oracle, x, y, target) -> None:
-        self._settings, self._oracle, self._x, self._y, self._target = (
-            settings,
-            oracle,
-            x,
-            y,
-            target,
-        )
-        self.best, self._start = x.clone(), x.clone()
-        self._fewest = x.new_full((len(x),), torch.inf)
-        self.steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        self.weight = torch.full_like(self._fewest, settings.initial_weight)
-        self._allowed = torch.ones_like(x, dtype=torch.bool)
+    def __init__(self, *given) -> None:
+        super().__init__(*given)
+        self._allowed = torch.ones_like(self._x, dtype=torch.bool)
         # The last before the boundary: beyond it that of a hinge is 0.
-        self._gradient = torch.zeros_like(x)
+        self._gradient = torch.zeros_like(self._x)
 
     def may_change(self, rows: torch.Tensor) -> torch.Tensor:
         """Which of some images have entries left to change."""
@@ -91,13 +80,7 @@ class _Search:
             at = rows[going]
             allowed, clean = self._allowed[at], self._x[at]
             x_adv = torch.where(allowed, descent.images(), clean)
-            value, gradient, won = self._settings._asked(
-                self._oracle, x_adv, self._y[at], at_rows(self._target, at), at
-            )
-            self.steps[at] += 1
-            if self._settings.cutoff is not None:
-                never = self._fewest[at].isinf()
-                self.best[at[never]] = x_adv[never]
+            value, gradient, won = self._asked(x_adv, at)
             points[going[won]], won_at_all[going[won]] = x_adv[won], True
             self._gradient[at[~won]] = gradient[~won]
             d, weight = x_adv - clean, self.weight[at]
@@ -113,9 +96,7 @@ class _Search:
         """Fewer entries for images that are adversarial, by what each of them brought."""
         clean = self._x[rows]
         d = (x_adv - clean).flatten(1)
-        changed = (d != 0).sum(1).to(self._fewest)
-        fewer = changed < self._fewest[rows]
-        self.best[rows[fewer]], self._fewest[rows[fewer]] = x_adv[fewer], changed[fewer]
+        self._improve(rows, x_adv, (d != 0).sum(1).to(self._distance))
         allowed = self._allowed[rows].flatten(1)
         allowed &= d.abs() >= _UNCHANGED
         for row, brought in enumerate((self._gradient[rows].flatten(1) * d).abs()):

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from advsparse.attacks._base import Candidate
-from advsparse.attacks._carlini_wagner import CarliniWagner, Descent
-from advsparse.attacks._confirm import at_rows
+from advsparse.attacks._carlini_wagner import CarliniWagner, Descent, Search
 from advsparse.lazy import torch
 from advsparse.settings import Fraction, PositiveFloat, PositiveInt, settings
 from advsparse.shapes import per_image
@@ -60,22 +59,12 @@ class CWLinf(CarliniWagner):
         return Candidate(search.best, search.steps)
 
 
-class _Search:
-    """c and tau of each image, what a descent starts from, and the nearest image so far."""
+class _Search(Search):
+    """And tau of each image."""
 
-    def __init__(self, settings: CWLinf, oracle, x, y, target) -> None:
-        self._settings, self._oracle, self._x, self._y, self._target = (
-            settings,
-            oracle,
-            x,
-            y,
-            target,
-        )
-        self.best, self._start = x.clone(), x.clone()
-        self._nearest = x.new_full((len(x),), torch.inf)
-        self.steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        self.weight = torch.full_like(self._nearest, settings.initial_weight)
-        self._tau = torch.ones_like(self._nearest)
+    def __init__(self, *given) -> None:
+        super().__init__(*given)
+        self._tau = torch.ones_like(self.weight)
 
     def narrow(self, rows: torch.Tensor) -> None:
         """A smaller tau for images that are adversarial within theirs, from where they are."""
@@ -91,13 +80,10 @@ class _Search:
         for _ in range(self._settings.iterations):
             at = rows[going]
             x_adv, weight = descent.images(), self.weight[at]
-            value, gradient, won = self._settings._asked(
-                self._oracle, x_adv, self._y[at], at_rows(self._target, at), at
-            )
+            value, gradient, won = self._asked(x_adv, at)
             d = x_adv - self._x[at]
             beyond = (d.abs() - per_image(self._tau[at], d)).clamp(min=0)
-            self._note(at, x_adv, d, won)
-            self.steps[at] += 1
+            self._improve(at[won], x_adv[won], d[won].flatten(1).abs().amax(1))
             excess = beyond.flatten(1).sum(1)
             within = won & (excess <= _REACHED * weight)
             self._start[at[within]] = x_adv[within]
@@ -109,11 +95,3 @@ class _Search:
             if not len(going):
                 break
         return reached
-
-    def _note(self, at, x_adv, d, won):
-        size = d.flatten(1).abs().amax(1)
-        closer = won & (size < self._nearest[at])
-        self.best[at[closer]], self._nearest[at[closer]] = x_adv[closer], size[closer]
-        if self._settings.cutoff is not None:
-            never = self._nearest[at].isinf()
-            self.best[at[never]] = x_adv[never]

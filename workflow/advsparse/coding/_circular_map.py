@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from advsparse.arguments import check_tensor
-from advsparse.coding._maps import LinearMap
+from advsparse.coding._filter_map import FilterMap
 from advsparse.lazy import torch
 
 
-class CircularConvolution(LinearMap):
+class CircularConvolution(FilterMap):
     r"""The map of a convolutional dictionary on a torus.
 
     .. math:: (D a)_c = \sum_k d_{k,c} \circledast a_k
@@ -20,17 +19,6 @@ class CircularConvolution(LinearMap):
 
     Filters are transformed once: a map whose filters are changed afterwards is another map.
     """
-
-    def __init__(self, filters: torch.Tensor, image: tuple[int, int]) -> None:
-        check_tensor("filters", filters)
-        if filters.ndim != 4 or filters.is_complex():
-            raise ValueError(
-                f"filters: expected real numbers K x C x h x w, got {filters.dtype} of shape "
-                f"{tuple(filters.shape)}"
-            )
-        self.filters = filters
-        self.code_shape = (filters.shape[0], *image)
-        self.signal_shape = (filters.shape[1], *image)
 
     def forward(self, code):
         return self.back(synthesised(transformed(code), self.spectrum))
@@ -64,19 +52,6 @@ class CircularConvolution(LinearMap):
     def norms(self):
         norms = self.laid_down.flatten(1).norm(dim=1)
         return norms[:, None, None].expand(self.code_shape).contiguous()
-
-    @property
-    def like(self):
-        return self.filters
-
-    def to(self, dtype):
-        return CircularConvolution(self.filters.to(dtype), self.signal_shape[1:])
-
-    def over(self, unit):
-        return CircularConvolution(self.filters / unit, self.signal_shape[1:])
-
-    def largest(self):
-        return self.filters.abs().amax()
 
     def product(self) -> torch.Tensor:
         """D D^T, which is C x C at each frequency: H x (W / 2 + 1) x C x C."""

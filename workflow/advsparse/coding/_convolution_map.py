@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from advsparse.arguments import check_tensor
-from advsparse.coding._maps import LinearMap
+from advsparse.coding._filter_map import FilterMap
 from advsparse.lazy import torch
 
 
-class Convolution(LinearMap):
+class Convolution(FilterMap):
     r"""The map of a convolutional dictionary with zero padding.
 
     .. math:: (D a)_c = \sum_k d_{k,c} * a_k
@@ -18,19 +17,11 @@ class Convolution(LinearMap):
     """
 
     def __init__(self, filters: torch.Tensor, image: tuple[int, int]) -> None:
-        check_tensor("filters", filters)
-        if filters.ndim != 4 or filters.is_complex():
-            raise ValueError(
-                f"filters: expected real numbers K x C x h x w, got {filters.dtype} of shape "
-                f"{tuple(filters.shape)}"
-            )
+        super().__init__(filters, image)
         height, width = filters.shape[2:]
         if height % 2 == 0 or width % 2 == 0:
             raise ValueError(f"filters must have odd sizes, got {height} x {width}")
-        self.filters = filters
         self.padding = (height // 2, width // 2)
-        self.code_shape = (filters.shape[0], *image)
-        self.signal_shape = (filters.shape[1], *image)
 
     def forward(self, code):
         from advsparse.coding._convolutions import synthesis
@@ -47,19 +38,6 @@ class Convolution(LinearMap):
         inside = torch.ones(1, *self.signal_shape[1:]).to(self.like)
         energy = self.filters.square().sum(1, keepdim=True)
         return torch.nn.functional.conv2d(inside, energy, padding=self.padding).sqrt()
-
-    @property
-    def like(self):
-        return self.filters
-
-    def to(self, dtype):
-        return Convolution(self.filters.to(dtype), self.signal_shape[1:])
-
-    def over(self, unit):
-        return Convolution(self.filters / unit, self.signal_shape[1:])
-
-    def largest(self):
-        return self.filters.abs().amax()
 
     def lipschitz(self):
         r"""The largest eigenvalue of D^T D for images on a torus that is larger by the padding.
