@@ -16,7 +16,17 @@ import torch
 
 from advsparse.allocator import keep_freed_memory
 from advsparse.provenance import commit, machine
-from benchmarks import certificates, coders, convlista, dict_attack, page, patches, scada, slices
+from benchmarks import (
+    certificates,
+    coders,
+    convlista,
+    defenses,
+    dict_attack,
+    page,
+    patches,
+    scada,
+    slices,
+)
 from benchmarks.attacks import comparisons
 from benchmarks.measure import as_data, measure
 from benchmarks.peers import versions
@@ -41,7 +51,7 @@ def main() -> None:
 
     data = json.loads(page.DATA.read_text()) if page.DATA.exists() else {}
     found = {}
-    for alone in (scada, dict_attack, convlista, slices):
+    for alone in (scada, dict_attack, convlista, slices, defenses):
         if wanted(alone.TITLE):
             found[alone.TITLE] = alone.measure()
     on = subject()

@@ -20,6 +20,8 @@ PACKAGES = (
     "cleverhans",
     "adversarial-robustness-toolbox",
     "scikit-learn",
+    "scikit-image",
+    "scipy",
 )
 
 Attacked = Callable[[], torch.Tensor]
