@@ -21,6 +21,7 @@ from benchmarks import (
     coders,
     convlista,
     convolutional,
+    defenses,
     dict_attack,
     page,
     patches,
@@ -51,7 +52,7 @@ def main() -> None:
 
     data = json.loads(page.DATA.read_text()) if page.DATA.exists() else {}
     found = {}
-    for alone in (scada, dict_attack, convlista, slices):
+    for alone in (scada, dict_attack, convlista, slices, defenses):
         if wanted(alone.TITLE):
             found[alone.TITLE] = alone.measure()
     on = subject()

@@ -71,6 +71,7 @@ def render(data: dict[str, Any]) -> str:
         columns = ["task", "advsparse, s", "other, s", *_SUMMARY[3:]]
         parts += [_CERTIFICATES, _table([_summary(one) for one in certificates], columns)]
         parts += [_coder(one) for one in certificates]
+    parts += [_defences(one) for one in data.values() if one.get("section") == "defences"]
     parts += [_alone(one) for one in alone]
     return "\n".join(parts)
 
@@ -139,6 +140,12 @@ def _learning(one: dict[str, Any]) -> str:
 def _alone(one: dict[str, Any]) -> str:
     table = _table(one["rows"], one["columns"])
     return _section("##", one["title"], one["settings"], table, one)
+
+
+def _defences(one: dict[str, Any]) -> str:
+    parts = [_table(one["rows"], one["columns"]), one["beside"]]
+    table = "\n".join([*parts, _table(one["peers"], one["peer_columns"])])
+    return _section("##", one["title"], one["settings"].rstrip(), table, one)
 
 
 def _section(level: str, title: str, settings: str, found: str, one: dict[str, Any]) -> str:

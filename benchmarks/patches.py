@@ -95,7 +95,7 @@ def _denoising(x, dictionary) -> CoderComparison:
 
     def scikit() -> torch.Tensor:
         return distance([
-            torch.from_numpy(_denoised(one, atoms))[None] for one in noisy.numpy()
+            torch.from_numpy(denoised(one, atoms))[None] for one in noisy.numpy()
         ])  # fmt: skip
 
     return CoderComparison(
@@ -110,7 +110,7 @@ def _denoising(x, dictionary) -> CoderComparison:
     )
 
 
-def _denoised(image: np.ndarray, atoms: np.ndarray) -> np.ndarray:
+def denoised(image: np.ndarray, atoms: np.ndarray) -> np.ndarray:
     """scikit-learn's example, of an image C x H x W."""
     picture = image.transpose(1, 2, 0)
     patches = extract_patches_2d(picture, (SIZE, SIZE)).reshape(-1, SIZE, SIZE, len(image))

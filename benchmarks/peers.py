@@ -21,6 +21,8 @@ PACKAGES = (
     "adversarial-robustness-toolbox",
     "scikit-learn",
     "sporco",
+    "scikit-image",
+    "scipy",
 )
 
 Attacked = Callable[[], torch.Tensor]

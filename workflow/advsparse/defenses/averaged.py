@@ -28,6 +28,12 @@ class Averaged(Composed):
 
     Source: Guo, Rana, Cisse and van der Maaten 2018 (crops and transformations); Prakash et al.
     2018 (runs of pixel deflection); sun2019, tables 2, 3, 5 to 7 (Crop-Ens, PD-Ens).
+
+    Cost: N draws of parts, and N passes of the network; learning: what each part costs.
+
+    Attacks: Athalye, Carlini and Wagner 2018: the transformations of Guo et al. leave an accuracy
+    of 0 at an l2 norm of 0.05 (ImageNet), crops and others, by BPDA and EOT; Athalye and Carlini
+    2018: pixel deflection, accuracy 0.
     """
 
     stochastic = True

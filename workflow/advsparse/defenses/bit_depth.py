@@ -19,6 +19,12 @@ class BitDepth(Transformation):
     Its derivative is 0 wherever there is one. At a single bit it is ``binarisation`` at one half.
 
     Source: Xu, Evans and Qi 2018 (feature squeezing).
+
+    Cost: a few operations for each entry.
+
+    Attacks: He, Wei, Chen, Carlini and Song 2017 fool networks behind feature squeezing with
+    attacks that adapt to it. Athalye, Carlini and Wagner 2018: the transformations of Guo et al.
+    leave an accuracy of 0 at an l2 norm of 0.05 (ImageNet), fewer bits included, by BPDA.
     """
 
     backward = "identity"

@@ -19,6 +19,11 @@ class CropEnsemble(Transformation):
 
     Source: Guo, Rana, Cisse and van der Maaten 2018, section 5.1: 30 crops of 90 x 90 of 224 x 224
     pixels.
+
+    Cost: N passes of the network, and two small products of matrices for each draw.
+
+    Attacks: Athalye, Carlini and Wagner 2018: the transformations of Guo et al. leave an accuracy
+    of 0 at an l2 norm of 0.05 (ImageNet), crops by EOT.
     """
 
     stochastic = True

@@ -27,6 +27,12 @@ class Divergence(AutoencoderDetector):
 
     Source: Meng and Chen 2017, section 4.2.2, detectors of CIFAR-10 (T of 10 and of 40, rate 0.01);
     sun2019, section 4.
+
+    Cost: two passes of the network and one of A. Learning: a pass of A for each image in each
+    epoch, forward and backward.
+
+    Attacks: Carlini and Wagner 2017 (MagNet): 99 % of targeted attacks succeed, by gradients of the
+    sum over autoencoders of the attacker's own and of hinges on the detectors' scores.
     """
 
     asks_network = True

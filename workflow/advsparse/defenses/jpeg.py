@@ -22,6 +22,12 @@ class JPEG(Transformation):
     there is one.
 
     Source: Dziugaite, Ghahramani and Roy 2016; Guo, Rana, Cisse and van der Maaten 2018.
+
+    Cost: an encoding and a decoding for each image, one by one on the CPU, wherever the network is.
+
+    Attacks: Athalye, Carlini and Wagner 2018: the transformations of Guo et al. leave an accuracy
+    of 0 at an l2 norm of 0.05 (ImageNet), JPEG by BPDA with the identity. Shin and Song 2017: by a
+    differentiable stand-in for the rounding.
     """
 
     backward = "identity"

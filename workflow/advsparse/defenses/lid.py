@@ -34,6 +34,12 @@ class LID(Detector):
     Its derivative is that with the nearest neighbours of each layer held fast.
 
     Source: Ma et al. 2018, section 4 and algorithm 1; sun2019, table 4.
+
+    Cost: a pass of the network, and at each layer of n entries as many differences of n entries as
+    the reference has images. Learning: mostly the attack on the images that it learns from.
+
+    Attacks: Athalye, Carlini and Wagner 2018: accuracy 5 % at linf 0.031 (CIFAR-10), with an attack
+    that leaves the detector out, which flags 4.4 % of its images and 2.6 % of the clean ones.
     """
 
     asks_network = True

@@ -41,6 +41,13 @@ class PixelDefend(Transformation):
 
     Source: Song et al. 2018, section 4 and algorithm 1 (epsilon of 16 for CIFAR-10); Salimans et
     al. 2017 (the mixture); sun2019, section 4. Their network is a PixelCNN++ that sees all before.
+
+    Cost: H W passes of the perceptron, in W + (reach + 1)(H - 1) steps that wait for each other,
+    and for each entry 2 epsilon + 1 densities of each component. Learning: steps times batch times
+    pixels passes of the perceptron, forward and backward, whatever the number of images.
+
+    Attacks: Athalye, Carlini and Wagner 2018: accuracy 9 % at linf 0.031 (CIFAR-10), by BPDA with
+    the identity.
     """
 
     learns = True

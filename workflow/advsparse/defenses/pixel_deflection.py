@@ -37,6 +37,12 @@ class PixelDeflection(Transformation):
     scikit-image does since its pull request 3584, so that 0.04 acts as about 0.029 in Y.
 
     Source: Prakash et al. 2018; sun2019, section 4.
+
+    Cost: a pass of the network and a backward pass for each map down to its last convolution, and
+    wavelets for each image, one by one on the CPU.
+
+    Attacks: Athalye and Carlini 2018: 97 % of targeted attacks succeed at linf 4/255 (ImageNet),
+    accuracy 0, by BPDA with the identity.
     """
 
     stochastic = True

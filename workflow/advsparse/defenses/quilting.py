@@ -30,6 +30,12 @@ class Quilting(Transformation):
 
     Source: Guo, Rana, Cisse and van der Maaten 2018, section 4; Efros and Freeman 2001 (quilting);
     sun2019, section 4. Patch, overlap and K = 10 are those of Athalye, Carlini and Wagner's code.
+
+    Cost: P times the size of the database products of a patch's entries, for P patches; seams cost
+    little. Learning: only draws.
+
+    Attacks: Athalye, Carlini and Wagner 2018: the transformations of Guo et al. leave an accuracy
+    of 0 at an l2 norm of 0.05 (ImageNet), quilting by BPDA and EOT.
     """
 
     stochastic = True

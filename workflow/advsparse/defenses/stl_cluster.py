@@ -34,6 +34,12 @@ class STLCluster(STL):
     here but the last, if asked for. How many neighbours vote is not said.
 
     Source: sun2019, section 3.4; Arthur and Vassilvitskii 2007 (k-means++).
+
+    Cost: that of ``stl``, and the distances from all training images. Learning: the autoencoder's
+    epochs x N, and filters for each cluster.
+
+    Attacks: none is known to us beyond those of sun2019, table 4; `adaptive` goes by the exact
+    derivative within a cluster.
     """
 
     clusters: PositiveInt = 4

@@ -30,6 +30,11 @@ class Thermometer(Transformation):
 
     Source: Buckman, Roy, Raffel and Goodfellow 2018, section 4; sun2019, table 4. The ramp is that
     of Athalye, Carlini and Wagner 2018.
+
+    Cost: L comparisons for each entry, and a first layer with L times as many channels.
+
+    Attacks: Athalye, Carlini and Wagner 2018: accuracy 0 at linf 0.031 (CIFAR-10), 30 % with
+    adversarial training, by BPDA with the ramp.
     """
 
     backward = "approximation"

@@ -37,6 +37,11 @@ class TVM(Transformation):
     Guo et al., that a pixel which is black can't be left out.
 
     Source: Guo, Rana, Cisse and van der Maaten 2018, section 4; sun2019, section 4.
+
+    Cost: iterations times a few operations for each entry.
+
+    Attacks: Athalye, Carlini and Wagner 2018: the transformations of Guo et al. leave an accuracy
+    of 0 at an l2 norm of 0.05 (ImageNet), total variation minimisation by BPDA and EOT.
     """
 
     stochastic = True

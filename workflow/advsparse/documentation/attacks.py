@@ -20,7 +20,7 @@ FAMILIES = (
 )
 """The families, in the order of the page; others come last."""
 
-SECTIONS = ("Source", "Cost", "Learns", "Trace")
+SECTIONS = ("Source", "Cost", "Attacks", "Learns", "Trace")
 """The paragraphs of a docstring that begin with such a word and a colon."""
 
 _INTRODUCTION = f"""\

@@ -27,6 +27,10 @@ _INTRODUCTION = f"""\
   ensemble over several draws of one, whose class probabilities are averaged; in the network, whose
   layers then do something else; beside it, as a detector with a score and a threshold; or in
   training, which is a [setting](configuration.md) of that: `training: {{{{adversarial: ...}}}}`.
+- **In training** there are two: `adversarial`, which attacks part of each mini-batch, whose loss
+  may have a `weight` of its own; and a classifier's `adversarial_set`, images that were attacked
+  beforehand. A [`denoising_dictionary`](#denoising_dictionary) is no part of either: it learns from
+  clean images, and stands in front of any network.
 - **In a paper**, `defenses` names them; a classifier says `defense: <name>`. One in front of the
   network has it trained on the training images as it transforms them, one draw for each image,
   kept in eight bits; with `weights_of: <classifier>` another's network is put behind it as it is.
@@ -38,6 +42,9 @@ _INTRODUCTION = f"""\
 - **Attacks** that know nothing of a defence say nothing of it. [`adaptive`](attacks.md#adaptive)
   goes by what it declares: what stands for its derivative, its being random, its score.
 - **Learning** sees clean training images alone, and what is learned is arrays.
+- **Cost** is that of one image in a forward pass. [Measured](benchmarks.md#defences), it stands
+  beside that of published libraries.
+- **Known attacks** are those of others, on networks of their own: accuracies are what they report.
 """
 
 
@@ -64,6 +71,8 @@ def _defense(cls: type[Defense]) -> str:
         "Learns": _said(cls, cls.learns, "from clean training images", "nothing"),
         "Made for a network": _said(cls, cls.asks_network),
         "An adaptive attack goes by": _backward(cls),
+        "Cost": found.get("Cost", ""),
+        "Known attacks": found.get("Attacks", ""),
     }
     lines = [f"- **{name}:** {with_formulas(value)}" for name, value in facts.items() if value]
     return markdown(text) + "\n" + "\n".join(lines) + "\n"
