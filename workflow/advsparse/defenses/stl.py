@@ -37,7 +37,7 @@ class STL(Transformation):
     each of a code and of all filters.
 
     Attacks: none is known to us beyond those of sun2019, table 4, which put the identity in the
-    place of a derivative that is thought not to exist; `adaptive` goes by the exact one.
+    place of a derivative that is thought not to exist; ``adaptive`` goes by the exact one.
     """
 
     learns = True

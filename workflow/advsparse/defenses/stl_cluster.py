@@ -38,7 +38,7 @@ class STLCluster(STL):
     Cost: that of ``stl``, and the distances from all training images. Learning: the autoencoder's
     epochs x N, and filters for each cluster.
 
-    Attacks: none is known to us beyond those of sun2019, table 4; `adaptive` goes by the exact
+    Attacks: none is known to us beyond those of sun2019, table 4; ``adaptive`` goes by the exact
     derivative within a cluster.
     """
 
