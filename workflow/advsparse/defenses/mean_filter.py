@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 from advsparse.defenses._base import Transformation
+from advsparse.lazy import torch
 from advsparse.settings import OddInt, settings
 
 
@@ -31,8 +34,8 @@ class MeanFilter(Transformation):
         def t(x):
             sums = extended(x, self.size)
             for axis in (2, 3):
-                length = x.shape[axis]
-                sums = sum(sums.narrow(axis, place, length) for place in range(self.size))
+                places = [sums.narrow(axis, i, x.shape[axis]) for i in range(self.size)]
+                sums = reduce(torch.add, places)
             return sums / self.size**2
 
         return t
