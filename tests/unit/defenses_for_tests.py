@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
 import torch
+from models_for_tests import predictions
 
 from advsparse.defenses._base import Transformation
+from advsparse.defenses._defended import Beside
 from advsparse.settings import PositiveFloat, PositiveInt, settings
 
 
@@ -69,3 +72,12 @@ class Sine(Transformation):
 
     def approximation(self, learned):
         return lambda x: x + learned["strength"] * torch.sin(3 * x)
+
+
+def stands(defended: torch.nn.Module, x: torch.Tensor, y: torch.Tensor) -> np.ndarray:
+    """Whether a defence stands against attacked images: what is refused has fooled nobody."""
+    right = predictions(defended, x) == y
+    if isinstance(defended, Beside):
+        with torch.no_grad():
+            right |= defended.excess(x) > 0
+    return right.numpy()

@@ -8,6 +8,7 @@ import random
 import numpy as np
 import pytest
 import torch
+from defenses_for_tests import stands
 from models_for_tests import predictions, small_images, small_network
 
 from advsparse import registry
@@ -16,6 +17,7 @@ from advsparse.attacks.autoattack import AutoAttack
 from advsparse.attacks.pgd import PGD
 from advsparse.defenses._base import Detector, Inside, Transformation
 from advsparse.defenses._defended import Beside, Changed, InFront
+from advsparse.evaluate.adapted import fault
 from advsparse.seeding import Random
 
 SETTINGS = {
@@ -234,6 +236,17 @@ def test_attacks_that_adapt_find_what_it_lets_through(kind, network):
     assert torch.equal(found.success, fools & passes)
     again = attack(defended, x, y)
     assert torch.equal(again.x, found.x)
+
+
+@quiet
+@each
+def test_an_attack_that_adapts_is_no_worse_than_one_that_does_not(kind, network):
+    x, plain = network[1], small_network(network[1]).eval()
+    attack, defended = PGD(eps=0.2, steps=8), wrapped(kind, network)
+    static = attack(plain, x, predictions(plain, x)).x
+    y = predictions(defended, x)
+    adaptive = Adaptive(attack=attack, samples=3)(defended, x, y).x
+    assert fault(stands(defended, static, y), stands(defended, adaptive, y)) is None
 
 
 @quiet
