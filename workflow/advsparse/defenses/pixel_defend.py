@@ -40,16 +40,16 @@ class PixelDefend(Transformation):
     sees the rows above, as many columns to either side, and as many pixels on the left. It learns
     by Adam, with steps that fall to 0 along a line. ``pixelcnnpp``, for a GPU, is PixelCNN++: gated
     residual blocks of weight-normalised convolutions see all that is before, at three resolutions.
-    It learns by Adam (0.95, 0.9995), starting from layers whose results have mean 0 and deviation 1
-    in the first mini-batch, and its weights are averaged over steps: its
-    authors took far more steps than there are by default.
+    It learns by Adam (0.95, 0.9995), from a start that is fitted to the first mini-batch, and its
+    weights are averaged over steps; its authors took far more steps than there are by default.
+    Either is evaluated in double precision.
 
     With ``spared``, an image that is likely enough as it is stays as it is (the paper's adaptive
     variant).
 
     Source: Song et al. 2018, section 4 and algorithm 1 (epsilon of 16 for CIFAR-10); Salimans et
-    al. 2017 (the mixture, PixelCNN++ and how it learns); sun2019, section 4. Both papers of the
-    defence have a PixelCNN or PixelCNN++ that sees all before.
+    al. 2017 (the mixture, PixelCNN++ and how it learns); sun2019, section 4. Their network is
+    ``pixelcnnpp``.
     """
 
     learns = True
