@@ -1,9 +1,10 @@
-"""A density of images, pixel by pixel, each by what is near and before it. Imports torch: the
-defence imports this when it is made."""
+"""Densities of images, pixel by pixel, and the one in which a pixel sees what is near and before
+it. Imports torch: the defence imports this when it is made."""
 
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterator
 
 import torch
@@ -14,7 +15,40 @@ _AT_ONCE = 2**14
 """Pixels whose density is computed at once, or those of one image."""
 
 
-class Density(torch.nn.Module):
+class Autoregressive(torch.nn.Module):
+    """A density of images N x C x H x W of whole numbers below ``levels``: by pixels, in raster
+    order, each of which has a mixture of ``mixtures`` logistics, given those before it."""
+
+    def __init__(self, channels: int, levels: int, mixtures: int) -> None:
+        super().__init__()
+        self.channels, self.levels, self.mixtures = channels, levels, mixtures
+        self.outputs = mixtures * (1 + 2 * channels + channels * (channels - 1) // 2)
+        """Numbers that tell a mixture."""
+
+    @abstractmethod
+    def everywhere(self, x: torch.Tensor) -> Mixture:
+        """The mixtures of all pixels of the images ``x``, in raster order: N x HW of them."""
+
+    @abstractmethod
+    def purified(self, x: torch.Tensor, eps: int) -> torch.Tensor:
+        """``x``, each entry the most likely within ``eps`` of what it was, given those before it as
+        they have become: pixels in raster order, channels one by one."""
+
+    def mixture_of(self, said: torch.Tensor) -> Mixture:
+        """That of pixels, by what a network says of each, ... x outputs."""
+        return Mixture(said, self.channels, self.mixtures, self.levels)
+
+    def bits_per_dimension(self, x: torch.Tensor) -> torch.Tensor:
+        """Minus the logarithm of the density, to base 2, over the number of entries; shape N."""
+        found = []
+        for part in x.split(max(1, _AT_ONCE // (x.shape[2] * x.shape[3]))):
+            pixels = part.flatten(2).transpose(1, 2)
+            nats = -self.everywhere(part).joint(pixels).sum(1)
+            found.append(nats / (math.log(2) * part[0].numel()))
+        return torch.cat(found)
+
+
+class Density(Autoregressive):
     """The density of images N x C x H x W of whole numbers below ``levels``.
 
     Each pixel, in raster order, has a mixture of logistics in C dimensions, from a perceptron that
@@ -26,18 +60,17 @@ class Density(torch.nn.Module):
     def __init__(
         self, channels: int, *, levels: int = 256, reach: int = 3, hidden: int = 192, mixtures: int
     ) -> None:
-        super().__init__()
-        self.channels, self.levels, self.reach, self.mixtures = channels, levels, reach, mixtures
+        super().__init__(channels, levels, mixtures)
+        self.reach = reach
         around = range(-reach, reach + 1)
         places = [(row, column) for row in range(-reach, 0) for column in around]
         places += [(0, column) for column in range(-reach, 0)]
         self._places = torch.tensor(places)
-        couplings = channels * (channels - 1) // 2
         nn = torch.nn
         self.layers = nn.Sequential(
             *(nn.Linear((channels + 1) * len(places), hidden), nn.ReLU()),
             *(nn.Linear(hidden, hidden), nn.ReLU()),
-            nn.Linear(hidden, mixtures * (1 + 2 * channels + couplings)),
+            nn.Linear(hidden, self.outputs),
         )
 
     def canvas(self, x: torch.Tensor) -> torch.Tensor:
@@ -55,22 +88,15 @@ class Density(torch.nn.Module):
         )
         image = torch.arange(len(canvas), device=canvas.device)[:, None, None]
         context = canvas.permute(0, 2, 3, 1)[image, down, along].flatten(2)
-        return Mixture(self.layers(context), self.channels, self.mixtures, self.levels)
+        return self.mixture_of(self.layers(context))
 
-    def everywhere(self, x: torch.Tensor) -> Mixture:
-        """The mixtures of all pixels of the images ``x``, in raster order: N x HW of them."""
+    def everywhere(self, x):
         height, width = x.shape[2:]
         at = torch.arange(height * width, device=x.device)
         return self.mixture(self.canvas(x), at // width, at % width)
 
-    def bits_per_dimension(self, x: torch.Tensor) -> torch.Tensor:
-        """Minus the logarithm of the density, to base 2, over the number of entries; shape N."""
-        found = []
-        for part in x.split(max(1, _AT_ONCE // (x.shape[2] * x.shape[3]))):
-            pixels = part.flatten(2).transpose(1, 2)
-            nats = -self.everywhere(part).joint(pixels).sum(1)
-            found.append(nats / (math.log(2) * part[0].numel()))
-        return torch.cat(found)
+    def purified(self, x, eps):
+        return purified(self, x, eps)
 
 
 class Mixture:
@@ -142,8 +168,7 @@ def purified(
     eps: int,
     order: Iterator[tuple[torch.Tensor, torch.Tensor]] | None = None,
 ) -> torch.Tensor:
-    """``x`` (N x C x H x W, whole numbers), each entry the most likely within ``eps`` of what it
-    was, given those before it as they have become: pixels in raster order, channels one by one.
+    """See :meth:`Autoregressive.purified`.
 
     order: another one of pixels, in which what a pixel sees comes before it.
     """
@@ -153,15 +178,15 @@ def purified(
     for rows, columns in order:
         rows, columns = rows.to(x.device), columns.to(x.device)
         pixels = x[:, :, rows, columns].transpose(1, 2)
-        chosen = _likeliest(density.mixture(canvas, rows, columns), pixels, eps, density.levels)
+        chosen = likeliest(density.mixture(canvas, rows, columns), pixels, eps, density.levels)
         found[:, :, rows, columns] = chosen.transpose(1, 2)
         values = scaled(chosen, density.levels).to(canvas).transpose(1, 2)
         canvas[:, :-1, rows + density.reach, columns + density.reach] = values
     return found
 
 
-def _likeliest(mixture, pixels, eps, levels):
-    """The values of pixels, N x P x C, one channel after the other."""
+def likeliest(mixture: Mixture, pixels: torch.Tensor, eps: int, levels: int) -> torch.Tensor:
+    """The values of pixels, N x P x C, within ``eps``, one channel after the other."""
     total, chosen = mixture.weights, pixels[..., :0]
     for channel in range(pixels.shape[-1]):
         first = (pixels[..., channel] - eps).clamp(min=0)
