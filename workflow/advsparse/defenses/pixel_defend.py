@@ -29,38 +29,35 @@ _AT_ONCE = 128
 class PixelDefend(Transformation):
     r"""Each entry of an image becomes the likeliest within reach, given those before it.
 
-        .. math:: t(x)_i = \arg\max_{|z - x_i| \le \epsilon} p(z \mid t(x)_1, \ldots, t(x)_{i-1})
+    .. math:: t(x)_i = \arg\max_{|z - x_i| \le \epsilon} p(z \mid t(x)_1, \ldots, t(x)_{i-1})
 
-        in levels of 255, pixels from left to right and from top to bottom, channels of a pixel one by
-        one. p is learned from clean images. An image is rounded to levels first.
+    in levels of 255, pixels from left to right and from top to bottom, channels of a pixel one by
+    one. p is learned from clean images. An image is rounded to levels first.
 
-        Each pixel has a mixture of discretised logistics, as in PixelCNN++, with means that are shifted
-        by the channels before. What those say of the components is taken into account exactly. Two
-        networks may tell the mixture. A ``local`` one, for a CPU, is a small PixelCNN: a perceptron
-        sees the rows above, as many columns to either side, and as many pixels on the left. It learns
-        by Adam, with steps that fall to 0 along a line. ``pixelcnnpp``, for a GPU, is PixelCNN++: gated
-        residual blocks of weight-normalised convolutions see all that is before, at three resolutions.
-        It learns by Adam (0.95, 0.9995), from a start that is fitted to the first mini-batch, and its
-        weights are averaged over steps; its authors took far more steps than there are by default.
-        Either is evaluated in double precision.
+    Each pixel has a mixture of discretised logistics, as in PixelCNN++, with means that are shifted
+    by the channels before. What those say of the components is taken into account exactly. Two
+    networks may tell the mixture. A ``local`` one, for a CPU, is a small PixelCNN: a perceptron
+    sees the rows above, as many columns to either side, and as many pixels on the left. It learns
+    by Adam, with steps that fall to 0 along a line. ``pixelcnnpp``, for a GPU, is PixelCNN++: gated
+    residual blocks of weight-normalised convolutions see all that is before, at three resolutions.
+    It learns by Adam (0.95, 0.9995), from a start that is fitted to the first mini-batch, and its
+    weights are averaged over steps; its authors took far more steps than there are by default.
+    Either is evaluated in double precision.
 
-        With ``spared``, an image that is likely enough as it is stays as it is (the paper's adaptive
-        variant).
+    With ``spared``, an image that is likely enough as it is stays as it is (the paper's adaptive
+    variant).
 
-        Source: Song et al. 2018, section 4 and algorithm 1 (epsilon of 16 for CIFAR-10); Salimans et
-    <<<<<<< HEAD
-        al. 2017 (the mixture); sun2019, section 4. Their network is a PixelCNN++ that sees all before.
+    Source: Song et al. 2018, section 4 and algorithm 1 (epsilon of 16 for CIFAR-10); Salimans et
+    al. 2017 (the mixture, PixelCNN++ and how it learns); sun2019, section 4. Their network is
+    ``pixelcnnpp``.
 
-        Cost: H W passes of the perceptron, in W + (reach + 1)(H - 1) steps that wait for each other,
-        and for each entry 2 epsilon + 1 densities of each component. Learning: steps times batch times
-        pixels passes of the perceptron, forward and backward, whatever the number of images.
+    Cost: for each entry 2 epsilon + 1 densities of each component; with ``local``, H W passes of
+    the perceptron, in W + (reach + 1)(H - 1) steps that wait for each other; with ``pixelcnnpp``,
+    four rows of the network for each pixel. Learning: steps times batch times pixels passes of the
+    perceptron, or steps times batch passes of the network, whatever the number of images.
 
-        Attacks: Athalye, Carlini and Wagner 2018: accuracy 9 % at linf 0.031 (CIFAR-10), by BPDA with
-        the identity.
-    =======
-        al. 2017 (the mixture, PixelCNN++ and how it learns); sun2019, section 4. Their network is
-        ``pixelcnnpp``.
-    >>>>>>> a72ec3850cb08435a8438866168a8543e5b9de90
+    Attacks: Athalye, Carlini and Wagner 2018: accuracy 9 % at linf 0.031 (CIFAR-10), by BPDA with
+    the identity.
     """
 
     learns = True
