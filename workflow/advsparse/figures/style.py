@@ -87,7 +87,7 @@ LOOKS = {
     "lbfgs": Look("L-BFGS", "#882255", "p"),
     "jsma": Look("JSMA", "#999933", "<"),
     "adaptive": Look("adaptive", "#CC6677", "8"),
-    "ls_pga": Look("LS-PGA", "#88CCEE", "2"),
+    "ls_pga": Look("LS-PGA", "#6699CC", "2"),
 }
 
 
