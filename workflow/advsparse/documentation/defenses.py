@@ -33,7 +33,8 @@ _INTRODUCTION = f"""\
   clean images, and stands in front of any network.
 - **In a paper**, `defenses` names them; a classifier says `defense: <name>`. One in front of the
   network has it trained on the training images as it transforms them, one draw for each image,
-  kept in eight bits; with `weights_of: <classifier>` another's network is put behind it as it is.
+  kept in eight bits (with `adversarial`, images are attacked, then transformed); with
+  `weights_of: <classifier>` another's network is put behind it as it is.
 - **Counting.** An attacked image counts as defended if it is refused or still classified right, a
   clean one as right only if it passes and is right. Rows name the defence; beside a detector they
   hold the share that is refused, and the area under the curve of its score.

@@ -24,12 +24,11 @@ def draw_sadil(inputs, settings):
     """The loss of ADiL and of SADiL over the gradients that each has taken of every image."""
     figure, ax = plt.subplots(figsize=(4.6, 3.1))
     records = []
-    for name, label, colour in (
-        ("adil", "ADiL", look("scada").colour),
-        ("sadil", "SADiL", look("uap").colour),
-    ):
+    # One method, in its colour, by two schemes.
+    colour = look("scada").colour
+    for name, label, line in (("adil", "ADiL", "-"), ("sadil", "SADiL", "--")):
         learned, _ = read_arrays(inputs[name], stage="fit")
-        ax.plot(learned["gradients"], learned["loss"], color=colour, label=label)
+        ax.plot(learned["gradients"], learned["loss"], line, color=colour, label=label)
         records += [
             {"method": label, "gradients of each image": int(gradients), "loss": float(loss)}
             for gradients, loss in zip(learned["gradients"], learned["loss"], strict=True)
