@@ -39,14 +39,16 @@ def ascend(
     steps: int,
     step: float | torch.Tensor,
     start: torch.Tensor | None = None,
+    signed: bool = False,
 ) -> torch.Tensor:
     r"""The last iterate of x_{k+1} = Proj(x_k + step u(grad g(x_k))), N x C x H x W.
 
-    u(g) is sign(g) for linf and g / ||g||_2 for l2 and relative l2; Proj leads into the ball of
-    ``threat`` around ``x``, then into its box. ``step`` is in pixel units, one for all images or
-    N x 1 x 1 x 1; the ascent begins at ``start``, or else at ``x``. Cost: ``steps`` gradients.
+    u(g) is sign(g) for linf and g / ||g||_2 for l2 and relative l2, or that of its sign where
+    ``signed``; Proj leads into the ball of ``threat`` around ``x``, then into its box. ``step`` is
+    in pixel units, one for all images or N x 1 x 1 x 1; the ascent begins at ``start``, or else at
+    ``x``. Cost: ``steps`` gradients.
     """
-    return _follow(_slope_of(objective), x, threat, steps, step, start)
+    return _follow(_slope_of(objective), x, threat, steps, step, start, signed)
 
 
 def _slope_of(objective: Objective) -> Objective:
@@ -61,7 +63,7 @@ def _slope_of(objective: Objective) -> Objective:
     return uphill
 
 
-def _follow(uphill, x, threat, steps, step, start):
+def _follow(uphill, x, threat, steps, step, start, signed):
     """:func:`ascend`, given the gradient itself: that of the oracle may be a mean over draws."""
     x_adv, project = (x if start is None else start).detach().clone(), None
     if isinstance(step, torch.Tensor) and step.min() == step.max():
@@ -72,7 +74,7 @@ def _follow(uphill, x, threat, steps, step, start):
             # Memory is laid out as the gradient is, in which the network has a say.
             x_adv = torch.empty_like(gradient).copy_(x_adv)
             project = _projection(torch.empty_like(gradient).copy_(x), threat)
-        x_adv = project(_move(x_adv, direction(gradient, threat.norm), step))
+        x_adv = project(_move(x_adv, direction(gradient, threat.norm, signed=signed), step))
     return x_adv
 
 
@@ -107,6 +109,9 @@ class AscentAttack(BudgetAttack):
     """What is ascended: the cross-entropy H, or minus the margin between the label and the best
     other class (targeted: between the best other class and the target), whose gradient doesn't
     vanish where the network is sure of itself."""
+    signed: bool = False
+    """Whether steps in l2 go along the sign of the gradient, as those in linf do: sun2019 measures
+    the fast gradient sign method by its relative l2 distance."""
 
     @property
     @abstractmethod
@@ -179,7 +184,8 @@ class AscentAttack(BudgetAttack):
 
     def _ascend(self, uphill, x, rng, run):
         start = self._start(x, rng, run)
-        return _follow(uphill, x, self.threat, self._count, self._size(x), start)
+        steps, size = self._count, self._size(x)
+        return _follow(uphill, x, self.threat, steps, size, start, self.signed)
 
     def _loss(self, logits, y, target):
         if self.loss == "margin":

@@ -318,6 +318,13 @@ class MinimumNormAttack(_NormAttack):
     cutoff: NonNegativeFloat | None = None
     """Largest ||x' - x||_2 / ||x||_2 (sun2019, section 4): a longer perturbation is shortened to
     that, whether it then still fools or not; none means as long as it takes."""
+    extended: bool = False
+    """Whether a shorter perturbation is lengthened to the cutoff, along its ray, and then brought
+    into the box."""
+
+    def __post_init__(self) -> None:
+        if self.extended and self.cutoff is None:
+            raise ValueError("extended: without a cutoff there is nothing to extend to")
 
     @property
     def threat(self) -> Threat:
@@ -332,8 +339,13 @@ class MinimumNormAttack(_NormAttack):
         if self.cutoff is None:
             return x_adv
         ball = Threat(norm="relative_l2", eps=self.cutoff)
+        distance = ball.distance(x_adv, x)
+        if self.extended:
+            factor = torch.where(distance > 0, self.cutoff / distance, 1.0).clamp(min=1)
+            further = x.double() + per_image(factor, x) * (x_adv.double() - x.double())
+            return ball.settle(further.to(x.dtype), x)
         # Within the ball nothing is rounded anew.
-        longer = ball.distance(x_adv, x) > self.cutoff
+        longer = distance > self.cutoff
         return torch.where(per_image(longer, x), ball.settle(x_adv, x), x_adv)
 
     def _conclude(self, x, x_adv, success, distance):

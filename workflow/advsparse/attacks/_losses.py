@@ -32,13 +32,16 @@ def largest(logits: torch.Tensor) -> torch.Tensor:
     return torch.where(logits.isfinite(), logits, 0.0).abs().amax(1)
 
 
-def direction(gradient: torch.Tensor, norm: str) -> torch.Tensor:
+def direction(gradient: torch.Tensor, norm: str, *, signed: bool = False) -> torch.Tensor:
     """The step of unit size in ``norm`` along which a linear function rises fastest.
 
-    The sign for linf, the normalised gradient for l2. A zero gradient gives a zero step.
+    The sign for linf, the normalised gradient for l2; ``signed``: the normalised sign of it. A zero
+    gradient gives a zero step.
     """
     if norm == "linf":
         return gradient.sign()
+    if signed:
+        gradient = gradient.sign()
     tiny = torch.finfo(gradient.dtype).tiny
     # Scaled first: the squares of the gradient of a saturated softmax underflow.
     size = gradient.flatten(1).abs().amax(1).clamp(min=tiny)

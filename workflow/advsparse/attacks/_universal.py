@@ -150,6 +150,9 @@ class UniversalPerturbation(UniversalAttack, AdditiveAttack):
 
     def perturb(self, oracle, x, y, target, rng, fit: Fit) -> Candidate:
         v = fit.arrays["perturbation"].to(x)
+        if self.norm == "relative_l2":
+            length = per_image(v.flatten(1).norm(dim=1), v)
+            return added(x, torch.where(length > 0, self.threat.radius(x) / length, 0.0) * v)
         if self.learning_eps is not None:
             v = self._scaled(v)
         if len(v) == 1:

@@ -27,6 +27,9 @@ class UAP(universal.UniversalPerturbation):
     step going nowhere in particular; so is one that FGSM or PGD did not fool. The v of the pass
     that fooled most is kept.
 
+    In relative l2 it learns in l2, within eps times the mean length of the images that it learns
+    from, and each image is given v scaled to eps times its own length.
+
     Source: Moosavi-Dezfooli et al. 2017; frecon2021, section 4; sun2019, section 4; weitzner2023.
 
     Cost: no gradient to attack. To learn, at most passes x images inner attacks, one of DeepFool's
@@ -40,7 +43,7 @@ class UAP(universal.UniversalPerturbation):
 
     randomness = "the order of the images that it learns from"
 
-    norm: Literal["l2", "linf"] = "l2"
+    norm: Literal["l2", "linf", "relative_l2"] = "l2"
     fooling_rate: Share = 0.8
     """Share of the images that learning is to fool; it stops there."""
     passes: PositiveInt = 5
@@ -58,33 +61,36 @@ class UAP(universal.UniversalPerturbation):
 
     def learn(self, oracle, x, y, target, rng: Random) -> Fit:
         clean_logits(oracle, x, universal.BATCH)
+        norm, radius = self.norm, self.eps
+        if norm == "relative_l2":
+            norm, radius = "l2", self.eps * float(x.flatten(1).norm(dim=1).mean())
         v, rates = universal.learn(
             oracle,
             x,
             y,
             target,
-            self._own_step(),
-            norm=self.norm,
-            eps=self.eps,
+            self._own_step(norm, radius),
+            norm=norm,
+            eps=radius,
             passes=self.passes,
             rate=self.fooling_rate,
             generator=rng.generator("order"),
         )
         return Fit({"perturbation": v, "fooling_rate": rates})
 
-    def _own_step(self):
+    def _own_step(self, norm, eps):
         if self.inner == "deepfool":
             return partial(
                 universal.deepfool_step,
-                norm=self.norm,
+                norm=norm,
                 steps=self.inner_steps,
                 overshoot=self.overshoot,
             )
-        radius = self.relative_step * self.eps
+        radius = self.relative_step * eps
         steps = 1 if self.inner == "fgsm" else self.inner_steps
         return partial(
             universal.gradient_steps,
-            norm=self.norm,
+            norm=norm,
             radius=radius,
             steps=steps,
             length=radius * min(1, 2.5 / steps),
