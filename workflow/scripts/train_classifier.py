@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from advsparse import registry
-from advsparse.artifacts import Slices, read_arrays, write_tensors
+from advsparse.artifacts import Chosen, Slices, read_arrays, write_tensors
 from advsparse.coding._io import description, load_coder
 from advsparse.data._io import load_described
 from advsparse.data._pixels import channel_statistics
+from advsparse.data._selection import choose
 from advsparse.errors import ArchitectureError
 from advsparse.jobs import job
 from advsparse.models._adversarial import Adversarial
@@ -25,7 +26,12 @@ with job(snakemake, "classifier") as this:
     this.prepare_torch()
     given, settings = snakemake.input, this.settings
     data, source = load_described(given.dataset)
-    x_train, shape, classes = data.x_train, data.x_train.shape[1:], len(data.classes)
+    x_train, y_train = data.x_train, data.y_train[:]
+    shape, classes = x_train.shape[1:], len(data.classes)
+    chosen = settings.get("images")
+    if chosen:
+        index = choose(len(y_train), **chosen)
+        x_train, y_train = Chosen(x_train, index), y_train[index]
     described = {"shape": list(shape), "classes": classes}
     trained_on, learned, takes = [source.payload_sha256], {}, shape
     if path := given.get("defense"):
@@ -55,6 +61,10 @@ with job(snakemake, "classifier") as this:
         if path := given.get("transformed"):
             stored = Slices(path, stage="transformed")
             x_train = stored["x_train"]
+            if chosen:
+                # Of those that were chosen for it, the first come first; else all are there.
+                some = "images" in stored.metadata.params
+                x_train = Chosen(x_train, np.arange(len(index)) if some else index)
             trained_on.append(stored.metadata.payload_sha256)
         architecture = registry.from_spec("models", settings["architecture"])
         model = architecture.build(tuple(takes), classes, settings["seed"], coder)
@@ -80,12 +90,12 @@ with job(snakemake, "classifier") as this:
             told = dict(settings["training"])
             adversarial = Adversarial.of(told.pop("adversarial", None))
             training = from_plain(Training, told)
-            x, y = placed(x_train, this.device), placed(data.y_train, this.device)
+            x, y = placed(x_train, this.device), placed(y_train, this.device)
             if path := given.get("adversarial_set"):
                 made, its_metadata = read_arrays(path, stage="attack")
                 trained_on.append(its_metadata.payload_sha256)
                 x = Joined(x, placed(made["x_adv"], this.device))
-                y = placed(np.concatenate([data.y_train[:], made["label"]]), this.device)
+                y = placed(np.concatenate([y_train, made["label"]]), this.device)
             identity = json.dumps([this.code, settings, this.device, trained_on, network])
             train_on(
                 labelled(training, x, y, adversarial=adversarial, device=this.device),

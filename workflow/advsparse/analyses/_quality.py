@@ -10,13 +10,13 @@ WINDOW = 7
 """Side of the windows of the structural similarity: scikit-image's own."""
 
 
-def psnr(clean: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """10 log10(max(x)^2 / mse) for each image x of ``clean``, N x C x H x W, in dB: its own largest
-    pixel is the peak (mitro2018). Infinite where nothing differs."""
+def psnr(clean: np.ndarray, found: np.ndarray, *, peak: float | None = None) -> np.ndarray:
+    """10 log10(peak^2 / mse) for each image x of ``clean``, N x C x H x W, in dB: by default its
+    own largest pixel is the peak (mitro2018). Infinite where nothing differs."""
     clean, found = (x.reshape(len(x), -1).astype(np.float64) for x in (clean, found))
     error = ((found - clean) ** 2).mean(1)
     with np.errstate(divide="ignore"):
-        return 10 * np.log10(clean.max(1) ** 2 / error)
+        return 10 * np.log10((clean.max(1) if peak is None else peak) ** 2 / error)
 
 
 def ssim(clean: np.ndarray, found: np.ndarray) -> np.ndarray:

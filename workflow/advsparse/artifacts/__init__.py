@@ -21,12 +21,13 @@ from advsparse.artifacts.atomic import atomic_path
 from advsparse.artifacts.kept import Kept
 from advsparse.artifacts.metadata import FORMAT_VERSION, Metadata, make_metadata, reading
 from advsparse.artifacts.rows import ROW_COLUMNS, read_rows, sidecar_path, write_rows
-from advsparse.artifacts.slices import Joined, Rows, Sliced, Slices, write_slices
+from advsparse.artifacts.slices import Chosen, Joined, Rows, Sliced, Slices, write_slices
 from advsparse.artifacts.tensors import read_tensors, write_tensors
 
 __all__ = [
     "FORMAT_VERSION",
     "ROW_COLUMNS",
+    "Chosen",
     "Joined",
     "Kept",
     "Metadata",

@@ -206,6 +206,20 @@ class Joined:
         return np.concatenate(found)
 
 
+class Chosen:
+    """Some of the rows of an array, in the order of their numbers in ``index``."""
+
+    def __init__(self, rows: Rows, index: np.ndarray) -> None:
+        self._rows, self._index = rows, index
+        self.shape, self.dtype = (len(index), *rows.shape[1:]), rows.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: slice | np.ndarray) -> np.ndarray:
+        return self._rows[self._index[index]]
+
+
 def _blocks(size: int) -> int:
     return -(-size // BLOCK)
 

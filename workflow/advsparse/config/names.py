@@ -27,7 +27,8 @@ class Of:
 
 
 Role = Annotated[
-    Literal["mnist", "cifar10", "tiny_imagenet", "imagenet10", "imagenet"], Of("roles")
+    Literal["mnist", "cifar10", "tiny_imagenet", "imagenet10", "imagenet10_128", "imagenet"],
+    Of("roles"),
 ]
 
 

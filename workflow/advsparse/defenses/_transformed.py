@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from advsparse.artifacts import Kept, Rows
+from advsparse.artifacts import Chosen, Kept, Rows
 from advsparse.data._io import load_described
 from advsparse.data._pixels import floats
+from advsparse.data._selection import choose
 from advsparse.defenses._base import Transformation
 from advsparse.defenses._io import load_defense
 from advsparse.jobs import Job
@@ -39,8 +40,11 @@ def transformed(job: Job, given: Mapping[str, str], checkpoint: str) -> Transfor
         made_of.append(of_model.payload_sha256)
     else:
         t = defense.transformation(learned)
+    images: Rows = data.x_train
+    if chosen := job.settings.get("images"):
+        images = Chosen(images, choose(len(images), **chosen))
     return Transformed(
-        data.x_train,
+        images,
         defense,
         t,
         part=job.settings.get("part"),

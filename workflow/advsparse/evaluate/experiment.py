@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from advsparse.artifacts import ROW_COLUMNS, read_arrays
+from advsparse.artifacts import ROW_COLUMNS, Chosen, read_arrays
 from advsparse.data._io import load_dataset
+from advsparse.data._selection import choose
 from advsparse.evaluate.attacked import Metric, attack_metrics, clean_metrics, transfer_metrics
 from advsparse.evaluate.statistics import number
 from advsparse.models._io import load_classifier
@@ -53,8 +54,9 @@ def experiment_rows(
     ``attacks`` and ``classifiers``, why the others are not.
 
     Each classifier first gets a row for the attack "none": its accuracy on the whole clean test
-    set. An attack that failed, be it for want of its classifier or of the one that is to judge it,
-    has one row, of the metric "failed".
+    set, or on those images of it that ``settings["clean"]`` chooses for its dataset. An attack that
+    failed, be it for want of its classifier or of the one that is to judge it, has one row, of the
+    metric "failed".
     """
     import pandas as pd
 
@@ -75,7 +77,8 @@ def experiment_rows(
         if judge in models:
             done = [(entry, paths[entry["id"]]) for entry in judged if entry["id"] in paths]
             model, _ = load_classifier(models[judge], device)
-            evaluated = _evaluated(judge, model, data[dataset], done, settings["seed"])
+            clean = settings.get("clean", {}).get(dataset)
+            evaluated = _evaluated(judge, model, data[dataset], done, clean, settings["seed"])
         for entry, note, metrics, images in evaluated:
             samples[samples_key(judge, entry["id"], "image")] = images
             for metric in metrics:
@@ -87,10 +90,14 @@ def experiment_rows(
     return pd.DataFrame(rows, columns=list(ROW_COLUMNS)), samples
 
 
-def _evaluated(judge, model, dataset, entries, seed) -> Iterator[Evaluated]:
+def _evaluated(judge, model, dataset, entries, clean, seed) -> Iterator[Evaluated]:
     splits = load_dataset(dataset)
-    y = splits.labels("test")
-    yield _CLEAN, "", clean_metrics(model, splits.pixels("test"), y), np.arange(len(y))
+    y, pixels = splits.labels("test"), splits.pixels("test")
+    index = np.arange(len(y))
+    if clean is not None:
+        index = choose(len(y), **clean)
+        y, pixels = y[index], Chosen(pixels, index)
+    yield _CLEAN, "", clean_metrics(model, pixels, y), index
     for entry, path in entries:
         attacked, metadata = read_arrays(path, stage="attack")
         clean = splits.images(metadata.params["images"]["split"], attacked["index"])

@@ -12,6 +12,7 @@ ROLES = {
     "cifar10": "CIFAR-10",
     "tiny_imagenet": "Tiny ImageNet",
     "imagenet10": "ImageNet-10",
+    "imagenet10_128": "ImageNet-10 at 128 pixels",
     "imagenet": "ImageNet",
 }
 

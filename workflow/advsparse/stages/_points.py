@@ -146,7 +146,15 @@ def unreadable_point(paper: Any, reading: Mapping[str, Any], stage: str) -> Iter
 
 def chosen_images(plan: Plan, paper: str, dataset: str, name: str) -> dict[str, Any]:
     """Which images of a dataset a job works on, by their name in the paper's settings."""
-    images = plan.paper(paper).images[name]
+    return _in_order(plan, dataset, plan.paper(paper).images[name])
+
+
+def first_images(plan: Plan, dataset: str, count: int) -> dict[str, Any]:
+    """The first so many training images of a dataset, in the order of all sets of them."""
+    return _in_order(plan, dataset, Images(split="train", count=count))
+
+
+def _in_order(plan: Plan, dataset: str, images: Images) -> dict[str, Any]:
     return dataclasses.asdict(images) | {"order": plan.seed(dataset, "images", images.split)}
 
 

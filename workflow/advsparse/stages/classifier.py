@@ -13,8 +13,9 @@ from advsparse.models._adversarial import Adversarial
 from advsparse.models._training import Training
 from advsparse.models._weights import WeightsFile
 from advsparse.registry import Plugin
-from advsparse.settings import settings
+from advsparse.settings import PositiveInt, settings
 from advsparse.stages._lineage import made_of, unfit_to_learn_from
+from advsparse.stages._points import first_images
 from advsparse.stages._stage import Around, Job, Needs, Section, Stage
 from advsparse.stages.transformed import in_front
 
@@ -47,6 +48,9 @@ class Model:
     """The trained coder whose codes it classifies; only where the architecture takes one."""
     training: ClassifierTraining = ClassifierTraining()
     """How it is trained."""
+    training_images: PositiveInt | None = None
+    """How many of the training images it is trained on: the first in an order that is drawn once
+    for each dataset; none means all of them."""
     starts_from: Annotated[Name, Of("models", "classifier")] | None = None
     """Another classifier of the same architecture, from whose weights and normalisation its
     training starts (fine-tuning)."""
@@ -64,7 +68,7 @@ class Model:
     trained."""
 
     def __post_init__(self) -> None:
-        for name in ("starts_from", "adversarial_set"):
+        for name in ("starts_from", "adversarial_set", "training_images"):
             if getattr(self, name) is not None and self.weights is not None:
                 raise ValueError(f"{name}: weights are given, so that nothing is trained")
         if self.weights_of is None:
@@ -73,7 +77,8 @@ class Model:
             return
         if self.defense is None:
             raise ValueError("weights_of: without a defence it would be the other classifier")
-        for name in ("architecture", "coder", "starts_from", "adversarial_set", "weights"):
+        of_training = ("starts_from", "adversarial_set", "training_images")
+        for name in ("architecture", "coder", *of_training, "weights"):
             if getattr(self, name) is not None:
                 raise ValueError(f"{name}: is that of the classifier whose weights it takes")
 
@@ -140,6 +145,9 @@ class ClassifierStage(Stage):
             return told
         told["architecture"] = registry.spec_of(model.architecture)
         told["training"] = registry.plain(model.training)
+        if model.training_images is not None:
+            dataset = plan.dataset_of(job.paper, job.name)
+            told["images"] = first_images(plan, dataset, model.training_images)
         if model.weights:
             del told["training"]
             told["weights"] = registry.plain(model.weights)

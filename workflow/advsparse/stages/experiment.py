@@ -11,7 +11,7 @@ from advsparse.config.mistakes import Mistake
 from advsparse.config.names import Name, Of
 from advsparse.config.plan import Plan
 from advsparse.settings import settings
-from advsparse.stages._points import Point, points_of, told_of
+from advsparse.stages._points import Point, chosen_images, points_of, told_of
 from advsparse.stages._stage import Around, Job, Needs, Section, Stage, unmet
 
 
@@ -24,6 +24,9 @@ class ExperimentEntry:
     models: list[Annotated[Name, Of("models", "classifier")]] = Field(default_factory=list)
     """The classifiers that judge the images of each attack, whichever of them, or of others on the
     same data, it was made on (transfer); none means that one alone."""
+    clean: Annotated[Name, Of("images")] | None = None
+    """The test images whose accuracy without an attack is measured; none means all of them, which
+    takes long behind a defence that does."""
 
 
 def _from_list(value: Any) -> Any:
@@ -67,7 +70,7 @@ class ExperimentStage(Stage):
         }
 
     def settings(self, plan: Plan, job: Job) -> dict[str, Any]:
-        return {
+        told = {
             "attacks": [
                 {
                     "id": point.id,
@@ -82,6 +85,12 @@ class ExperimentStage(Stage):
             "seed": plan.configuration.seed,
             "repetition": plan.repetition,
         }
+        if clean := self.entry(plan, job).clean:
+            datasets = dict.fromkeys(attack["dataset"] for attack in told["attacks"])
+            told["clean"] = {
+                dataset: chosen_images(plan, job.paper, dataset, clean) for dataset in datasets
+            }
+        return told
 
     def _defenses(self, plan: Plan, job: Job) -> dict[str, str]:
         """The defences of those classifiers that have one."""
@@ -127,6 +136,11 @@ class ExperimentStage(Stage):
                 if attack in entry.attacks[:index]:
                     key = ("experiments", name, "attacks", index)
                     yield Mistake(key, f"{attack!r} is given twice")
+            images = paper.images.get(entry.clean)
+            if images is not None and images.split != "test":
+                yield Mistake(
+                    ("experiments", name, "clean"), f"{entry.clean!r} is of training images"
+                )
             yield from _judges(name, entry, paper)
 
 

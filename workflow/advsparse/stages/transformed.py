@@ -8,6 +8,7 @@ from typing import Any
 from advsparse import registry
 from advsparse.config.plan import Plan
 from advsparse.stages._parts import Divided
+from advsparse.stages._points import first_images
 from advsparse.stages._stage import Job, Needs
 
 
@@ -36,12 +37,21 @@ class TransformedStage(Divided):
 
     def settings(self, plan: Plan, job: Job) -> dict[str, Any]:
         entry = plan.paper(job.paper).defenses[job.name]
-        kind = registry.kind_of(entry.method)
-        return {
+        dataset, kind = plan.playing(entry.dataset), registry.kind_of(entry.method)
+        told = {
             "threads": plan.configuration.threads,
             # One draw for each image, whoever is trained on it; at test time others are drawn.
-            "seed": plan.seed(plan.playing(entry.dataset), kind, "transformed"),
+            "seed": plan.seed(dataset, kind, "transformed"),
         }
+        count = self._wanted(plan, job)
+        return told | ({"images": first_images(plan, dataset, count)} if count else {})
+
+    def _wanted(self, plan: Plan, job: Job) -> int | None:
+        """The most training images that a classifier behind the defence asks for; None for all."""
+        models = plan.paper(job.paper).models.values()
+        behind = [m for m in models if m.defense == job.name and m.weights_of is None]
+        counts = [m.training_images for m in behind if m.training_images is not None]
+        return max(counts) if counts and len(counts) == len(behind) else None
 
 
 def in_front(method: Any) -> bool:

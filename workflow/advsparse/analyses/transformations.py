@@ -1,0 +1,122 @@
+"""What a classifier makes of attacked images behind each of several defences in front of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from advsparse.analyses._base import BATCH, Analysis, Given
+from advsparse.lazy import torch
+from advsparse.settings import NonNegativeInt, settings
+
+if TYPE_CHECKING:
+    from advsparse.defenses._base import Arrays
+
+
+@settings
+class Transformations(Analysis):
+    r"""Predictions f(t(x')) with each defence t in front, and how near x' and x come by it.
+
+    Of clean images x and those x' of each attack, with and without each defence: the prediction, by
+    the mean class probability over draws where the defence is an ensemble; and of a single draw the
+    quality of t(x') and two distances from what becomes of the clean image,
+
+    .. math:: \mathrm{PSNR}(t(x'), x) = -10 \log_{10} \frac{\|t(x') - x\|_2^2}{n}, \qquad
+              \frac{\|t(x') - t(x)\|_2}{\|t(x)\|_2}, \qquad
+              \frac{\|\phi(t(x')) - \phi(t(x))\|_2}{\|\phi(t(x))\|_2},
+
+    with phi what the last linear layer of the network is given, and n the entries of an image.
+
+    Source: sun2019, figures 1, 3, 4, 6 and 11 to 14, tables 5 to 7.
+    """
+
+    attacks: ClassVar[int | None] = None
+    defenses: ClassVar[int | None] = None
+    grids = True
+
+    shown: NonNegativeInt = 4
+    """Images that are kept, clean and of the first attack, as each defence leaves them."""
+
+    def run(self, given: Given):
+        first = next(iter(given.attacks.values()))
+        sources, behind = self._sources(given), self._behind(given)
+        arrays = {
+            "sources": np.array(list(sources)),
+            "transforms": np.array(list(behind)),
+            "label": first.label.cpu().numpy(),
+            "index": first.index,
+        }
+        shown = list(sources)[:2]
+        for name, defended in behind.items():
+            clean = None
+            for source, x in sources.items():
+                seen = _seen(given.classifier, defended, x)
+                clean = seen if clean is None else clean
+                for what, values in _compared(seen, clean, first.x).items():
+                    arrays[f"{what}:{source}:{name}"] = values
+                if source in shown:
+                    kept = seen["images"][: self.shown]
+                    arrays[f"shown:{source}:{name}"] = kept.cpu().numpy()
+        return arrays
+
+    def _sources(self, given: Given) -> dict[str, torch.Tensor]:
+        """The images that are looked at, the clean ones first."""
+        first = next(iter(given.attacks.values()))
+        return {"clean": first.x} | {name: one.x_adv for name, one in given.attacks.items()}
+
+    def _behind(self, given: Given) -> dict[str, torch.nn.Module]:
+        """The defended classifiers by the names of their defences; without any first."""
+        found: dict[str, Any] = {"none": given.classifier}
+        for name, (defense, learned) in self._defenses(given):
+            seed = given.rng.part("defense").seed
+            found[name] = defense.wrap(given.classifier, learned, seed=seed).eval()
+        return found
+
+    def _defenses(self, given: Given) -> Iterator[tuple[str, tuple[Any, Arrays]]]:
+        yield from given.defenses.items()
+
+
+def _seen(classifier, defended, x: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What becomes of images in a defended classifier: themselves, features and predictions."""
+    from advsparse.models._io import chosen_by
+
+    found: dict[str, list[torch.Tensor]] = {"images": [], "features": [], "prediction": []}
+    with torch.no_grad():
+        for batch in x.split(BATCH):
+            given = batch if defended is classifier else defended.transform(batch)
+            features, logits = _features(classifier, given)
+            if getattr(defended, "ensemble", 1) > 1:
+                logits = defended(batch)
+            parts = (given, features, chosen_by(logits))
+            for name, part in zip(found, parts, strict=True):
+                found[name].append(part)
+    return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def _features(classifier, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the last linear layer is given, N x F, and the logits, N x K."""
+    heard: list[torch.Tensor] = []
+    last = [layer for layer in classifier.modules() if isinstance(layer, torch.nn.Linear)][-1]
+    hook = last.register_forward_pre_hook(lambda layer, given: heard.append(given[0].flatten(1)))
+    try:
+        logits = classifier(x.clone())
+    finally:
+        hook.remove()
+    return heard[-1], logits
+
+
+def _compared(seen, clean, x: torch.Tensor) -> dict[str, np.ndarray]:
+    """Predictions, and distances from the clean image ``x`` and from what becomes of it."""
+    from advsparse.analyses import _quality
+
+    images, original = (array.cpu().numpy() for array in (seen["images"], x))
+    found = {"prediction": seen["prediction"].cpu().numpy()}
+    if images.shape == original.shape:
+        found["psnr"] = _quality.psnr(original, images, peak=1.0)
+    for what, name in (("images", "distance"), ("features", "feature_distance")):
+        one, other = (value[what].double().flatten(1) for value in (seen, clean))
+        length = other.norm(dim=1).clamp(min=torch.finfo(other.dtype).tiny)
+        found[name] = ((one - other).norm(dim=1) / length).cpu().numpy()
+    return found
