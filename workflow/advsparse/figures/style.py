@@ -13,6 +13,7 @@ os.environ["MPLBACKEND"] = "Agg"
 os.environ["MATPLOTLIBRC"] = os.devnull
 
 import matplotlib
+import numpy as np
 
 matplotlib.use("Agg")
 
@@ -116,3 +117,15 @@ def show_image(axes, image) -> None:
     axes.grid(False)
     for spine in axes.spines.values():
         spine.set_visible(False)
+
+
+def mosaic(tiles: np.ndarray) -> np.ndarray:
+    """Tiles N x C x p x p side by side, with a line of white between them."""
+    count, channels, size, _ = tiles.shape
+    across = int(np.ceil(np.sqrt(count)))
+    down = -(-count // across)
+    found = np.ones((channels, down * (size + 1) - 1, across * (size + 1) - 1))
+    for number, tile in enumerate(tiles):
+        top, left = (size + 1) * (number // across), (size + 1) * (number % across)
+        found[:, top : top + size, left : left + size] = tile
+    return found

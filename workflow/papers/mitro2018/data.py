@@ -10,7 +10,7 @@ from advsparse.analyses.denoising import BINS
 from advsparse.artifacts import read_arrays
 from advsparse.data._io import load_dataset
 from advsparse.figures.origin import ROLES, data_used, origins, stamp
-from advsparse.figures.style import WIDTH, plt, show_image
+from advsparse.figures.style import WIDTH, mosaic, plt, show_image
 from papers.mitro2018.found import ATTACKS, Seen
 
 _BEFORE, _AFTER = "#0072B2", "#D55E00"
@@ -81,7 +81,7 @@ def draw_dictionaries(inputs, settings):
         size = metadata.params["method"]["patch"]
         tiles = atoms.reshape(len(atoms), -1, size, size)
         largest = np.abs(tiles).reshape(len(tiles), -1).max(1)[:, None, None, None]
-        show_image(ax, _mosaic(0.5 + tiles / (2 * largest)))
+        show_image(ax, mosaic(0.5 + tiles / (2 * largest)))
         ax.set_title(f"{data_used(origins(settings)[name])}: {len(atoms)} atoms", fontsize=7)
         records += [
             {"dictionary": name, "atom": number, **dict(enumerate(atom.astype(np.float64)))}
@@ -89,15 +89,3 @@ def draw_dictionaries(inputs, settings):
         ]
     stamp(figure, settings)
     return figure, pd.DataFrame(records)
-
-
-def _mosaic(tiles: np.ndarray) -> np.ndarray:
-    """Tiles N x C x p x p side by side, with a line of white between them."""
-    count, channels, size, _ = tiles.shape
-    across = int(np.ceil(np.sqrt(count)))
-    down = -(-count // across)
-    found = np.ones((channels, down * (size + 1) - 1, across * (size + 1) - 1))
-    for number, tile in enumerate(tiles):
-        top, left = (size + 1) * (number // across), (size + 1) * (number % across)
-        found[:, top : top + size, left : left + size] = tile
-    return found
