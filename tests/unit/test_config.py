@@ -194,11 +194,12 @@ SCALE = {
         for field in ("batch_size", "epochs", "examples", "learning_rate", "precision")
     ),
     *(("models", "*", "architecture", field) for field in ("blocks", "depth", "hidden", "width")),
+    ("models", "*", "training_images"),
     *(("coders", "*", "method", field) for field in ("filters", "layers", "size")),
     *(("signals", "*", field) for field in ("atoms", "size", "sparsity")),
     *(
         ("analyses", "*", "method", field)
-        for field in ("budgets", "columns", "count", "extremes", "sparsity", "steps")
+        for field in ("budgets", "columns", "count", "extremes", "sparsity", "steps", "weights")
     ),
     ("analyses", "*", "method", "submatrices"),
     *(("certificates", "*", "method", field) for field in ("nodes", "seconds")),
@@ -215,7 +216,11 @@ SCALE = {
     (*_ADAPTED, "attack", "restarts"),
     *(
         ("defenses", "*", "method", field)
-        for field in ("draws", "epochs", "iterations", "passes", "patches")
+        for field in (
+            *("atoms", "candidates", "draws", "epochs", "filters", "hidden", "images"),
+            *("iterations", "max_iterations", "neighbours", "passes", "patches", "reference"),
+            "steps",
+        )
     ),
     ("attacks", "*", "grid", "*"),
 }
@@ -232,7 +237,23 @@ def test_preset_changes_scale_and_data_only(preset):
             grid = read_yaml(WORKFLOW / "papers" / paper / "paper.yaml").values
             assert rest[1] in grid["attacks"][key[2]]["grid"], key
             rest[1] = "*"
+        if section == "defenses" and rest[-1] == "parts":
+            method = read_yaml(WORKFLOW / "papers" / paper / "paper.yaml").values[section][key[2]]
+            given = values["settings"][paper][section][key[2]]["method"]["parts"]
+            rest = list(_resized(method["method"]["parts"], given))
+            assert {(section, "*", "method", field) for field in rest} <= SCALE, key
+            continue
         assert (section, "*", *rest) in SCALE, f"{preset.name}: {'.'.join(key)} is no scale"
+
+
+def _resized(parts, given):
+    """The fields in which parts of a defence differ from others of the same kinds."""
+    assert [part["kind"] for part in parts] == [part["kind"] for part in given]
+    for part, other in zip(parts, given, strict=True):
+        if "parts" in part:
+            yield from _resized(part["parts"], other["parts"])
+        names = {*part, *other} - {"kind", "parts"}
+        yield from (name for name in names if part.get(name) != other.get(name))
 
 
 # Merging.

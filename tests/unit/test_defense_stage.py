@@ -33,6 +33,8 @@ from advsparse.models.lenet import LeNet
 from advsparse.seeding import Random
 from advsparse.stages._graph import Graph
 from advsparse.stages._stage import Job
+from advsparse.stages.classifier import ClassifierStage
+from advsparse.stages.transformed import TransformedStage
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (150, 3, 28, 28), dtype=np.uint8)
 SMALL = TVM(iterations=3)
@@ -173,6 +175,39 @@ def test_a_job_transforms_its_dataset_by_its_defence(tmp_path, part):
     of_network = _transformed.transformed(job, given, str(tmp_path / "parts.safetensors"))
     assert of_network._kept._folder != rows._kept._folder
     np.testing.assert_array_equal(of_network[0:20], rows[0:20])
+
+
+def test_some_training_images_are_transformed_in_the_order_of_all_sets_of_them(tmp_path):
+    made = make_metadata("dataset", params={}, code="", seed=0)
+    labels = np.arange(150) % 2
+    splits = Splits(PIXELS, labels, PIXELS[:2], labels[:2], ("a", "b"))
+    save_dataset(tmp_path / "data.safetensors", splits, made)
+    params = {"method": registry.spec_of(SMALL)}
+    write_arrays(tmp_path / "d.npz", {}, make_metadata("defense", params=params, code="", seed=0))
+    given = {"dataset": tmp_path / "data.safetensors", "defense": tmp_path / "d.npz"}
+    chosen = {"split": "train", "start": 0, "count": 70, "order": 5}
+    job = SimpleNamespace(settings={"seed": 3, "images": chosen}, device="cpu", code="c0de")
+    rows = _transformed.transformed(job, given, str(tmp_path / "parts.safetensors"))
+    assert rows.shape == (70, 3, 28, 28)
+    order = np.random.default_rng(5).permutation(150)[:70]
+    whole = transformed(tmp_path / "whole", images=PIXELS[order])[0:70]
+    np.testing.assert_array_equal(rows[0:70], whole)
+
+
+def test_as_many_are_transformed_as_a_classifier_asks_for(write):
+    models = (
+        "models: {a: {%s}, b: {%s}, behind: {dataset: cifar10, weights_of: lenet, defense: jpeg}}"
+    )
+    trained = "dataset: cifar10, architecture: {kind: lenet}, defense: jpeg, training_images: %s"
+    for counts, expected in ((("20", "30"), 30), (("20", "null"), None)):
+        text = models % tuple(trained % count for count in counts)
+        plan = Plan(load([write(IN % f"{JPEGS}, {text}")]))
+        told = TransformedStage().settings(plan, Job("transformed", "jpeg", "frecon2021"))
+        assert told.get("images", {}).get("count") == expected
+        own = ClassifierStage().settings(plan, Job("classifier", "a", "frecon2021"))["images"]
+        assert own["count"] == 20
+        if expected:
+            assert {**own, "count": 30} == told["images"]
 
 
 def test_statistics_of_floats_are_those_of_all_images():

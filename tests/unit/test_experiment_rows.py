@@ -146,6 +146,26 @@ def evaluated(files, entries, attacks, judges=(), failures=None, classifiers=tup
     )
 
 
+def test_clean_accuracy_of_chosen_images(files, tmp_path):
+    chosen = {"split": "test", "start": 2, "count": 3, "order": 6}
+    index = np.random.default_rng(6).permutation(8)[2:5]
+    settings = {"attacks": [UP], "judges": ["lit"], "defenses": {}, "seed": 7, "repetition": 0}
+    frame, samples = experiment_rows(
+        settings | {"clean": {"greys": chosen}},
+        paper="a2020",
+        experiment="tradeoff",
+        attacks=[up(tmp_path)],
+        classifiers=[files["lit"]],
+        datasets=[files["greys"]],
+    )
+    right = (TEST["greys"][index] > BRIGHT["lit"]) == LABELS["greys"][index]
+    clean = frame[frame["attack"] == "none"].iloc[0]
+    assert (clean["value"], clean["n"]) == (pytest.approx(right.mean()), 3)
+    assert np.array_equal(samples["lit:none:accuracy"], right)
+    assert np.array_equal(samples["lit:none:image"], index)
+    assert frame[frame["attack"] == "up"]["n"].max() == len(X)
+
+
 def sizes():
     """Of the perturbations of "up": the squared ratios of their greys."""
     estimate = mean((X_ADV - X) ** 2 / X**2, 7)

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from advsparse import registry
-from advsparse.artifacts import make_metadata
+from advsparse.artifacts import make_metadata, write_slices
 from advsparse.coding._io import load_coder
 from advsparse.coding._signals import Signals
 from advsparse.data._base import Splits
@@ -86,6 +86,35 @@ def test_classifier_of_the_codes_of_a_trained_coder(dataset, tmp_path):
     assert torch.equal(model.synthesis.filters, network.decoder)
     found = predict(model, torch.from_numpy(splits.images("test")))
     assert (found.numpy() == splits.y_test).mean() > 0.9
+
+
+@pytest.mark.parametrize("stored", [None, "chosen", "all"])
+def test_classifier_of_some_of_the_training_images(dataset, tmp_path, stored):
+    """As if no others were there, whether they are stored transformed, among others or not."""
+    path, splits = dataset
+    chosen = {"split": "train", "start": 0, "count": 30, "order": 4}
+    index = np.random.default_rng(4).permutation(60)[:30]
+    few = tmp_path / "few.safetensors"
+    made = make_metadata("dataset", params={}, code="", seed=0)
+    kept = Splits(
+        splits.x_train[index], splits.y_train[index], splits.x_test, splits.y_test, splits.classes
+    )
+    save_dataset(few, kept, made)
+    settings = {"training": TRAINING, "seed": 1, "threads": 1}
+    settings["architecture"] = {"kind": "wideresnet", "depth": 10, "width": 1}
+    alone, found = tmp_path / "alone.safetensors", tmp_path / "found.safetensors"
+    run("train_classifier.py", alone, settings, dataset=few)
+    inputs = {"dataset": path}
+    if stored is not None:
+        inputs["transformed"] = tmp_path / "transformed.safetensors"
+        more = np.random.default_rng(4).permutation(60)[:40]
+        rows = splits.x_train if stored == "all" else splits.x_train[more]
+        params = {} if stored == "all" else {"images": {**chosen, "count": 40}}
+        of = make_metadata("transformed", params=params, code="", seed=0)
+        write_slices(inputs["transformed"], {"x_train": rows}, of)
+    run("train_classifier.py", found, settings | {"images": chosen}, **inputs)
+    one, other = (load_classifier(file)[0].state_dict() for file in (alone, found))
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
 
 
 def test_classifier_with_all_that_a_training_may_be_told(dataset, tmp_path):
