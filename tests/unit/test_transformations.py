@@ -33,6 +33,7 @@ def given():
     with torch.no_grad():
         label = model(x).argmax(1)
     noise = torch.randn(x.shape, generator=generator)
+    noise[0] = 0  # an image that the attacks leave as it is
     attacked = Attacked(x, (x + 0.05 * noise).clamp(0, 1), label, np.arange(9))
     weaker = Attacked(x, (x + 0.02 * noise).clamp(0, 1), label, np.arange(9))
     defenses = {"blur": (MeanFilter(), {}), "tvms": (Averaged(parts=[TVM()], draws=3), {})}
@@ -67,12 +68,14 @@ def test_predictions_quality_and_distances(given):
     assert found["distance:first:blur"] == pytest.approx(relative, rel=1e-5)
     of_features = ((changed - clean).norm(dim=1) / clean.norm(dim=1)).numpy()
     assert found["feature_distance:first:blur"] == pytest.approx(of_features, rel=1e-4)
+    assert np.isinf(found["psnr:first:none"][0])
     for image in range(len(after)):
         quality = peak_signal_noise_ratio(
             attacked.x[image].double().numpy(), after[image].double().numpy(), data_range=1.0
         )
         assert found["psnr:first:blur"][image] == pytest.approx(quality, rel=1e-5)
-    assert np.array_equal(found["shown:first:blur"], after[:2].numpy())
+    assert list(found["kept"]) == [1, 2]
+    assert np.array_equal(found["shown:first:blur"], after[1:3].numpy())
     assert "shown:second:blur" not in found
     assert not found["distance:clean:blur"].any()
 
@@ -101,7 +104,7 @@ def test_penalties_code_with_the_same_filters(given):
     assert list(found["sources"]) == ["clean", "first"]
     with torch.no_grad():
         own = defense.transformation(learned)(given.attacks["first"].x_adv)
-    assert np.allclose(found["shown:first:0.05"], own[:4].numpy(), atol=1e-5)
+    assert np.allclose(found["shown:first:0.05"], own[1:5].numpy(), atol=1e-5)
     quality = [found[f"psnr:clean:{weight}"].mean() for weight in ("0.01", "0.05", "10")]
     assert quality[0] > quality[1] > quality[2]
 

@@ -37,16 +37,20 @@ class Transformations(Analysis):
     grids = True
 
     shown: NonNegativeInt = 4
-    """Images that are kept, clean and of the first attack, as each defence leaves them."""
+    """Images that are kept, clean and of the first attack, as each defence leaves them: the first
+    that this attack has perturbed, and others where they are too few."""
 
     def run(self, given: Given):
         first = next(iter(given.attacks.values()))
         sources, behind = self._sources(given), self._behind(given)
+        still = (first.perturbation == 0).flatten(1).all(1)
+        kept = still.int().argsort(stable=True)[: self.shown]
         arrays = {
             "sources": np.array(list(sources)),
             "transforms": np.array(list(behind)),
             "label": first.label.cpu().numpy(),
             "index": first.index,
+            "kept": kept.cpu().numpy(),
         }
         shown = list(sources)[:2]
         for name, defended in behind.items():
@@ -57,8 +61,7 @@ class Transformations(Analysis):
                 for what, values in _compared(seen, clean, first.x).items():
                     arrays[f"{what}:{source}:{name}"] = values
                 if source in shown:
-                    kept = seen["images"][: self.shown]
-                    arrays[f"shown:{source}:{name}"] = kept.cpu().numpy()
+                    arrays[f"shown:{source}:{name}"] = seen["images"][kept].cpu().numpy()
         return arrays
 
     def _sources(self, given: Given) -> dict[str, torch.Tensor]:

@@ -26,7 +26,7 @@ def draw_distances(inputs, settings):
         names = [one for one in seen.defenses if one in LOOKS][::-1]
         kinds = (("distance", "pixels"), ("feature_distance", "features"))
         for ax, (what, words) in zip(axes[:, column], kinds, strict=True):
-            values = [seen.of(what, _ATTACK, one) for one in names]
+            values = [_known(seen.near(what, _ATTACK, one)) for one in names]
             drawn = ax.boxplot(
                 values, orientation="horizontal", whis=(5, 95), widths=0.6, patch_artist=True,
                 showfliers=False, medianprops={"color": "black"},
@@ -35,6 +35,7 @@ def draw_distances(inputs, settings):
                 box.set(facecolor=LOOKS[one][1], alpha=0.75, linewidth=0.6)
             ax.set_yticks(range(1, len(names) + 1), [LOOKS[one][0] for one in names])
             ax.set(xlabel=f"relative distance of {words}", xlim=(0, None))
+            ax.xaxis.set_major_locator(plt.MaxNLocator(4))
             records += [
                 {
                     "dataset": dataset,
@@ -44,7 +45,7 @@ def draw_distances(inputs, settings):
                     "distance": d,
                 }
                 for one, found in zip(names, values, strict=True)
-                for image, d in enumerate(found.astype(np.float64))
+                for image, d in enumerate(found)
             ]
         axes[0, column].set_title(data_used(origins(settings)[name]), fontsize=7)
     stamp(figure, settings)
@@ -101,7 +102,7 @@ def draw_quality(inputs, settings):
     records = []
     for defense in seen.defenses:
         label, colour, marker = LOOKS[defense]
-        quality = float(seen.of("psnr", _ATTACK, defense).mean())
+        quality = float(np.mean(_known(seen.near("psnr", _ATTACK, defense))))
         clean, attacked = (float(seen.right(one, defense).mean()) for one in ("clean", _ATTACK))
         ax.plot([quality] * 2, [clean, attacked], color=colour, linewidth=3, alpha=0.5)
         ax.plot(quality, clean, marker="_", color=colour, markersize=12, linestyle="none")
@@ -110,7 +111,7 @@ def draw_quality(inputs, settings):
     ax.set(
         xlabel=f"PSNR of the transformed image ({_ATTACK}) to the clean one, dB",
         ylabel="accuracy: clean (bar), adversarial (marker)",
-        ylim=(0, 1.02),
+        ylim=(-0.03, 1.03),
     )
     ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     stamp(figure, settings)
@@ -178,6 +179,11 @@ def draw_draws(inputs, settings):
     ax.legend(**ON_WHITE)
     stamp(figure, settings)
     return figure, pd.DataFrame(records)
+
+
+def _known(values: np.ndarray) -> np.ndarray:
+    """Those that are no NaN."""
+    return values[~np.isnan(values)]
 
 
 def _with_interval(ax, x, found, colour, label, marker="o") -> None:

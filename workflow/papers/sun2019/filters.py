@@ -24,7 +24,7 @@ def draw_pipeline(inputs, settings):
         f"feature maps, {active:.1%} active": mosaic(1 - maps / largest),
         "projection": shown["made"],
     }
-    figure, axes = plt.subplots(1, len(steps), figsize=(WIDTH, 2.0))
+    figure, axes = plt.subplots(1, len(steps), figsize=(WIDTH, 1.8))
     for number, (ax, (title, image)) in enumerate(zip(axes, steps.items(), strict=True)):
         show_image(ax, image.clip(0, 1))
         ax.set_title(title, fontsize=7)

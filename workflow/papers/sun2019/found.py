@@ -138,6 +138,14 @@ class Behind:
         key = f"{what}:{self.ids.get(attack)}:{self.transforms.get(defense)}"
         return self.arrays.get(key)
 
+    def near(self, what: str, attack: str, defense: str) -> np.ndarray | None:
+        """:meth:`of` those images that the attack has perturbed, NaN for others: one that the
+        network gets wrong anyway is left as it is, and tells nothing."""
+        found, moved = self.of(what, attack, defense), self.of("distance", attack, "none")
+        if found is None or moved is None:
+            return None
+        return np.where(moved > 0, found.astype(np.float64), np.nan)
+
     def right(self, attack: str, defense: str) -> np.ndarray | None:
         """Whether each image is classified right."""
         found = self.of("prediction", attack, defense)
@@ -181,8 +189,8 @@ def nearness(dataset: str, seen: Behind) -> Iterator[dict[str, Any]]:
     for defense in seen.defenses:
         for attack in seen.ids:
             for what in ("psnr", "distance", "feature_distance"):
-                found = seen.of(what, attack, defense)
-                if found is not None and np.isfinite(found).all():
+                found = seen.near(what, attack, defense)
+                if found is not None and attack != "clean":
                     name = {"defense": DEFENSES[defense], "attack": attack, "measure": what}
                     yield of | name | {"samples": found}
 

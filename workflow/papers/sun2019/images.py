@@ -18,7 +18,7 @@ def draw_reconstructions(inputs, settings):
     pictures = {"adversarial": seen.of("shown", _ATTACK, "none")}
     pictures |= {DEFENSES[name]: seen.of("shown", _ATTACK, name) for name in columns}
     pictures["clean"] = seen.of("shown", "clean", "none")
-    names = ["none", *columns]
+    names, kept = ["none", *columns], seen.arrays["kept"]
     count = min(3, len(pictures["clean"]))
     side = WIDTH / len(pictures)
     size = (WIDTH, count * side * 1.12 + 0.45)
@@ -29,9 +29,9 @@ def draw_reconstructions(inputs, settings):
         for row in range(count):
             show_image(axes[row, column], images[row].clip(0, 1))
             if column < len(names):
-                quality = seen.of("psnr", _ATTACK, names[column])[row]
+                quality = seen.of("psnr", _ATTACK, names[column])[kept[row]]
                 axes[row, column].set_xlabel(f"{quality:.1f} dB", fontsize=7, labelpad=2)
-                records.append({"image": row, "defence": title, "PSNR": float(quality)})
+                records.append({"image": int(kept[row]), "defence": title, "PSNR": float(quality)})
     stamp(figure, settings)
     return figure, pd.DataFrame(records)
 
@@ -40,8 +40,9 @@ def draw_transformed(inputs, settings):
     """Figures 11 to 14: pairs of an adversarial image and what STL (cluster) makes of it."""
     seen, defense = _seen(inputs, settings), settings["options"]["defense"]
     before, after = (seen.of("shown", _ATTACK, name) for name in ("none", defense))
-    count = len(before)
-    figure = plt.figure(figsize=(WIDTH, WIDTH / (2 * count) + 0.75))
+    kept = seen.arrays["kept"]
+    count = len(kept)
+    figure = plt.figure(figsize=(WIDTH, WIDTH / (2 * count) + 0.5))
     pairs = figure.subfigures(1, count, wspace=0.04)
     records = []
     for number, pair in enumerate(pairs if count > 1 else [pairs]):
@@ -52,11 +53,16 @@ def draw_transformed(inputs, settings):
             show_image(ax, image[number].clip(0, 1))
             ax.set_title(title, fontsize=7)
         clean, attacked = (
-            bool(seen.right(attack, defense)[number]) for attack in ("clean", _ATTACK)
+            bool(seen.right(attack, defense)[kept[number]]) for attack in ("clean", _ATTACK)
         )
-        quality = float(seen.of("psnr", _ATTACK, defense)[number])
+        quality = float(seen.of("psnr", _ATTACK, defense)[kept[number]])
         records.append(
-            {"image": number, "PSNR": quality, "right, clean": clean, "right, attacked": attacked}
+            {
+                "image": int(kept[number]),
+                "PSNR": quality,
+                "right, clean": clean,
+                "right, attacked": attacked,
+            }
         )
     stamp(figure, settings)
     return figure, pd.DataFrame(records)
