@@ -17,6 +17,7 @@ import pandas as pd
 
 from advsparse.artifacts import read_arrays, read_rows
 from advsparse.evaluate.experiment import samples_key
+from advsparse.prefixes import below
 
 SPECIFIC, UNIVERSAL, SCADA = ("fgsm", "pgd", "deepfool"), ("uap",), ("scada",)
 COMPROMISE = {"lambda1": 0.1, "lambda2": 0.001}
@@ -81,11 +82,7 @@ def attacks(path: str | Path, points: Iterable[Mapping[str, Any]]) -> Attacks:
     found = []
     for point in points:
         key = samples_key(model[point["id"]], point["id"], "")
-        own = {
-            name.removeprefix(key): values
-            for name, values in samples.items()
-            if name.startswith(key)
-        }
+        own = below(samples, key)
         told = {name: point[name] for name in ("id", "name", "kind")} | dict(point["settings"])
         found.append(told | {"samples": own, "failed": failed.get(point["id"])})
     return found
