@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from advsparse.artifacts import read_arrays, read_rows
+from advsparse.evaluate.dead_starts import why_silent
 from advsparse.evaluate.experiment import samples_key
 from advsparse.prefixes import below
 
@@ -102,8 +103,7 @@ def accuracy(path: str | Path, model: str) -> pd.DataFrame:
 
 def live(attacks: Attacks) -> Attacks:
     """Those whose dictionary was learned: all that didn't fail but SCADA's dead starts."""
-    done = [attack for attack in attacks if attack["failed"] is None]
-    return [attack for attack in done if attack["samples"].get("dead_start", 0) != 1]
+    return [attack for attack in attacks if why_silent(attack) is None]
 
 
 def nearest(grid: Attacks, values: Mapping[str, float]) -> dict[str, Any] | None:
