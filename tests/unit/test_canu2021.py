@@ -15,6 +15,7 @@ from advsparse.artifacts import (
 )
 from advsparse.config.loading import WORKFLOW
 from advsparse.evaluate.claims import read_claims
+from advsparse.evaluate.dead_starts import DEAD
 from advsparse.evaluate.experiment import samples_key
 from advsparse.evaluate.judging import judge
 from advsparse.evaluate.verdicts import Class
@@ -325,7 +326,7 @@ def test_a_dead_start_is_no_robustness(tmp_path):
     write_arrays(tmp_path / "rows.npz", samples, made)
     table = found.defence(path, told)
     row = table.set_index("called").loc[dead]
-    assert row["samples"] is None and row["failed"] == found.DEAD
+    assert row["samples"] is None and row["failed"] == DEAD
     said = verdict(CLAIMS["defence"], table)
     assert said.kind == Class.FAILED and dead in str(said)
     values = WORKFLOW / "papers/canu2021/reference/values.csv"
@@ -333,7 +334,7 @@ def test_a_dead_start_is_no_robustness(tmp_path):
         "frame"
     ]
     row = frame.set_index(["attack", "network"]).loc["ADiL, 2 atoms", "adversarial training"]
-    assert np.isnan(row["fooling rate"]) and row["remark"] == found.DEAD
+    assert np.isnan(row["fooling rate"]) and row["remark"] == DEAD
 
 
 def test_numbers_of_the_defence_are_beside_both_manners(tmp_path):

@@ -6,7 +6,7 @@ by 95 % intervals.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -95,6 +95,8 @@ class Setting:
     y_train: torch.Tensor
     x: torch.Tensor
     y: torch.Tensor
+    wrapped: dict[str, torch.nn.Module] = field(default_factory=dict)
+    """Defended networks that were made already, by their kinds."""
 
     @cached_property
     def model(self):
@@ -153,11 +155,13 @@ def digits():
 
 
 def wrapped(kind, digits):
-    made = made_for(kind, digits)
-    model = digits.coded if kind == "thermometer" else digits.model
-    model = digits.moved if kind in MOVING else model
-    learned = made.fit(digits.x_train, digits.y_train, model=digits.model, rng=0)
-    return made.wrap(model, learned)
+    if kind not in digits.wrapped:
+        made = made_for(kind, digits)
+        model = digits.coded if kind == "thermometer" else digits.model
+        model = digits.moved if kind in MOVING else model
+        learned = made.fit(digits.x_train, digits.y_train, model=digits.model, rng=0)
+        digits.wrapped[kind] = made.wrap(model, learned)
+    return digits.wrapped[kind]
 
 
 def test_what_follows_says_something(digits):

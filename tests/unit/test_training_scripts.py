@@ -1,4 +1,4 @@
-"""The scripts that train coders and classifiers of codes, run as the pipeline runs them."""
+"""The scripts by which coders, classifiers and defences learn, run as the pipeline runs them."""
 
 import json
 import os
@@ -17,6 +17,8 @@ from advsparse.coding._io import load_coder
 from advsparse.coding._signals import Signals
 from advsparse.data._base import Splits
 from advsparse.data._io import save_dataset
+from advsparse.defenses._io import load_defense
+from advsparse.defenses.jpeg import JPEG
 from advsparse.models._io import classes_of, load_classifier, predict
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"
@@ -39,13 +41,19 @@ runpy.run_path(sys.argv[1], {"snakemake": snakemake})
 """
 
 
-def run(script: str, output: Path, settings: dict, **inputs: Path) -> None:
+def run(script: str, output: Path, settings: dict, first: str = "", **inputs: Path) -> None:
     job = {
         "input": {name: str(path) for name, path in inputs.items()},
         "output": str(output),
         "settings": settings,
     }
-    command = [sys.executable, "-c", RUN, str(WORKFLOW / "scripts" / script), json.dumps(job)]
+    command = [
+        sys.executable,
+        "-c",
+        first + RUN,
+        str(WORKFLOW / "scripts" / script),
+        json.dumps(job),
+    ]
     environment = os.environ | {"PYTHONPATH": str(WORKFLOW)}
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -190,3 +198,11 @@ def test_a_classifier_takes_the_weights_of_a_file_as_they_are(dataset, tmp_path)
     run("train_classifier.py", output, settings, dataset=path, weights=tmp_path / "w.safetensors")
     found = load_classifier(output)[0].state_dict()
     assert all(torch.equal(value, found[name]) for name, value in model.state_dict().items())
+
+
+def test_to_note_that_a_defence_learns_nothing_takes_no_torch(tmp_path):
+    settings = {"method": {"kind": "jpeg", "quality": 60}, "images": None, "seed": 1, "threads": 1}
+    without = "import sys; sys.modules['torch'] = None"
+    run("fit_defense.py", tmp_path / "jpeg.npz", settings, without)
+    method, learned, metadata = load_defense(tmp_path / "jpeg.npz")
+    assert method == JPEG(quality=60) and learned == {} and metadata.params == settings

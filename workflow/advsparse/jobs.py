@@ -71,9 +71,13 @@ class Job:
         )
 
     def _gpu(self) -> dict[str, str]:
+        if self.device != "cuda":
+            return {}
+        if not self.imported_torch:
+            self.prepare_torch()
         from advsparse.lazy import torch
 
-        return {"gpu": torch.cuda.get_device_name()} if self.device == "cuda" else {}
+        return {"gpu": torch.cuda.get_device_name()}
 
     def prepare_torch(self) -> None:
         """Import torch, fix what decides its rounding (threads, algorithms, reduced precision), and

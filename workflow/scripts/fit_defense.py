@@ -9,7 +9,6 @@ from advsparse.lazy import torch
 from advsparse.models._io import load_classifier
 
 with job(snakemake, "defense") as this:
-    this.prepare_torch()
     method = registry.from_spec("defenses", this.settings["method"])
     images, given, learned = this.settings["images"], snakemake.input, {}
     learns_from = None
@@ -21,6 +20,8 @@ with job(snakemake, "defense") as this:
         index = choose(len(data.labels(images["split"])), **images)
         learns_from = tuple(read(images["split"], index) for read in (data.images, data.labels))
     if learns_from is not None:
+        # To import torch takes far longer than to note that nothing is learned.
+        this.prepare_torch()
         path = given.get("classifier")
         model = load_classifier(path, this.device)[0] if path else None
         tensors = (torch.from_numpy(array).to(this.device) for array in learns_from)

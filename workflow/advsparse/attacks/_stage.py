@@ -21,6 +21,7 @@ from advsparse.data._selection import choose
 from advsparse.jobs import Job
 from advsparse.lazy import torch
 from advsparse.models._io import choices, load_classifier, logits, predict
+from advsparse.prefixes import below, under
 from advsparse.seeding import Random
 
 logger = logging.getLogger(__name__)
@@ -150,19 +151,17 @@ def _arrays(result: Result) -> Arrays:
     """A result as an artifact has it."""
     arrays = {"x_adv": result.x.cpu().numpy()}
     arrays |= {name: getattr(result, name).cpu().numpy() for name in _MEASURED}
-    return arrays | {f"{_TRACE}{name}": value.cpu().numpy() for name, value in result.trace.items()}
+    trace = {name: value.cpu().numpy() for name, value in result.trace.items()}
+    return arrays | under(trace, _TRACE)
 
 
 def _result(arrays: Arrays) -> Result:
     """The result of which an artifact has the arrays, and the signs with them."""
     tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
-    trace = {
-        name.removeprefix(_TRACE): value
-        for name, value in tensors.items()
-        if name.startswith(_TRACE)
-    }
     measured = {name: tensors[name] for name in _MEASURED}
-    return Result(tensors["x_adv"], **measured, signs=Signs(*tensors[_SIGNS]), trace=trace)
+    return Result(
+        tensors["x_adv"], **measured, signs=Signs(*tensors[_SIGNS]), trace=below(tensors, _TRACE)
+    )
 
 
 def _read_fit(fit: str | Path | None) -> Learned:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from advsparse.attacks._base import Candidate
-from advsparse.attacks._carlini_wagner import CarliniWagner, Descent
-from advsparse.attacks._confirm import at_rows
+from advsparse.attacks._carlini_wagner import CarliniWagner, Descent, Search
 from advsparse.lazy import torch
 from advsparse.settings import PositiveFloat, PositiveInt, settings
 from advsparse.shapes import per_image
@@ -38,39 +37,35 @@ class CW(CarliniWagner):
     """First value of c."""
 
     def perturb(self, oracle, x, y, target, rng) -> Candidate:
-        best = x.clone()
-        nearest = x.new_full((len(x),), torch.inf)
-        steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        weight = x.new_full((len(x),), self.initial_weight)
-        low, high = torch.zeros_like(weight), torch.full_like(weight, torch.inf)
+        search = _Search(self, oracle, x, y, target)
+        low, high = torch.zeros_like(search.weight), torch.full_like(search.weight, torch.inf)
         for _ in range(self.search_steps):
-            found = self._descend(oracle, x, y, target, weight, best, nearest, steps)
+            weight, found = search.weight, search.descend()
             high = torch.where(found, torch.minimum(high, weight), high)
             low = torch.where(found, low, torch.maximum(low, weight))
-            weight = torch.where(high.isinf(), 10 * weight, (low + high) / 2)
-        return Candidate(best, steps)
+            search.weight = torch.where(high.isinf(), 10 * weight, (low + high) / 2)
+        return Candidate(search.best, search.steps)
 
-    def _descend(self, oracle, x, y, target, weight, best, nearest, steps):
-        """One search; ``best``, ``nearest`` and ``steps`` are brought up to date in place."""
-        found = torch.zeros(len(x), dtype=torch.bool, device=x.device)
-        rows = torch.arange(len(x), device=x.device)
-        descent = Descent(self, x)
-        for _ in range(self.iterations):
-            x_adv, clean = descent.images(), x[rows]
-            value, gradient, won = self._asked(oracle, x_adv, y[rows], at_rows(target, rows), rows)
-            d = x_adv - clean
+
+class _Search(Search):
+    """And a descent for one weight of each image."""
+
+    def descend(self) -> torch.Tensor:
+        """Whether each image came to be adversarial, by a descent from where it is clean."""
+        found = torch.zeros(len(self._x), dtype=torch.bool, device=self._x.device)
+        going = torch.arange(len(self._x), device=self._x.device)
+        descent = Descent(self._settings, self._x)
+        for _ in range(self._settings.iterations):
+            x_adv, weight = descent.images(), self.weight[going]
+            value, gradient, won = self._asked(x_adv, going)
+            d = x_adv - self._x[going]
             square = d.flatten(1).square().sum(1)
-            closer = won & (square.sqrt() < nearest[rows])
-            best[rows[closer]], nearest[rows[closer]] = x_adv[closer], square[closer].sqrt()
-            found[rows] |= won
-            if self.cutoff is not None:
-                never = nearest[rows].isinf()
-                best[rows[never]] = x_adv[never]
-            steps[rows] += 1
-            descent.step(2 * d + per_image(weight[rows], d) * gradient)
-            falling = descent.falling(square + weight[rows] * value)
-            rows = rows[falling]
-            descent.keep(falling)
-            if not len(rows):
+            self._improve(going[won], x_adv[won], square[won].sqrt())
+            found[going] |= won
+            descent.step(2 * d + per_image(weight, d) * gradient)
+            on = descent.falling(square + weight * value)
+            going = going[on]
+            descent.keep(on)
+            if not len(going):
                 break
         return found

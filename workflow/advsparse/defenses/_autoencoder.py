@@ -9,6 +9,7 @@ from typing import Literal
 
 from advsparse.defenses._base import Defense, Detector
 from advsparse.lazy import torch
+from advsparse.prefixes import below, under
 from advsparse.seeding import layers_drawn_from, seeded
 from advsparse.settings import NonNegativeFloat, PositiveFloat, PositiveInt, settings
 
@@ -41,21 +42,16 @@ class Autoencoding(Defense):
         seeds = [rng.seed, *(rng.part("network", i).seed for i in range(1, count))]
         networks = [self._network(x.shape[1], seed).to(x) for seed in seeds]
         self._train(networks, x, rng, diversity)
-        return {
-            f"{prefix}{name}": value
-            for prefix, network in zip(_prefixes(), networks, strict=False)
-            for name, value in network.state_dict().items()
-        }
+        learned: dict[str, torch.Tensor] = {}
+        for prefix, network in zip(_prefixes(), networks, strict=False):
+            learned |= under(network.state_dict(), prefix)
+        return learned
 
     def _restored(self, learned) -> list[Autoencoder]:
         """The autoencoders of arrays."""
         found = []
         for prefix in _prefixes():
-            weights = {
-                name.removeprefix(prefix): value
-                for name, value in learned.items()
-                if name.startswith(prefix)
-            }
+            weights = below(learned, prefix)
             if not weights:
                 return found
             first = weights["0.weight"]

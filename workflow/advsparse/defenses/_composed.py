@@ -8,6 +8,7 @@ from typing import Any
 from advsparse import registry
 from advsparse.defenses._base import Transformation
 from advsparse.lazy import torch
+from advsparse.prefixes import below, under
 from advsparse.seeding import Random, seeded
 from advsparse.settings import settings
 
@@ -36,11 +37,10 @@ class Composed(Transformation):
     def fit(self, x, y, *, model=None, rng=0):
         """Each learns from the images as they are given, untransformed."""
         rng = seeded(rng)
-        return {
-            f"{i}.{name}": value
-            for i, part in enumerate(self.parts)
-            for name, value in part.fit(x, y, model=model, rng=rng.part("part", i)).items()
-        }
+        learned: dict[str, torch.Tensor] = {}
+        for i, part in enumerate(self.parts):
+            learned |= under(part.fit(x, y, model=model, rng=rng.part("part", i)), f"{i}.")
+        return learned
 
     def transformation(self, learned):
         return self._composed(self._steps(learned, None))
@@ -60,7 +60,7 @@ class Composed(Transformation):
 
     def _steps(self, learned, model, declared=False):
         return [
-            Step(i, part, _of_part(learned, i), model, declared)
+            Step(i, part, below(learned, f"{i}."), model, declared)
             for i, part in enumerate(self.parts)
         ]
 
@@ -98,13 +98,3 @@ class Step:
 
         near = self.derivative
         return derived(given(self.t), x, given(near) if callable(near) else near)
-
-
-def _of_part(learned, index):
-    """What the part has learned, of what all have."""
-    prefix = f"{index}."
-    return {
-        name.removeprefix(prefix): value
-        for name, value in learned.items()
-        if name.startswith(prefix)
-    }

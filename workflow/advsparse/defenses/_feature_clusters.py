@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from advsparse.prefixes import below, under
 from advsparse.seeding import Random, layers_drawn_from
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def learned_clusters(settings, x: torch.Tensor, rng: Random) -> dict[str, torch.
     }
     learned = {name: torch.from_numpy(array).to(x) for name, array in arrays.items()}
     learned["labels"] = torch.from_numpy(clusters.labels_).long().to(x.device)
-    return learned | {f"encoder.{name}": value for name, value in encoder.state_dict().items()}
+    return learned | under(encoder.state_dict(), "encoder.")
 
 
 class Clusters:
@@ -53,11 +54,7 @@ class Clusters:
         self.learned, self.nearest = learned, settings.assignment == "nearest_centre"
         self.neighbours = min(settings.neighbours, len(learned["features"]))
         self.clusters = len(learned["centres"])
-        weights = {
-            name.removeprefix("encoder."): value
-            for name, value in learned.items()
-            if name.startswith("encoder.")
-        }
+        weights = below(learned, "encoder.")
         with layers_drawn_from(0):
             self.encoder = _encoder(weights["0.weight"].shape[1])
         self.encoder.load_state_dict(weights)

@@ -7,6 +7,7 @@ from typing import Literal
 
 from advsparse.defenses._base import Transformation
 from advsparse.lazy import torch
+from advsparse.prefixes import below, under
 from advsparse.seeding import layers_drawn_from, seeded
 from advsparse.settings import (
     NonNegativeFloat,
@@ -102,7 +103,7 @@ class PixelDefend(Transformation):
         density = self._density(x.shape[1], rng.seed).to(x.device)
         levels = _levels(x)
         density = self._trained(density, levels[:-held_out], rng)
-        learned = {f"network.{name}": value for name, value in density.state_dict().items()}
+        learned = under(density.state_dict(), "network.")
         bits = self.bits_per_dimension(learned, x[-held_out:]).mean()
         logger.info("%.3f bits per dimension of images that it did not learn from", bits)
         return learned | {"bits_per_dimension": bits}
@@ -149,11 +150,7 @@ class PixelDefend(Transformation):
     def _restored(self, learned):
         """The density, in double precision: what is likeliest is then told the same way whatever
         the batch."""
-        weights = {
-            name.removeprefix("network."): value
-            for name, value in learned.items()
-            if name.startswith("network.")
-        }
+        weights = below(learned, "network.")
         first, seen = {
             "local": ("layers.0.weight", 2 * self.reach * (self.reach + 1)),
             "pixelcnnpp": ("rows.layer.parametrizations.weight.original1", 1),

@@ -8,6 +8,7 @@ from pathlib import Path
 from advsparse.artifacts import make_metadata, read_tensors, write_tensors
 from advsparse.errors import ArtifactError
 from advsparse.lazy import torch
+from advsparse.prefixes import under
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ class Checkpoint:
         loss_at_first: float,
     ) -> None:
         """Keep the state after ``epoch`` epochs, the first of which had a mean loss."""
-        tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+        tensors = under(model.state_dict(), "model.")
         for index, state in optimizer.state_dict()["state"].items():
             for name, value in state.items():
                 if isinstance(value, torch.Tensor):

@@ -14,6 +14,7 @@ from advsparse.coding._io import rebuilt
 from advsparse.data._pixels import batches
 from advsparse.decisions import UNDECIDED, decided
 from advsparse.lazy import torch
+from advsparse.prefixes import below, under
 
 _NETWORK, _LEARNED = "network.", "learned."
 """What the names of a defended classifier's tensors begin with: those of the network, and of what
@@ -32,11 +33,11 @@ def load_classifier(path: str | Path, device: str = "cpu") -> tuple[torch.nn.Mod
         coder = rebuilt(described["coder"]) if "coder" in described else None
         model = architecture.build(tuple(described["shape"]), extra["classes"], coder=coder)
         guarded = "defense" in extra
-        model.load_state_dict(_named(tensors, _NETWORK) if guarded else tensors)
+        model.load_state_dict(below(tensors, _NETWORK) if guarded else tensors)
     # No file is to blame for what a device has no room for.
     model = model.eval().to(device)
     if guarded:
-        learned = {name: value.to(device) for name, value in _named(tensors, _LEARNED).items()}
+        learned = {name: value.to(device) for name, value in below(tensors, _LEARNED).items()}
         defense = registry.from_spec("defenses", extra["defense"]["method"])
         model = defense.wrap(model, learned, seed=extra["defense"]["seed"]).eval().to(device)
     return model, metadata
@@ -55,23 +56,14 @@ def network_of(metadata: Metadata) -> dict[str, Any]:
 def network_weights(path: str | Path) -> tuple[dict[str, torch.Tensor], Metadata]:
     """The tensors of the network of a classifier's artifact, without those of a defence."""
     tensors, metadata = read_tensors(path, stage="classifier")
-    return (_named(tensors, _NETWORK) if "defense" in metadata.extra else tensors), metadata
+    return (below(tensors, _NETWORK) if "defense" in metadata.extra else tensors), metadata
 
 
 def with_defense(
     network: Mapping[str, torch.Tensor], learned: Mapping[str, torch.Tensor]
 ) -> dict[str, torch.Tensor]:
     """The tensors of a defended classifier's artifact."""
-    found = {f"{_NETWORK}{name}": value for name, value in network.items()}
-    return found | {f"{_LEARNED}{name}": value for name, value in learned.items()}
-
-
-def _named(tensors: Mapping[str, torch.Tensor], beginning: str) -> dict[str, torch.Tensor]:
-    return {
-        name.removeprefix(beginning): value
-        for name, value in tensors.items()
-        if name.startswith(beginning)
-    }
+    return under(network, _NETWORK) | under(learned, _LEARNED)
 
 
 def logits(model: torch.nn.Module, x: torch.Tensor, batch_size: int = 1000) -> torch.Tensor:

@@ -10,10 +10,10 @@ import pandas as pd
 
 from advsparse.artifacts import read_arrays, read_rows
 from advsparse.data._io import load_dataset
+from advsparse.evaluate.dead_starts import DEAD, dead_start
 from advsparse.figures.origin import ROLES, all_data, data_used, origins, stamp
 from advsparse.figures.style import WIDTH, look, plt, show_image
 from advsparse.verbatim import in_figure
-from papers.canu2021.found import DEAD
 
 _UNIVERSAL = ("uap", "scada")
 """Kinds that learn before they attack: their passes are of attacking alone."""
@@ -82,7 +82,7 @@ def rivals(inputs, settings):
                 "dataset": ROLES[told["origin"]["role"]],
                 "attack": {"adil": "ADiL", "sadil": "SADiL"}.get(called, look(called).label),
             }
-            dead = own["value"].get("dead_start", 0) == 1
+            dead = dead_start(own["value"])
             for metric, words in (("fooling_rate", "fooling rate"), ("rmse", "rMSE")):
                 line[f"{words}, paper"] = paper.get((point["name"], metric), nan)
                 if dead:

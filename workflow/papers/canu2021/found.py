@@ -10,6 +10,7 @@ import pandas as pd
 
 from advsparse.artifacts import read_arrays
 from advsparse.certify._file import history
+from advsparse.evaluate.dead_starts import why_silent
 from papers.frecon2021.found import attacks, measured
 
 FORMULATIONS = ("symmetric", "asymmetric", "ball", "fixed radius", "bounds", "relaxed", "fixed")
@@ -25,10 +26,6 @@ MANNERS = {"trained": "adversarial training", "injected": "noise injection"}
 """The two manners of making adversarial images for a defence, by the names of networks."""
 CLOSED = 2e-5
 """Relative gap below which bounds have met."""
-
-
-DEAD = "a dead start: nothing was learned"
-"""Why an attack says nothing whose codes never left 0."""
 
 
 def times(path: str | None, failed: str | None) -> pd.DataFrame:
@@ -142,7 +139,7 @@ def _rivals(path: str, role: str, told: Mapping[str, Any]) -> Iterator[dict[str,
     for attack in attacks(path, told["points"]):
         place = {"role": role, "attack": attack["name"].split("_")[0], "called": attack["id"]}
         for metric in METRICS:
-            row = place | {"metric": metric, "failed": why(attack)}
+            row = place | {"metric": metric, "failed": why_silent(attack)}
             if row["failed"] is None:
                 row["samples"] = measured(attack["samples"], metric)
             yield row
@@ -182,21 +179,13 @@ def defence(path: str, told: Mapping[str, Any]) -> pd.DataFrame:
             "attack": "adil" if attack["kind"] == "scada" else attack["kind"],
             "atoms": attack.get("atoms", 0),
             "called": attack["id"],
-            "failed": why(attack),
+            "failed": why_silent(attack),
             "samples": None,
         }
         if row["failed"] is None:
             row["samples"] = attack["samples"]["fooling_rate"]
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def why(attack: Mapping[str, Any]) -> str | None:
-    """Why an attack says nothing: it failed, or its codes never left 0, so that nothing was learned
-    by which the network could be judged."""
-    if attack["failed"] is None and attack["samples"].get("dead_start", 0) == 1:
-        return DEAD
-    return attack["failed"]
 
 
 def printed(network: str, atoms: int) -> str:

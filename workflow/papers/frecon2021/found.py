@@ -16,7 +16,9 @@ import numpy as np
 import pandas as pd
 
 from advsparse.artifacts import read_arrays, read_rows
+from advsparse.evaluate.dead_starts import why_silent
 from advsparse.evaluate.experiment import samples_key
+from advsparse.prefixes import below
 
 SPECIFIC, UNIVERSAL, SCADA = ("fgsm", "pgd", "deepfool"), ("uap",), ("scada",)
 COMPROMISE = {"lambda1": 0.1, "lambda2": 0.001}
@@ -81,11 +83,7 @@ def attacks(path: str | Path, points: Iterable[Mapping[str, Any]]) -> Attacks:
     found = []
     for point in points:
         key = samples_key(model[point["id"]], point["id"], "")
-        own = {
-            name.removeprefix(key): values
-            for name, values in samples.items()
-            if name.startswith(key)
-        }
+        own = below(samples, key)
         told = {name: point[name] for name in ("id", "name", "kind")} | dict(point["settings"])
         found.append(told | {"samples": own, "failed": failed.get(point["id"])})
     return found
@@ -105,8 +103,7 @@ def accuracy(path: str | Path, model: str) -> pd.DataFrame:
 
 def live(attacks: Attacks) -> Attacks:
     """Those whose dictionary was learned: all that didn't fail but SCADA's dead starts."""
-    done = [attack for attack in attacks if attack["failed"] is None]
-    return [attack for attack in done if attack["samples"].get("dead_start", 0) != 1]
+    return [attack for attack in attacks if why_silent(attack) is None]
 
 
 def nearest(grid: Attacks, values: Mapping[str, float]) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import FuncFormatter
 
+from advsparse.evaluate.dead_starts import dead_start
 from advsparse.figures.gaps import COLOUR, note_failures
 from advsparse.figures.origin import stamp
 from advsparse.figures.style import WIDTH, look, plt
@@ -25,7 +26,7 @@ def draw_tradeoff(inputs, settings):
     points = every[every["repetition"] == 0]
     table = done(points)
     grid = table[table["name"] == "scada"]
-    alive, dead = live(grid), grid[grid["dead_start"] == 1]
+    alive, dead = live(grid), grid[dead_start(grid)]
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 4.4))
     edge = _edge(done(every))
     for kind, again in done(every[every["repetition"] > 0]).groupby("kind", sort=False):
@@ -61,7 +62,7 @@ def draw_number_of_atoms(inputs, settings):
     behind = experiment(inputs, settings, "tradeoff")
     behind = behind[behind["kind"] != "scada"]
     around = done(behind)
-    alive, dead = live(table), table[table["dead_start"] == 1]
+    alive, dead = live(table), table[dead_start(table)]
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.9))
     edge = _edge(pd.concat([table, around]))
     _draw_series(left, around, edge)

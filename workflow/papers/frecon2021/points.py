@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from advsparse.artifacts import read_rows
+from advsparse.evaluate.dead_starts import dead_start
 from advsparse.evaluate.repeated import repeated
 
 _SETTINGS = ("norm", "eps", "lambda1", "lambda2", "atoms", "shorten")
@@ -75,4 +76,4 @@ def done(table: pd.DataFrame) -> pd.DataFrame:
 
 def live(table: pd.DataFrame) -> pd.DataFrame:
     """The lines whose dictionary was learned: all but SCADA's dead starts."""
-    return table[table["dead_start"] != 1]
+    return table[~dead_start(table)]
