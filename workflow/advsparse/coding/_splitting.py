@@ -113,19 +113,6 @@ def advanced(q: torch.Tensor, step: Step) -> torch.Tensor:
     return torch.add(q, step.d.sub_(step.u), alpha=RELAXATION)
 
 
-def penalty(x: torch.Tensor, weight: torch.Tensor, rho: float, norm: float = 1.0) -> torch.Tensor:
-    r"""ADMM's rho for each of the signals N x ..., by atoms of that norm.
-
-    It is ``rho`` where the root mean square of :math:`\|d\| x` is the weight, and less the larger
-    signals are: so are their codes then, and :math:`\lambda / \rho` is the size of entries of
-    which ADMM is quick to tell whether they are zero.
-    """
-    size = x[:1].numel()
-    length = x.flatten(1).norm(dim=1) * norm
-    # Of shorter signals all codes are zero.
-    return rho * norm**2 * size**0.5 * weight / torch.maximum(length, weight)
-
-
 class Problem:
     """1/2 ||x - D z||^2 + weight ||z||_1 for the dictionary of a circular convolution."""
 
@@ -139,8 +126,15 @@ class Problem:
         self.adaptive, self.iterations = adaptive, iterations
 
     def penalty(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
-        """ADMM's rho for each of the signals ``x``."""
-        return penalty(x, weight, self._rho, self._norm)
+        """ADMM's rho for each of the signals ``x``, of which CBPDN.rho says what it is.
+
+        Larger signals have larger codes, and ADMM is quick to tell whether entries are zero whose
+        size is the weight over rho.
+        """
+        length = x.flatten(1).norm(dim=1) * self._norm
+        one = self._rho * self._norm**2 * self.fine.map.size**0.5
+        # What is shorter than the weight is not coded.
+        return one * weight / torch.maximum(length, weight)
 
     def minimise(self, x: torch.Tensor, weight: torch.Tensor, enough: torch.Tensor) -> Minimised:
         """Codes of the signals ``x``, N x C x H x W, until the duality gap is at most ``enough``.
