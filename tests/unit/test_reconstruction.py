@@ -7,7 +7,8 @@ import pytest
 import torch
 from solver_cases import dense, noisy, normal
 
-from advsparse.coding import _solving
+from advsparse.coding import _atom_products, _solving
+from advsparse.coding._atom_products import AtomProducts, NearInverse
 from advsparse.coding._circular_map import CircularConvolution
 from advsparse.coding._low_pass import cropped, low_pass, mirrored
 from advsparse.coding._reconstruction import projected, reconstructed
@@ -151,3 +152,28 @@ def test_where_nothing_is_coded_the_derivative_is_zero(synthesis):
     t = reconstructed(x, synthesis.filters, CBPDN(weight=1e4))
     t.sum().backward()
     assert not t.any() and not x.grad.any()
+
+
+@pytest.mark.parametrize("size", [(3, 3), (2, 5), (9, 4)])
+@pytest.mark.parametrize("image", [(6, 7), (4, 12)])
+def test_products_of_atoms_are_those_of_the_matrix(size, image):
+    synthesis = CircularConvolution(normal(3, 2, *size), image)
+    matrix = dense(synthesis).matrix
+    index = torch.randperm(synthesis.atoms, generator=torch.Generator().manual_seed(0))[:50]
+    own = matrix[:, index]
+    found = AtomProducts(synthesis)(index)
+    torch.testing.assert_close(found, own.T @ own, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("together", [1, 8, 50])
+def test_tiles_change_how_a_projection_is_found_and_not_what_it_is(together, monkeypatch):
+    synthesis = CircularConvolution(normal(4, 2, 3, 3), (8, 9))
+    generator = torch.Generator().manual_seed(3)
+    used = torch.rand(3, *synthesis.code_shape, generator=generator) < 0.15
+    g = normal(3, *synthesis.signal_shape)
+    whole = projected(g, synthesis, used)
+    monkeypatch.setattr(_atom_products, "_TOGETHER", together)
+    torch.testing.assert_close(projected(g, synthesis, used), whole, rtol=0, atol=1e-7)
+    tiles = NearInverse(used, AtomProducts(synthesis))._tiles[0]
+    assert len(tiles) > 1 or together == 50
+    assert sum(len(atoms) for atoms, _ in tiles) == used[0].sum()

@@ -24,7 +24,7 @@ class CircularConvolution(FilterMap):
         return self.back(synthesised(transformed(code), self.spectrum))
 
     def adjoint(self, signal):
-        return self.back(analysed(transformed(signal), self.spectrum))
+        return self.back(analysed(transformed(signal), self.conjugate))
 
     def back(self, spectrum: torch.Tensor) -> torch.Tensor:
         """Real numbers N x ... x H x W of the half of their spectrum that is kept."""
@@ -48,6 +48,11 @@ class CircularConvolution(FilterMap):
     def spectrum(self) -> torch.Tensor:
         """Of the atoms at the upper left corner: channel by channel, C x K x frequencies."""
         return torch.fft.rfft2(self.laid_down).transpose(0, 1).contiguous()
+
+    @cached_property
+    def conjugate(self) -> torch.Tensor:
+        """Of the spectrum, laid out for products."""
+        return self.spectrum.conj().resolve_conj()
 
     def norms(self):
         norms = self.laid_down.flatten(1).norm(dim=1)
@@ -87,9 +92,9 @@ def synthesised(code: torch.Tensor, spectrum: torch.Tensor) -> torch.Tensor:
     return torch.stack([(code * channel).sum(1) for channel in spectrum], dim=1)
 
 
-def analysed(signal: torch.Tensor, spectrum: torch.Tensor) -> torch.Tensor:
-    """The adjoint of :func:`synthesised`."""
-    found = signal[:, :1] * spectrum[0].conj()
-    for number, channel in enumerate(spectrum[1:], start=1):
-        found = torch.addcmul(found, signal[:, number : number + 1], channel.conj())
+def analysed(signal: torch.Tensor, conjugate: torch.Tensor) -> torch.Tensor:
+    """The adjoint of :func:`synthesised`, given the conjugate of its filters."""
+    found = signal[:, :1] * conjugate[0]
+    for number, channel in enumerate(conjugate[1:], start=1):
+        found.addcmul_(signal[:, number : number + 1], channel)
     return found

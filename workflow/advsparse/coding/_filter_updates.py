@@ -7,7 +7,6 @@ large images are: :math:`R_{jk}(l) = \sum_t y_j(t) y_k(t + l)` for shifts l with
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +16,7 @@ from advsparse.coding import _solving
 from advsparse.coding._circular_map import CircularConvolution, transformed
 from advsparse.coding._splitting import Splitting, advanced
 
-_TOGETHER = 64
+_TOGETHER = 16
 """Images whose codes are correlated at a time."""
 
 
@@ -39,46 +38,46 @@ class Fit:
     def __init__(self, filters: torch.Tensor, image: tuple[int, int]) -> None:
         count, channels, *self.size = filters.shape
         self.image = image
-        half = image[0], image[1] // 2 + 1
-        self._codes = filters.new_zeros(half[0] * half[1], count, count, dtype=torch.complex64)
-        self._both = filters.new_zeros(half[0] * half[1], count, channels, dtype=torch.complex64)
+        shape = image[0] * (image[1] // 2 + 1), count, count + channels
+        self._products = filters.new_zeros(shape, dtype=torch.complex64)
+        """Of codes with codes, and then with channels, at each frequency."""
         self.energy = 0.0
         """Half the squared norms of the signals."""
 
     def fade(self, kept: float) -> None:
         """Let what was added so far count less."""
-        self._codes *= kept
-        self._both *= kept
+        self._products *= kept
         self.energy *= kept
 
     def add(self, code: torch.Tensor, x: torch.Tensor) -> None:
         """Add codes N x K x H x W of the images ``x``, N x C x H x W."""
         for codes, images in zip(code.split(_TOGETHER), x.split(_TOGETHER), strict=True):
-            # One product for each frequency.
-            spectrum = transformed(codes).flatten(2).permute(2, 1, 0).contiguous()
-            signal = transformed(images).flatten(2).permute(2, 0, 1)
-            self._codes.baddbmm_(spectrum.conj(), spectrum.mT)
-            self._both.baddbmm_(spectrum.conj(), signal)
+            # One product for each frequency, which comes first in memory: a transposed matrix.
+            spectra = transformed(torch.cat([codes, images], dim=1)).flatten(0, 1).flatten(1)
+            spectra = spectra.T.contiguous().unflatten(1, (len(codes), -1))
+            self._products.baddbmm_(spectra[:, :, : codes.shape[1]].mH, spectra)
             self.energy += float(images.square().sum(dtype=torch.float64)) / 2
 
     def bounds(self) -> torch.Tensor:
         """Lipschitz constants of the derivatives by one filter each."""
-        return self._codes.diagonal(dim1=1, dim2=2).real.amax(0)
+        return self._products.diagonal(dim1=1, dim2=2).real.amax(0)
 
     def settled(self) -> Quadratic:
         """The function of what was added so far."""
-        (high, wide), (height, width) = self.size, self.image
+        (high, wide), (height, width), device = self.size, self.image, self._products.device
+        products = self._back(self._products)
+        count = len(products)
         places = [
-            torch.arange(side, device=self._codes.device) % image
+            torch.arange(side, device=device) % image
             for side, image in ((high, height), (wide, width))
         ]
-        both = self._back(self._both)[..., places[0][:, None], places[1]]
+        both = products[:, count:, places[0][:, None], places[1]]
         # conv2d goes up where a convolution goes down.
         shifts = [
-            torch.arange(side - 1, -side, -1, device=self._codes.device) % image
+            torch.arange(side - 1, -side, -1, device=device) % image
             for side, image in ((high, height), (wide, width))
         ]
-        codes = self._back(self._codes)[..., shifts[0][:, None], shifts[1]]
+        codes = products[:, :count, shifts[0][:, None], shifts[1]]
         return Quadratic(codes.contiguous(), both.contiguous(), self.energy)
 
     def _back(self, spectrum: torch.Tensor) -> torch.Tensor:
@@ -123,7 +122,6 @@ class Learning:
         self._batches = rng.generator("batches")
         self.filters = self._normalised(self._draw(settings.filters))
         self.objectives: list[float] = []
-        self._unit = settings.weight / settings.rho
         self._fit = Fit(self.filters, self.image)
         self._seen = 0
         if settings.batch_size is None:
@@ -135,11 +133,10 @@ class Learning:
         splitting = self._splitting()
         self._fit.fade(0)
         total = 0.0
-        for rows in self._rows(torch.arange(len(self.x))):
-            state, code = self._advanced(splitting, self.x[rows], self._states[rows], 1)
-            self._states[rows] = state
+        for x, states in zip(self.x.split(_TOGETHER), self._states.split(_TOGETHER), strict=True):
+            code = self._advance(splitting, x, states, 1)
             total += float(code.abs().sum(dtype=torch.float64))
-            self._fit.add(code, self.x[rows])
+            self._fit.add(code, x)
         quadratic = self._improve()
         self._note(quadratic.value(self.filters) + self.settings.weight * total, len(self.x))
 
@@ -154,13 +151,13 @@ class Learning:
             t = self._seen
             past = t * size if t < size else size**2 + t - size
             self._fit.fade((past + 1 - size) / (past + 1))
-            for part in self._rows(torch.arange(len(x))):
-                state = self._states_of(len(part))
-                _, code = self._advanced(splitting, x[part], state, self.settings.code_steps)
-                left = x[part] - splitting.map.forward(code)
+            for part in x.split(_TOGETHER):
+                states = part.new_zeros(len(part), *splitting.map.code_shape)
+                code = self._advance(splitting, part, states, self.settings.code_steps)
+                left = part - splitting.map.forward(code)
                 total += float(left.square().sum(dtype=torch.float64)) / 2
                 total += self.settings.weight * float(code.abs().sum(dtype=torch.float64))
-                self._fit.add(code, x[part])
+                self._fit.add(code, part)
             self._improve()
         self._note(total, len(self.x))
 
@@ -172,15 +169,21 @@ class Learning:
         filters[gone] = self._normalised(self._draw(int(gone.sum())))
         return self._normalised(filters)
 
-    def _advanced(
-        self, splitting: Splitting, x: torch.Tensor, q: torch.Tensor, steps: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The state after so many steps of ADMM, and the code in it."""
+    def _advance(
+        self, splitting: Splitting, x: torch.Tensor, states: torch.Tensor, steps: int
+    ) -> torch.Tensor:
+        """Take so many steps of ADMM, which change the states, and return the codes in them."""
+        at_once = max(1, _solving.WORKING_SET // (8 * 8 * splitting.map.atoms))
         inverse = splitting.inverse(x.new_full((1,), self.settings.rho))
-        signal = splitting.signals(x) / self._unit
-        for _ in range(steps):
-            q = advanced(q, splitting.step(q, signal, inverse))
-        return q, (q - q.clamp(-1, 1)) * self._unit
+        unit, codes = self.settings.weight / self.settings.rho, torch.empty_like(states)
+        parts = (values.split(at_once) for values in (x, states, codes))
+        for images, state, code in zip(*parts, strict=True):
+            signal, q = splitting.signals(images) / unit, state
+            for _ in range(steps):
+                q = advanced(q, splitting.step(q, signal, inverse))
+            code.copy_((q - q.clamp(-1, 1)) * unit)
+            state.copy_(q)
+        return codes
 
     def _improve(self) -> Quadratic:
         """One filter after the other by a projected gradient step of its own size."""
@@ -213,14 +216,6 @@ class Learning:
 
     def _splitting(self) -> Splitting:
         return Splitting(CircularConvolution(self.filters, self.image))
-
-    def _states_of(self, count: int) -> torch.Tensor:
-        return self.x.new_zeros(count, self.settings.filters, *self.image)
-
-    def _rows(self, rows: torch.Tensor) -> Iterator[torch.Tensor]:
-        atoms = self.settings.filters * self.image[0] * self.image[1]
-        at_once = max(1, _solving.WORKING_SET // (8 * 8 * atoms))
-        yield from rows.to(self.x.device).split(at_once)
 
     def _note(self, objective: float, count: int) -> None:
         self.objectives.append(objective / count)

@@ -12,6 +12,7 @@ import torch
 from torch.autograd.function import once_differentiable
 
 from advsparse.coding import _solving
+from advsparse.coding._atom_products import AtomProducts, NearInverse
 from advsparse.coding._circular_map import CircularConvolution
 from advsparse.coding._splitting import Problem, advanced
 from advsparse.coding.cbpdn import CBPDN
@@ -65,51 +66,64 @@ def projected(g: torch.Tensor, synthesis: CircularConvolution, used: torch.Tenso
     at_once = _at_once(synthesis)
     parts = zip(g.split(at_once), used.split(at_once), strict=True)
     with exactly():
-        return torch.cat([_projected(*part, synthesis) for part in parts])
+        products = AtomProducts(synthesis)
+        return torch.cat([_projected(*part, synthesis, products) for part in parts])
 
 
-def _projected(g: torch.Tensor, used: torch.Tensor, synthesis: CircularConvolution) -> torch.Tensor:
-    """By conjugate gradients for the least squares (CGLS), which atoms that depend on one another
-    do not disturb. Of the coefficients none is needed."""
+def _projected(
+    g: torch.Tensor, used: torch.Tensor, synthesis: CircularConvolution, products: AtomProducts
+) -> torch.Tensor:
+    """By preconditioned conjugate gradients for the least squares (CGLS), which atoms that depend
+    on one another do not disturb. Of the coefficients none is needed."""
     left, rows = g.clone(), torch.arange(len(g), device=g.device)
     tiny = torch.finfo(g.dtype).tiny
+    solve = NearInverse(used, products)
     r = g
     along = synthesis.adjoint(r) * used
-    direction, energy = along, along.square().flatten(1).sum(1)
+    direction = solve(along)
+    energy, misses = _product(along, direction), _product(along, along)
     # Of a vector that is orthogonal to all of the atoms rounding leaves something along them.
-    squares = (synthesis.norms().square() * used).flatten(1).sum(1) * g.square().flatten(1).sum(1)
+    squares = (synthesis.norms().square() * used).flatten(1).sum(1) * _product(g, g)
     rounded = squares * (_ROUNDING * torch.finfo(g.dtype).eps) ** 2
-    goal = torch.maximum(energy * _CLOSE[g.dtype] ** 2, rounded)
+    goal = torch.maximum(misses * _CLOSE[g.dtype] ** 2, rounded)
     for _ in range(_STEPS):
-        going = energy > goal
+        going = misses > goal
         if not going.all():
             left[rows[~going]] = r[~going]
             state = rows, r, used, direction, energy, goal
             rows, r, used, direction, energy, goal = (values[going] for values in state)
+            solve.keep(going)
             if not len(rows):
                 return g - left
         image = synthesis.forward(direction)
-        step = energy / image.square().flatten(1).sum(1).clamp(min=tiny)
+        step = energy / _product(image, image).clamp(min=tiny)
         r = r - per_image(step, r) * image
         along = synthesis.adjoint(r) * used
-        before, energy = energy, along.square().flatten(1).sum(1)
-        direction = along + per_image(energy / before.clamp(min=tiny), along) * direction
+        towards = solve(along)
+        before, energy, misses = energy, _product(along, towards), _product(along, along)
+        direction = towards + per_image(energy / before.clamp(min=tiny), along) * direction
     left[rows] = r
     return g - left
+
+
+def _product(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    return (a * b).flatten(1).sum(1)
 
 
 def _unrolled(x: torch.Tensor, synthesis: CircularConvolution, coder: CBPDN) -> torch.Tensor:
     with torch.no_grad():
         problem = Problem(synthesis, coder.rho, adaptive=False, iterations=coder.max_iterations)
         splitting = problem.fine if x.dtype == torch.float64 else problem.coarse
-        inverse = splitting.inverse(x.new_full((1,), problem.rho))
     made = []
     for part in x.split(_at_once(synthesis)):
-        signal = splitting.signals(part) * (problem.rho / coder.weight)
+        weight = part.new_full((len(part),), coder.weight)
+        rho = problem.penalty(part, weight)
+        signal, inverse = splitting.signals(part), splitting.inverse(rho)
+        signal = signal * per_image(rho / weight, signal)
         q = part.new_zeros(len(part), *synthesis.code_shape)
         for _ in range(coder.max_iterations):
             q = advanced(q, splitting.step(q, signal, inverse))
-        code = (q - q.clamp(-1, 1)) * (coder.weight / problem.rho)
+        code = (q - q.clamp(-1, 1)) * per_image(weight / rho, q)
         made.append(synthesis.forward(code))
     return torch.cat(made)
 

@@ -16,6 +16,9 @@ WORKING_SET = 16 * 2**20
 """Bytes of working arrays at a time: iterations are faster where the processor's cache holds them.
 One signal at a time is the least that a solver can do."""
 
+_ENDLESS = 2.0**100
+"""A weight that no product of a signal and an atom reaches, both of ordinary size."""
+
 
 class Flat:
     """A map in float64 or ``dtype``, from codes N x n to signals N x m.
@@ -58,8 +61,9 @@ class Units:
         return given / self.of_signals / self.of_signals
 
     def weight(self, given: float) -> torch.Tensor:
-        """What the LASSO's weight is, of shape N."""
-        return given / self.of_signals / self._of_atoms
+        """What the LASSO's weight is, of shape N; finite, as infinity times a code of zero would be
+        NaN."""
+        return (given / self.of_signals / self._of_atoms).clamp(max=_ENDLESS)
 
     def in_codes(self, found: torch.Tensor) -> torch.Tensor:
         """What numbers in the unit of codes are without it, for N x ... of them."""

@@ -71,6 +71,7 @@ class Splitting:
         """C x frequencies."""
         self.spectrum = self._turned(synthesis.spectrum.transpose(0, 1)).transpose(0, 1)
         self.spectrum = self.spectrum.contiguous()
+        self._conjugate = self.spectrum.conj().resolve_conj()
         height, width = synthesis.signal_shape[1:]
         # Frequencies that stand for two, of which the other is not kept.
         twice = torch.full((width // 2 + 1,), 2.0, dtype=dtype, device=values.device)
@@ -104,7 +105,7 @@ class Splitting:
         u = q.clamp(-1, 1)
         ahead = self.synthesised(torch.sub(q, u, alpha=2))
         w = (signal - ahead) * inverse
-        return Step(u, ahead, w, self.map.back(analysed(w, self.spectrum)))
+        return Step(u, ahead, w, self.map.back(analysed(w, self._conjugate)))
 
 
 def advanced(q: torch.Tensor, step: Step) -> torch.Tensor:
@@ -120,9 +121,20 @@ class Problem:
     ) -> None:
         exact = synthesis.to(torch.float64)
         self.fine, self.coarse = Splitting(exact), Splitting(exact.to(torch.float32))
-        squares = float(exact.norms().square().mean())
-        self.rho = rho * squares if squares > 0 else 1.0
+        norm = float(exact.norms().square().mean().sqrt())
+        self._rho, self._norm = rho, norm if norm > 0 else 1.0
         self.adaptive, self.iterations = adaptive, iterations
+
+    def penalty(self, x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+        """ADMM's rho for each of the signals ``x``, of which CBPDN.rho says what it is.
+
+        Larger signals have larger codes, and ADMM is quick to tell whether entries are zero whose
+        size is the weight over rho.
+        """
+        length = x.flatten(1).norm(dim=1) * self._norm
+        one = self._rho * self._norm**2 * self.fine.map.size**0.5
+        # What is shorter than the weight is not coded.
+        return one * weight / torch.maximum(length, weight)
 
     def minimise(self, x: torch.Tensor, weight: torch.Tensor, enough: torch.Tensor) -> Minimised:
         """Codes of the signals ``x``, N x C x H x W, until the duality gap is at most ``enough``.
@@ -133,7 +145,7 @@ class Problem:
         goal = torch.where(nothing, torch.inf, enough)  # zero is the code, whatever the gap
         some = _SURE * torch.maximum(goal, _COARSE * x.square().flatten(1).sum(1))
         single = x.float(), weight.float(), some.float()
-        rho = torch.full_like(single[1], self.rho)
+        rho = self.penalty(*single[:2])
         first, q, rho = self._descend(self.coarse, *single, rho, None, None)
         spent = first.iterations
         state = q.to(x.dtype), rho.to(x.dtype)

@@ -12,9 +12,6 @@ from advsparse.settings import PositiveFloat, PositiveInt, settings
 
 logger = logging.getLogger(__name__)
 
-_ENDLESS = 2.0**100
-"""A weight that no product of a signal and an atom reaches, both of ordinary size."""
-
 
 @settings
 class CBPDN(Solver):
@@ -38,9 +35,10 @@ class CBPDN(Solver):
     """The weight lambda of the l1 norm."""
     solver: Literal["admm", "fista"] = "admm"
     """What solves the problem."""
-    rho: PositiveFloat = 4.0
-    """Penalty of ADMM for filters of norm 1; for others it is multiplied by the mean of their
-    squared norms. sporco starts with 50 lambda + 1."""
+    rho: PositiveFloat = 1.4
+    """Penalty of ADMM for filters of norm 1 and an image whose root mean square is the weight; for
+    others it is multiplied by the mean of the filters' norms, and by the weight over the image's
+    root mean square. sporco starts with 50 lambda + 1 for all images."""
     adaptive_rho: bool = False
     """Whether ADMM changes rho, for each image by itself, until primal and dual residual agree."""
     gap_tolerance: PositiveFloat = 1e-5
@@ -84,8 +82,7 @@ class CBPDN(Solver):
             units = Units(part, of_atoms)
             signals = units.signals.reshape(-1, *synthesis.signal_shape)
             enough = self.gap_tolerance * units.signals.square().sum(1)
-            # There all codes are zero, and infinity times zero would be NaN.
-            weight = units.weight(self.weight).clamp(max=_ENDLESS)
+            weight = units.weight(self.weight)
             found = problem.minimise(signals, weight, enough)
             missed += int((~(found.gap <= enough)).sum())
             code = found.code.flatten(1)

@@ -11,9 +11,6 @@ from advsparse.settings import PositiveFloat, PositiveInt, settings
 
 logger = logging.getLogger(__name__)
 
-_ENDLESS = 2.0**100
-"""A weight that no product of a signal and an atom reaches, both of ordinary size."""
-
 
 @settings
 class Lasso(Solver):
@@ -62,8 +59,7 @@ class Lasso(Solver):
             signals = units.signals
             enough = self.gap_tolerance * signals.square().sum(1)
             if self.weight is not None:
-                # There all codes are zero, and infinity times zero would be NaN.
-                weight = units.weight(self.weight).clamp(max=_ENDLESS)
+                weight = units.weight(self.weight)
                 found = problem.minimise(signals, weight, enough)
                 failed = ~(found.gap <= enough)
                 objective = found.energy / 2 + weight * found.code.abs().sum(1)

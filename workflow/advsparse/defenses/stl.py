@@ -33,8 +33,9 @@ class STL(Transformation):
     Source: sun2019, eq. 2 and sections 3.2 and 3.3; Wohlberg 2014 (the solver).
 
     Cost: at most ``max_iterations`` steps for each image, of 2 K Fourier transforms; its derivative
-    takes as many steps of conjugate gradients as the support asks for. Learning: passes x images,
-    each of a code and of all filters.
+    takes a Cholesky factor of the products of about 1000 atoms in the support, for each thousand of
+    them, and a few steps of conjugate gradients. Learning: passes x images, each of a code and of
+    all filters.
 
     Attacks: none is known to us beyond those of sun2019, table 4, which put the identity in the
     place of a derivative that is thought not to exist; ``adaptive`` goes by the exact one.
