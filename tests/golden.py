@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 PRESETS = ("demo", "mini", "paper", "test")
-PAPERS = "frecon2021, weitzner2023, mitro2018, canu2021, matrix"
+PAPERS = "frecon2021, weitzner2023, mitro2018, sun2019, canu2021, matrix"
 GOLDEN = Path(__file__).with_name("golden")
 
 # A job of each stage that computes, for the second pass: what depends on it is drawn with gaps.
