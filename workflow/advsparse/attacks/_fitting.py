@@ -57,7 +57,8 @@ class UniversalAttack(ABC):
 
         Attacks with the same learner share what they learn.
         """
-        applied = {f.name: f.default for f in fields(self) if f.name in self.only_applied}
+        only = self.only_applied | {"passes"}
+        applied = {f.name: f.default for f in fields(self) if f.name in only}
         return replace(self, **applied)
 
     @abstractmethod

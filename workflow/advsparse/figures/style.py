@@ -88,6 +88,7 @@ LOOKS = {
     "jsma": Look("JSMA", "#999933", "<"),
     "adaptive": Look("adaptive", "#CC6677", "8"),
     "ls_pga": Look("LS-PGA", "#6699CC", "2"),
+    "fmn": Look("FMN", "#994455", "|"),
 }
 
 
