@@ -23,6 +23,10 @@ EPS = {"linf": 0.1, "l2": 1.0, "relative_l2": 0.1, "l1": 10.0, "l0": 10.0}
 """A radius at which the attacks fool some images of the small network."""
 
 CHEAP = {
+    "alma": {"steps": 20},
+    "ddn": {"steps": 20},
+    "pdpgd": {"steps": 40, "dual_rate": 0.5},
+    "sigma_zero": {"steps": 20},
     "bim": {"steps": 4},
     "apgd": {"steps": 6, "restarts": 2},
     "cw": {"search_steps": 4, "iterations": 30, "learning_rate": 0.05, "initial_weight": 0.1},

@@ -22,7 +22,7 @@ def steps_within(oracle, steps: int | None, otherwise: int, passes: int = 2) -> 
 
 
 def annealed(first: float, last: float, k: int, steps: int) -> float:
-    """What falls from ``first`` towards ``last`` along half a cosine, at step ``k`` of ``steps``."""
+    """What falls from ``first`` to ``last`` along half a cosine, at step ``k`` of ``steps``."""
     return last + (first - last) * (1 + math.cos(math.pi * k / steps)) / 2
 
 
@@ -35,3 +35,18 @@ def dual_size(gradient: torch.Tensor, norm: str) -> torch.Tensor:
     """The norm of each gradient that is dual to that of perturbations, above 0."""
     found = torch.linalg.vector_norm(gradient.flatten(1), ord=_DUAL[norm], dim=1)
     return found.clamp(min=torch.finfo(gradient.dtype).tiny)
+
+
+class Adam:
+    """The directions of Adam (Kingma and Ba 2015), each image with its own."""
+
+    def __init__(self, like: torch.Tensor) -> None:
+        self._mean, self._square, self._count = torch.zeros_like(like), torch.zeros_like(like), 0
+
+    def step(self, gradient: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The mean gradient and what it is divided by, both without their bias."""
+        self._count += 1
+        self._mean.lerp_(gradient, 0.1)
+        self._square.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
+        scale = (self._square / (1 - 0.999**self._count)).sqrt_().add_(1e-8)
+        return self._mean / (1 - 0.9**self._count), scale

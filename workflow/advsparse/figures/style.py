@@ -89,6 +89,10 @@ LOOKS = {
     "adaptive": Look("adaptive", "#CC6677", "8"),
     "ls_pga": Look("LS-PGA", "#6699CC", "2"),
     "fmn": Look("FMN", "#994455", "|"),
+    "ddn": Look("DDN", "#004488", "_"),
+    "sigma_zero": Look("sigma-zero", "#BB5566", "."),
+    "pdpgd": Look("PDPGD", "#228833", r"$\oplus$"),
+    "alma": Look("ALMA", "#EECC66", r"$\otimes$"),
 }
 
 
