@@ -25,6 +25,7 @@ EPS = {"linf": 0.1, "l2": 1.0, "relative_l2": 0.1, "l1": 10.0, "l0": 10.0}
 CHEAP = {
     "alma": {"steps": 20},
     "ddn": {"steps": 20},
+    "nearest": {"total": 90},
     "pdpgd": {"steps": 40, "dual_rate": 0.5},
     "sigma_zero": {"steps": 20},
     "bim": {"steps": 4},

@@ -16,6 +16,10 @@ from advsparse.threat import Threat
 _ROUNDING = 1e-6
 """By how much the pixels of a point may be off the ball or the box, which settling mends."""
 
+_TIE = 1e-12
+"""Share by which an image has to be nearer: walks return to a radius, and of two images at the same
+distance the first is kept, whatever is rounded."""
+
 
 class PassesSpent(Exception):
     """No image has passes left: nothing that an attack goes on with would change its result."""
@@ -70,6 +74,18 @@ class Recorder(Oracle):
         part.model = model
         return part
 
+    def within(self, passes: int) -> Recorder:
+        """The same oracle for no more than so many further passes, for an attack that is a part of
+        another; what it finds is kept in common."""
+        part, here = copy.copy(self), self._at.cpu()
+        most = self.queries[self._rows] + passes
+        if self._most is not None:
+            most = torch.minimum(most, self._most[here])
+        part._most = torch.zeros_like(self._asked).index_copy(0, here, most)
+        # Of the images of the part alone it is asked whether all of them are at their limit.
+        part._ended = torch.ones_like(self._ended).index_copy(0, here, self._ended[here])
+        return part
+
     def affords(self, passes):
         if self._most is None:
             return self._oracle.affords(passes)
@@ -80,6 +96,16 @@ class Recorder(Oracle):
     def nearest(self) -> torch.Tensor:
         """The distance of the nearest adversarial image so far, float64 of shape N."""
         return self._kept.distance[self._at]
+
+    @property
+    def effort(self) -> torch.Tensor:
+        """The images that come nearest to a success, or the clean ones where that is of no use."""
+        return self._kept.effort[self._at]
+
+    @property
+    def asked(self) -> torch.Tensor:
+        """How often each image was asked about, N."""
+        return self._asked[self._at.cpu()].to(self._at.device)
 
     def logits(self, x, rows=None):
         at, able = self._admit(x, rows, 1)
@@ -233,7 +259,7 @@ class _Kept:
             point, at = point[won], at[won]
         clean = self.x if len(at) == len(self.x) else self.x[at]
         distance = self._threat.distance(point, clean)
-        nearer = (distance < self.distance[at]) | ~self._sure[at]
+        nearer = (distance < self.distance[at] * (1 - _TIE)) | ~self._sure[at]
         if not nearer.any():
             return
         if not nearer.all():
