@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import math
 
+from advsparse.attacks._losses import direction
 from advsparse.lazy import torch
+from advsparse.shapes import per_image
+
+_SMALL = 1e-15
+"""Norms from this to its inverse are taken as they come, in any precision."""
 
 _ORDER = {"linf": math.inf, "l2": 2.0, "l1": 1.0, "l0": 0.0}
 _DUAL = {"linf": 1.0, "l2": 2.0, "l1": math.inf}
@@ -35,6 +40,15 @@ def dual_size(gradient: torch.Tensor, norm: str) -> torch.Tensor:
     """The norm of each gradient that is dual to that of perturbations, above 0."""
     found = torch.linalg.vector_norm(gradient.flatten(1), ord=_DUAL[norm], dim=1)
     return found.clamp(min=torch.finfo(gradient.dtype).tiny)
+
+
+def advance(delta: torch.Tensor, gradient: torch.Tensor, step: float) -> None:
+    """Add ``step`` times the gradient of unit length in l2 to each perturbation, in place."""
+    length = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+    if bool(((length > _SMALL) & (length < 1 / _SMALL)).all()):
+        delta.addcmul_(gradient, per_image(step / length, gradient))
+    else:  # squares that underflow or overflow take more care
+        delta.add_(direction(gradient, "l2"), alpha=step)
 
 
 class Adam:

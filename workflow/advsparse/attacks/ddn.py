@@ -6,8 +6,8 @@ from typing import Literal
 
 from advsparse.attacks._base import Candidate, MinimumNormAttack
 from advsparse.attacks._confirm import fooled
-from advsparse.attacks._losses import cross_entropy, direction, margin
-from advsparse.attacks._walks import annealed, size, steps_within
+from advsparse.attacks._losses import cross_entropy, margin
+from advsparse.attacks._walks import advance, annealed, size, steps_within
 from advsparse.lazy import torch
 from advsparse.settings import Fraction, PositiveFloat, PositiveInt, settings
 from advsparse.shapes import per_image
@@ -64,9 +64,7 @@ class DDN(MinimumNormAttack):
         for k in range(steps):
             _, logits, gradient = oracle.gradient(x + delta, loss)
             won = fooled(logits, y, target)
-            delta.add_(
-                direction(gradient, "l2"), alpha=annealed(self.step, _LAST * self.step, k, steps)
-            )
+            advance(delta, gradient, annealed(self.step, _LAST * self.step, k, steps))
             radius = radius * torch.where(won, 1 - self.rate, 1 + self.rate)
             radius = torch.minimum(radius, furthest)
             delta.mul_(per_image(radius / size(delta, "l2").clamp(min=tiny), x))

@@ -7,8 +7,8 @@ from typing import Literal
 from advsparse.attacks._ball_in_box import project
 from advsparse.attacks._base import Candidate, MinimumNormAttack
 from advsparse.attacks._confirm import fooled
-from advsparse.attacks._losses import direction, margin
-from advsparse.attacks._walks import annealed, dual_size, size, steps_within
+from advsparse.attacks._losses import margin
+from advsparse.attacks._walks import advance, annealed, dual_size, size, steps_within
 from advsparse.lazy import torch
 from advsparse.settings import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, settings
 
@@ -80,7 +80,7 @@ class FMN(MinimumNormAttack):
                 radius = torch.where(won, hit, missed)
             radius = torch.minimum(radius, furthest)
             step = annealed(self.step, _LAST * self.step, k, steps)
-            delta.add_(direction(gradient, "l2"), alpha=step)
+            advance(delta, gradient, step)
             delta = project(delta, x, self.norm, radius)
         count = torch.full((len(x),), steps, dtype=torch.int64, device=x.device)
         return Candidate(x + delta, count)
