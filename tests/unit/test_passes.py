@@ -33,7 +33,9 @@ from advsparse.attacks.pgd import PGD
 from advsparse.attacks.square import Square
 
 LIMITS = [1, 2, 3, 4, 7, 12, 31, 90]
-each_attack = pytest.mark.parametrize(("kind", "norm"), CASES)
+# UAP's ``passes`` are those of learning, and it asks nothing when it is applied.
+LIMITED = [case for case in CASES if build(*case, passes=5)._limit]
+each_attack = pytest.mark.parametrize(("kind", "norm"), LIMITED)
 each_limit = pytest.mark.parametrize("passes", LIMITS)
 
 

@@ -200,7 +200,7 @@ class Attack(ABC):
             labels = {k: None if v is None else recordable(v) for k, v in labels.items()}
             _checks.check_images(x)
             first = None
-            if self.passes is None:
+            if self._limit is None:
                 with torch.no_grad():
                     classes = ask(model, x[:1]).shape[1]
                 _checks.check_labels(x, classes, **labels)
@@ -244,7 +244,7 @@ class Attack(ABC):
         undecided = oracle.undecided.to(x.device)
         astray = torch.zeros_like(undecided)
         stand = (~adversarial & ~undecided).nonzero().flatten()
-        if self._idle or self.passes == 1:  # there must be one for what is found
+        if self._idle or self._limit == 1:  # there must be one for what is found
             stand = stand[:0]
         x_adv = x.clone()
         steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
@@ -253,7 +253,7 @@ class Attack(ABC):
             seen = as_attacked(oracle.restrict(stand), x[stand], rng)
             goal = at_rows(aim, stand)
             given = x[stand].contiguous(), y[stand]
-            if self.passes is None and not self.records:
+            if self._limit is None and not self.records:
                 candidate = perturb(seen, *given, goal, rng)
             else:
                 seen = self._recorder(seen, *given, at_rows(target, stand), clean.shape[1])
@@ -274,7 +274,7 @@ class Attack(ABC):
 
     def _recorder(self, oracle, x, y, target, classes) -> Recorder:
         """The oracle, which keeps the best images, and leaves a pass to look at them again."""
-        left = None if self.passes is None else self.passes - 2
+        left = None if self._limit is None else self._limit - 2
         return Recorder(
             oracle, self.threat, x, y, target, classes, passes=left, effort=self._effort
         )
@@ -289,11 +289,16 @@ class Attack(ABC):
     def _look_again(self, oracle, x_adv, clean):
         """The logits of what is returned; of a clean image that has no pass left, as they were."""
         rows = torch.arange(len(clean), device=clean.device)
-        if self.passes is not None:
-            rows = rows[(oracle.queries < self.passes).to(rows.device)]
+        if self._limit is not None:
+            rows = rows[(oracle.queries < self._limit).to(rows.device)]
         if len(rows) == len(clean):
             return oracle.logits(x_adv, rows)
         return clean.index_copy(0, rows, oracle.logits(x_adv[rows], rows)) if len(rows) else clean
+
+    @property
+    def _limit(self) -> int | None:
+        """The limit of passes; none for an attack whose ``passes`` are those of its learning."""
+        return self.passes
 
     @property
     def _effort(self) -> bool:

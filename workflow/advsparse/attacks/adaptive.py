@@ -93,7 +93,8 @@ class Adaptive(Attack):
     def __call__(self, model, x, y, target=None, **options):
         """Attack with what ``model`` declares; see :meth:`Attack.__call__`."""
         attack = self.attack
-        if self.passes is not None:
+        # Of some attacks ``passes`` are those of learning, and nothing is asked later on.
+        if self.passes is not None and attack._limit == attack.passes:
             attack = replace(attack, passes=min(self.passes, attack.passes or self.passes))
         return attack(self._adapted(model), x, y, target, **options)
 
