@@ -23,6 +23,11 @@ EPS = {"linf": 0.1, "l2": 1.0, "relative_l2": 0.1, "l1": 10.0, "l0": 10.0}
 """A radius at which the attacks fool some images of the small network."""
 
 CHEAP = {
+    "alma": {"steps": 20},
+    "ddn": {"steps": 20},
+    "nearest": {"total": 90},
+    "pdpgd": {"steps": 40, "dual_rate": 0.5},
+    "sigma_zero": {"steps": 20},
     "bim": {"steps": 4},
     "apgd": {"steps": 6, "restarts": 2},
     "cw": {"search_steps": 4, "iterations": 30, "learning_rate": 0.05, "initial_weight": 0.1},
@@ -37,6 +42,7 @@ CHEAP = {
     "ls_pga": {"steps": 4, "step": 0.5},
     "lbfgs": {"search_steps": 4, "iterations": 8},
     "fab": {"steps": 6, "targets": 2, "restarts": 2},
+    "fmn": {"steps": 20},
     "pgd": {"steps": 4, "restarts": 2},
     "square": {"queries": 15},
     "scada": {"atoms": 3, "iterations": 15, "coding_iterations": 15},
@@ -328,15 +334,18 @@ def distances_to_boundaries(model, x, norm):
     return torch.where(size > 0, gap / size, torch.inf)
 
 
-def distance_to_class(model, image, target, norm):
-    """The distance of an image from the polyhedron where ``target`` wins, by cvxpy."""
+def distance_to_class(model, image, target, norm, *, boxed=False):
+    """The distance of an image from the polyhedron where ``target`` wins, by cvxpy; if ``boxed``
+    from what [0, 1] leaves of it."""
     import cvxpy as cp
 
     weights, bias = (p.detach().numpy() for p in model[1].parameters())
     d = cp.Variable(image.numel())
     logits = weights @ (image.flatten().numpy() + d) + bias
-    length = cp.norm(d, {"l2": 2, "linf": "inf"}[norm])
-    problem = cp.Problem(cp.Minimize(length), [logits[target] >= logits])
+    length = cp.norm(d, {"l2": 2, "linf": "inf", "l1": 1}[norm])
+    pixels = image.flatten().numpy() + d
+    box = [pixels >= 0, pixels <= 1] if boxed else []
+    problem = cp.Problem(cp.Minimize(length), [logits[target] >= logits, *box])
     return problem.solve(solver=cp.CLARABEL)
 
 

@@ -138,7 +138,8 @@ def test_cutoff_shortens_what_is_longer_and_nothing_else(kind, norm, dtype, devi
     model, x, y = setting(dtype, device)
     whole = attacked(kind, norm, dtype, device)
     relative = measured(whole.x, x, "relative_l2")
-    cutoff = float(relative[whole.success & (relative > 0)].median())
+    # A little more, so that rounding does not decide on the image in the middle.
+    cutoff = float(relative[whole.success & (relative > 0)].median()) * (1 + 1e-12)
     cut = run(build(kind, norm, cutoff=cutoff), model, x, y)
     length = measured(cut.x, x, "relative_l2")
     assert length.max() <= cutoff * (1 + 1e-6)

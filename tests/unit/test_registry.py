@@ -93,7 +93,8 @@ def test_attack_in_one_file_is_configurable_checked_and_documented(tree):
     done = python(tree, LOAD)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)
-    assert said["good"] == {"kind": "mine", "norm": "l2", "eps": 0.1, "rounds": 5}
+    good = {"kind": "mine", "passes": None, "norm": "l2", "eps": 0.1, "rounds": 5}
+    assert said["good"] == good
     where = "settings.frecon2021.attacks.own.method"
     assert said["unknown"].startswith(f"unknown.yaml:5: {where}.round: unknown key 'round'; ")
     assert "did you mean 'rounds'?" in said["unknown"]

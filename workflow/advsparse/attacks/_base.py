@@ -22,13 +22,21 @@ from advsparse import lots
 from advsparse.attacks import _checks
 from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._eot import as_attacked
-from advsparse.attacks._oracle import Oracle, ask, bytes_per_image, undisturbed
+from advsparse.attacks._oracle import (
+    FirstLook,
+    Oracle,
+    ask,
+    bytes_per_image,
+    first_look,
+    undisturbed,
+)
+from advsparse.attacks._recorder import PassesSpent, Recorder
 from advsparse.attacks._result import Candidate, Result, Whole
 from advsparse.decisions import decided
 from advsparse.lazy import torch
 from advsparse.modes import exactly, recordable
 from advsparse.seeding import Random, seeded
-from advsparse.settings import NonNegativeFloat, settings
+from advsparse.settings import NonNegativeFloat, PositiveInt, settings
 from advsparse.shapes import per_image
 from advsparse.threat import Norm, Threat
 
@@ -52,6 +60,8 @@ class Prepared(NamedTuple):
     rng: Random
     at_once: int
     """How many images fit into memory at once."""
+    first: FirstLook | None
+    """What a pass of the first image has shown, where each of them counts."""
 
 
 @settings
@@ -70,9 +80,20 @@ class Attack(ABC):
     aims: ClassVar[bool] = True
     """Whether it heads for the targets that it is given, not just counts them."""
 
+    records: ClassVar[bool] = False
+    """Whether what counts is the nearest adversarial image that the network was asked about, with
+    or without a limit of passes: then :meth:`perturb` need not keep it."""
+
     scales: ClassVar[tuple[float, float]] = (0.0, math.inf)
     """By how little and by how much the logits of an image may differ for it to work as it is set
     by default: measured where it weighs them against lengths, so that their scale matters."""
+
+    passes: PositiveInt | None = None
+    """Most forward and backward passes of the network for an image, each counted as one; a Jacobian
+    of K classes counts 1 + K, and the looks at the clean image and at the result count, too. None
+    means as many as it takes. What is returned is the best image that the network was asked about
+    within it: the nearest adversarial one, or one within the budget. What was learned before from
+    other images is not counted."""
 
     @property
     def universal(self) -> bool:
@@ -143,9 +164,11 @@ class Attack(ABC):
             y, target, aim = ready.labels.values()
             aim = target if aim is None else aim
             whole = Whole(x)
+            first = ready.first
             for part in _chunks(len(x), size):
                 goals = y[part], at_rows(target, part), at_rows(aim, part)
-                found = self._chunk(perturb, model, x[part], *goals, rng)
+                found = self._chunk(perturb, model, x[part], *goals, rng, first)
+                first = None
                 whole.put(part, found)
                 count = int(whole.result.success[: part.stop].sum())
                 logger.info("%d of %d images attacked, %d fooled", part.stop, len(x), count)
@@ -176,12 +199,18 @@ class Attack(ABC):
             x = recordable(x)
             labels = {k: None if v is None else recordable(v) for k, v in labels.items()}
             _checks.check_images(x)
-            with torch.no_grad():
-                classes = ask(model, x[:1]).shape[1]
-            _checks.check_labels(x, classes, **labels)
-            kept = bytes_per_image(model, x[:1], gradients)
+            first = None
+            if self._limit is None:
+                with torch.no_grad():
+                    classes = ask(model, x[:1]).shape[1]
+                _checks.check_labels(x, classes, **labels)
+                kept = bytes_per_image(model, x[:1], gradients)
+            else:
+                first = first_look(model, x[:1], gradients)
+                kept, classes = first.nbytes, first.logits.shape[1]
+                _checks.check_labels(x, classes, **labels)
             at_once = max(1, memory // self._need(kept, x[:1], classes))
-            yield Prepared(x, labels, rng, at_once)
+            yield Prepared(x, labels, rng, at_once, first)
 
     def _need(self, kept: int, x: torch.Tensor, classes: int) -> int:
         """Bytes that the attack takes for each image like the single one of ``x``.
@@ -203,20 +232,19 @@ class Attack(ABC):
         """Sentences of this attack alone on why ``result`` is not to be trusted."""
         return ()
 
-    def _chunk(self, perturb: Perturb, model, x, y, target, aim, rng):
-        """The result for some images."""
-        oracle = Oracle(model, len(x), goals=(y, target))
+    def _chunk(self, perturb: Perturb, model, x, y, target, aim, rng, first):
+        """The result for some images, of the first of which something may be known."""
+        oracle = Oracle(model, len(x), goals=(y, target), first=first)
         with exactly():
             return self._judged(perturb, oracle, x, y, target, aim, rng)
 
     def _judged(self, perturb: Perturb, oracle, x, y, target, aim, rng):
-        everyone = torch.arange(len(x), device=x.device)
-        clean = oracle.logits(x, everyone)
+        clean = oracle.clean_logits(x)
         adversarial = fooled(clean, y, target)
         undecided = oracle.undecided.to(x.device)
         astray = torch.zeros_like(undecided)
         stand = (~adversarial & ~undecided).nonzero().flatten()
-        if self._idle:
+        if self._idle or self._limit == 1:  # there must be one for what is found
             stand = stand[:0]
         x_adv = x.clone()
         steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
@@ -224,20 +252,63 @@ class Attack(ABC):
         if len(stand):
             seen = as_attacked(oracle.restrict(stand), x[stand], rng)
             goal = at_rows(aim, stand)
-            candidate = perturb(seen, x[stand].contiguous(), y[stand], goal, rng)
+            given = x[stand].contiguous(), y[stand]
+            if self._limit is None and not self.records:
+                candidate = perturb(seen, *given, goal, rng)
+            else:
+                seen = self._recorder(seen, *given, at_rows(target, stand), clean.shape[1])
+                candidate = self._recorded(perturb, seen, *given, goal, rng)
             proposed, astray[stand] = _finite(candidate.x.detach(), x[stand])
             x_adv[stand] = self._settle(proposed, x[stand])
             steps[stand] = candidate.steps.to(steps.device)
             for name, values in candidate.trace.items():
                 trace[name] = values.new_zeros(len(x), *values.shape[1:])
                 trace[name][stand] = values
-        final = oracle.logits(x_adv, everyone)
+        final = self._look_again(oracle, x_adv, clean)
         success = fooled(final, y, target)
         astray |= ~decided(final) & ~undecided
         distance = self.threat.distance(x_adv, x)
         x_adv, distance = self._conclude(x, x_adv, success, distance)
         signs = self._signs(oracle, astray)
         return Result(x_adv, success, distance, oracle.queries, steps, signs, trace)
+
+    def _recorder(self, oracle, x, y, target, classes) -> Recorder:
+        """The oracle, which keeps the best images, and leaves a pass to look at them again."""
+        left = None if self._limit is None else self._limit - 2
+        return Recorder(
+            oracle, self.threat, x, y, target, classes, passes=left, effort=self._effort
+        )
+
+    def _recorded(self, perturb: Perturb, recorder: Recorder, x, y, aim, rng) -> Candidate:
+        try:
+            candidate = perturb(recorder, x, y, aim, rng)
+        except PassesSpent:
+            candidate = None
+        return recorder.settled(candidate, weighed=self._weighed)
+
+    def _look_again(self, oracle, x_adv, clean):
+        """The logits of what is returned; of a clean image that has no pass left, as they were."""
+        rows = torch.arange(len(clean), device=clean.device)
+        if self._limit is not None:
+            rows = rows[(oracle.queries < self._limit).to(rows.device)]
+        if len(rows) == len(clean):
+            return oracle.logits(x_adv, rows)
+        return clean.index_copy(0, rows, oracle.logits(x_adv[rows], rows)) if len(rows) else clean
+
+    @property
+    def _limit(self) -> int | None:
+        """The limit of passes; none for an attack whose ``passes`` are those of its learning."""
+        return self.passes
+
+    @property
+    def _effort(self) -> bool:
+        """Whether an image on which it fails comes back as near to a success as it got."""
+        return True
+
+    @property
+    def _weighed(self) -> bool:
+        """Whether what it proposes is what it is after, even if it is not the nearest."""
+        return False
 
     def _signs(self, oracle: Oracle, astray: torch.Tensor) -> _checks.Signs:
         """What the images say, and what became of them, that a call or a fit is to warn of."""
@@ -334,6 +405,10 @@ class MinimumNormAttack(_NormAttack):
     def _idle(self) -> bool:
         return self.cutoff == 0
 
+    @property
+    def _effort(self) -> bool:
+        return self.cutoff is not None
+
     def _settle(self, x_adv, x):
         x_adv = super()._settle(x_adv, x)
         if self.cutoff is None:
@@ -365,6 +440,10 @@ class PenaltyAttack(_NormAttack):
     @property
     def threat(self) -> Threat:
         return Threat(norm=self.norm)
+
+    @property
+    def _weighed(self) -> bool:
+        return True
 
 
 def _chunks(count: int, at_once: int) -> Iterator[slice]:

@@ -41,6 +41,10 @@ class Expectation(Oracle):
         self._draws = Draws(stable_seed("transformations", rng.seed), x)
         self._position = {row: i for i, row in enumerate(self._rows.tolist())}
 
+    @property
+    def price(self):
+        return self.model.samples
+
     def logits(self, x, rows=None):
         chosen = self._count(rows, self.model.samples)
         with torch.no_grad():

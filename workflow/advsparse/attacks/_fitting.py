@@ -48,6 +48,8 @@ class UniversalAttack(ABC):
     looks_at_images: ClassVar[bool] = True
     """Whether what it learns depends on the images: then it follows gradients there."""
 
+    _limit: int | None  # of the attack that this is mixed into
+
     @property
     def universal(self) -> bool:
         return True
@@ -57,7 +59,8 @@ class UniversalAttack(ABC):
 
         Attacks with the same learner share what they learn.
         """
-        applied = {f.name: f.default for f in fields(self) if f.name in self.only_applied}
+        only = self.only_applied if self._limit is None else self.only_applied | {"passes"}
+        applied = {f.name: f.default for f in fields(self) if f.name in only}
         return replace(self, **applied)
 
     @abstractmethod

@@ -6,6 +6,7 @@ import copy
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
 
 from advsparse.attacks._checks import check_logits, looks_like_softmax, spread_of
 from advsparse.attacks._progress import Progress
@@ -31,7 +32,8 @@ class Oracle:
     in the precision of the images, whatever the model's own, and with the autocast that was on
     where the oracle was made. Where a detector stands beside the model and the attack is told of
     it, an image that is refused has the logits of one that fools nobody (:func:`refused`), by
-    ``goals``: the labels of the chunk, and the targets if there are any.
+    ``goals``: the labels of the chunk, and the targets if there are any. ``first``: what a pass of
+    the first clean image has shown already.
     """
 
     def __init__(
@@ -40,8 +42,10 @@ class Oracle:
         count: int,
         at_once: int | None = None,
         goals: tuple[torch.Tensor, torch.Tensor | None] | None = None,
+        first: FirstLook | None = None,
     ) -> None:
         self.model = model
+        self._first = first
         self._goals = goals if getattr(model, "watched", False) else None
         self._learning = at_once is not None
         self.at_once = at_once or max(count, 1)
@@ -63,6 +67,32 @@ class Oracle:
         part = copy.copy(self)  # which shares the counters
         part._rows = self._rows[rows.cpu()]
         return part
+
+    def with_model(self, model: torch.nn.Module) -> Oracle:
+        """The same oracle for another model; the passes are counted in common."""
+        other = copy.copy(self)
+        other.model = model
+        return other
+
+    @property
+    def price(self) -> int:
+        """How many passes one is, of those that are counted."""
+        return 1
+
+    def affords(self, passes: int) -> int | None:
+        """How often so many passes can be asked for within the limit; none if there is none."""
+        return None
+
+    def clean_logits(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits of all the clean images, N x K, which no pass is made for where one was."""
+        if self._first is None:
+            return self.logits(x, torch.arange(len(x), device=x.device))
+        chosen = self._count(None, 1)
+        with torch.no_grad():
+            logits = self._judged(self._first.logits, x[:1], chosen[:1], self._first.excess)
+            if len(x) > 1:
+                logits = torch.cat([logits, self._ask(x[1:], chosen[1:])])
+        return self._looked_at(chosen, logits)
 
     def logits(self, x: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
         """Logits without gradients, N x K."""
@@ -119,13 +149,18 @@ class Oracle:
         with ExitStack() as stack:
             for device, dtype in self._autocast:
                 stack.enter_context(torch.autocast(device, dtype))
-            logits = ask(self.model, x, *more)
-            if self._goals is None:
-                return logits
-            excess = self.model.excess(x.clone()).to(logits.dtype)
+            return self._judged(ask(self.model, x, *more), x, chosen)
+
+    def _judged(self, logits, x, chosen, excess=None) -> torch.Tensor:
+        """Logits as a detector leaves them, if there is one that the attack is told of."""
+        if self._goals is None:
+            return logits
+        if excess is None:
+            excess = self.model.excess(x.clone())
         y, target = self._goals
         rows = chosen.to(y.device)
-        return refused(logits, excess, y[rows], None if target is None else target[rows])
+        goal = None if target is None else target[rows]
+        return refused(logits, excess.to(logits.dtype), y[rows], goal)
 
     def _looked_at(self, chosen, logits):
         """The logits; of images that had none so far it is noted what they say."""
@@ -290,6 +325,16 @@ def undisturbed(model: torch.nn.Module, device: torch.device) -> Iterator[None]:
                 parameter.requires_grad_(required)
 
 
+class FirstLook(NamedTuple):
+    """What one forward pass of a single image shows."""
+
+    nbytes: int
+    """As :func:`bytes_per_image` has it."""
+    logits: torch.Tensor
+    excess: torch.Tensor | None
+    """Of a detector that the attack is told of, where it was asked."""
+
+
 def bytes_per_image(model: torch.nn.Module, x: torch.Tensor, gradients: bool = True) -> int:
     """Bytes that one forward pass of the single image ``x`` keeps for its backward pass.
 
@@ -297,7 +342,15 @@ def bytes_per_image(model: torch.nn.Module, x: torch.Tensor, gradients: bool = T
     half of all the bytes that the pass writes stand in then: what an operation has written is freed
     once the next has read it.
     """
-    return _kept(model, x) if gradients else x.nbytes + _written(model, x) // 2
+    return first_look(model, x, gradients).nbytes
+
+
+def first_look(model: torch.nn.Module, x: torch.Tensor, gradients: bool = True) -> FirstLook:
+    """What the pass shows that :func:`bytes_per_image` measures."""
+    if gradients:
+        return _kept(model, x)
+    written, logits = _written(model, x)
+    return FirstLook(x.nbytes + written // 2, logits, None)
 
 
 def _kept(model, x):
@@ -313,10 +366,10 @@ def _kept(model, x):
 
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         x = x.detach().requires_grad_()
-        ask(model, x)
+        logits, excess = ask(model, x).detach(), None
         if getattr(model, "watched", False):
-            model.excess(x)
-    return kept
+            excess = model.excess(x).detach()
+    return FirstLook(kept, logits, excess)
 
 
 def _written(model, x):
@@ -342,8 +395,8 @@ def _written(model, x):
             return found
 
     with torch.no_grad(), Count():
-        ask(model, x)
-    return written
+        logits = ask(model, x)
+    return written, logits
 
 
 def _is_tensor(given):

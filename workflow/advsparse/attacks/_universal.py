@@ -145,6 +145,10 @@ class UniversalPerturbation(UniversalAttack, AdditiveAttack):
         return replace(learner, eps=self.learning_eps, learning_eps=None)
 
     @property
+    def _limit(self):
+        return None  # ``passes`` are those of learning, and nothing is asked when it is applied
+
+    @property
     def follows_gradients(self) -> bool:
         return False
 

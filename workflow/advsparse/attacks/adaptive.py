@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
@@ -93,15 +92,18 @@ class Adaptive(Attack):
 
     def __call__(self, model, x, y, target=None, **options):
         """Attack with what ``model`` declares; see :meth:`Attack.__call__`."""
-        return self.attack(self._adapted(model), x, y, target, **options)
+        attack = self.attack
+        # Of some attacks ``passes`` are those of learning, and nothing is asked later on.
+        if self.passes is not None and attack._limit == attack.passes:
+            attack = replace(attack, passes=min(self.passes, attack.passes or self.passes))
+        return attack(self._adapted(model), x, y, target, **options)
 
     def joined(self, parts):
         """See :meth:`Attack.joined`."""
         return self.attack.joined(parts)
 
     def perturb(self, oracle, x, y, target, rng) -> Candidate:
-        seen = copy.copy(oracle)  # which shares the counters
-        seen.model = self._adapted(oracle.model)
+        seen = oracle.with_model(self._adapted(oracle.model))
         return self.attack.perturb(seen, x, y, target, rng)
 
     def _adapted(self, model: torch.nn.Module) -> torch.nn.Module:

@@ -89,6 +89,12 @@ LOOKS = {
     "jsma": Look("JSMA", "#999933", "<"),
     "adaptive": Look("adaptive", "#CC6677", "8"),
     "ls_pga": Look("LS-PGA", "#6699CC", "2"),
+    "nearest": Look("nearest", "#222255", r"$\star$"),
+    "fmn": Look("FMN", "#994455", "|"),
+    "ddn": Look("DDN", "#004488", "_"),
+    "sigma_zero": Look("sigma-zero", "#BB5566", "."),
+    "pdpgd": Look("PDPGD", "#228833", r"$\oplus$"),
+    "alma": Look("ALMA", "#EECC66", r"$\otimes$"),
 }
 
 

@@ -1,0 +1,84 @@
+"""PDPGD: primal-dual proximal gradient descent towards the nearest adversarial image."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from advsparse.attacks._base import Candidate, MinimumNormAttack
+from advsparse.attacks._confirm import fooled
+from advsparse.attacks._losses import margin
+from advsparse.attacks._proximal import proximal
+from advsparse.attacks._walks import Adam, steps_within
+from advsparse.lazy import torch
+from advsparse.settings import Fraction, PositiveFloat, PositiveInt, settings
+
+_RATIO = 1e-6
+"""The least ratio of the multipliers (the default of the authors' code)."""
+_DUAL_LAST = 0.1
+"""The last step of the multipliers as a share of the first."""
+_MEMORY = 0.9
+"""The share of the multipliers' mean that a step keeps."""
+
+
+@settings
+class PDPGD(MinimumNormAttack):
+    r"""Descent on the norm and ascent on the multiplier of the constraint, both at once.
+
+    With the margin m, at most 0 where an image is adversarial, and multipliers that sum to 1,
+
+    .. math:: \min_\delta \max_\lambda \lambda_1 \|\delta\|_p
+              + \lambda_2\, \log(1 + e^{\max(m(x + \delta), 0)}), \qquad
+              \lambda = \mathrm{softmax}(0, s)
+
+    the logarithm is descended by Adam, whose step is followed by the proximal operator of the norm
+    in Adam's metric and by clipping to [0, 1]; s rises by ``dual_rate`` where m > 0 and else falls
+    by as much. The step falls from ``step`` to ``last_share`` of it geometrically. For l0 the
+    proximal operator is that of the sum of |delta_j|^(2/3), as the authors prefer.
+
+    The proximal operators are exact, where published code approaches those in Adam's metric by a
+    few inner steps.
+
+    Source: Matyasko and Chau 2021, "PDPGD".
+
+    Cost: ``steps`` gradients.
+    """
+
+    records = True
+
+    norm: Literal["l2", "linf", "l1", "l0"] = "l2"
+    steps: PositiveInt | None = None
+    """Number of gradients; none means as many as ``passes`` allow, or 500."""
+    step: PositiveFloat | None = None
+    """Step of Adam at first; none means 0.03 in l2 and linf, and 0.1 in l1 and l0. It is about how
+    far all pixels move at once, and needs some hundred steps to be made good."""
+    last_share: Fraction = 0.01
+    """The last step as a share of the first."""
+    ratio: PositiveFloat = 0.01
+    """lambda_1 / lambda_2 at first."""
+    dual_rate: PositiveFloat = 0.1
+    """Step of s at first, which falls to a tenth of it."""
+
+    def perturb(self, oracle, x, y, target, rng) -> Candidate:
+        steps = steps_within(oracle, self.steps, 500)
+        delta, adam = torch.zeros_like(x), Adam(x)
+        first = self.step or (0.03 if self.norm in ("l2", "linf") else 0.1)
+        s = x.new_full((len(x),), -math.log(self.ratio))
+        share = torch.sigmoid(s)
+        for k in range(steps):
+            _, logits, gradient = oracle.gradient(
+                x + delta,
+                lambda z: torch.nn.functional.softplus(margin(z, y, target).clamp(min=0)),
+            )
+            mean, scale = adam.step(gradient)
+            step = first * self.last_share ** (k / steps)
+            delta.addcdiv_(mean, scale, value=-step).add_(x).clamp_(0, 1).sub_(x)
+            price = (1 - share) / share
+            flat = proximal(delta.flatten(1), scale.flatten(1) / step, price, self.norm)
+            delta = flat.reshape(x.shape).add_(x).clamp_(0, 1).sub_(x)
+            rise = self.dual_rate * (1 - (1 - _DUAL_LAST) * k / max(steps - 1, 1))
+            s = s + torch.where(fooled(logits, y, target), -rise, rise)
+            s = s.clamp(math.log(_RATIO), -math.log(_RATIO))
+            share = _MEMORY * share + (1 - _MEMORY) * torch.sigmoid(s)
+        count = torch.full((len(x),), steps, dtype=torch.int64, device=x.device)
+        return Candidate(x + delta, count)
