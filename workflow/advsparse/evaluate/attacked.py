@@ -85,13 +85,18 @@ def attack_metrics(
 
 
 def transfer_metrics(
-    model: torch.nn.Module, x: np.ndarray, attacked: Mapping[str, np.ndarray], seed: int
+    model: torch.nn.Module,
+    x: np.ndarray,
+    attacked: Mapping[str, np.ndarray],
+    seed: int,
+    clean: np.ndarray | None = None,
 ) -> Iterator[Metric]:
     """Those of :func:`attack_metrics` that mean something on another network than was attacked.
 
-    What counts as fooled is then a change of that network's own prediction on the clean image.
+    What counts as fooled is then a change of that network's own prediction on the clean image:
+    ``clean``, where it is known already.
     """
-    yield from _judged(model, attacked, _predictions(model, x), x)
+    yield from _judged(model, attacked, predictions(model, x) if clean is None else clean, x)
     yield from _distances(x, attacked, seed)
 
 
@@ -100,7 +105,7 @@ def _judged(model, attacked, clean: np.ndarray, x: np.ndarray) -> Iterator[Metri
     x_adv = attacked["x_adv"]
     rounded = np.round(x_adv.clip(0, 1) * 255).astype(np.float32) / np.float32(255)
     for suffix, images in (("", x_adv), ("_8bit", rounded)):
-        predicted = _predictions(model, images, choices)
+        predicted = predictions(model, images, choices)
         # As the attack has it, an image that was led to where it has no class is not fooled.
         predicted = np.where(predicted == UNDECIDED, clean, predicted)
         excess = excesses(model, images)
@@ -135,6 +140,7 @@ def _distances(x: np.ndarray, attacked, seed: int) -> Iterator[Metric]:
     yield _mean("rmse_returned", returned / power, seed)
 
 
-def _predictions(model, x: np.ndarray, asked=predict) -> np.ndarray:
+def predictions(model, x: np.ndarray, asked=predict) -> np.ndarray:
+    """The class that ``model`` gives each image of ``x``, N."""
     device = next(model.parameters()).device
     return asked(model, torch.from_numpy(x).to(device)).cpu().numpy()

@@ -12,7 +12,13 @@ import numpy as np
 from advsparse.artifacts import ROW_COLUMNS, Chosen, read_arrays
 from advsparse.data._io import load_dataset
 from advsparse.data._selection import choose
-from advsparse.evaluate.attacked import Metric, attack_metrics, clean_metrics, transfer_metrics
+from advsparse.evaluate.attacked import (
+    Metric,
+    attack_metrics,
+    clean_metrics,
+    predictions,
+    transfer_metrics,
+)
 from advsparse.evaluate.statistics import number
 from advsparse.models._io import load_classifier
 
@@ -98,13 +104,20 @@ def _evaluated(judge, model, dataset, entries, clean, seed) -> Iterator[Evaluate
         index = choose(len(y), **clean)
         y, pixels = y[index], Chosen(pixels, index)
     yield _CLEAN, "", clean_metrics(model, pixels, y), index
+    # What it says of clean images is asked once: behind a defence that takes long.
+    said: dict[bytes, np.ndarray] = {}
     for entry, path in entries:
         attacked, metadata = read_arrays(path, stage="attack")
-        clean = splits.images(metadata.params["images"]["split"], attacked["index"])
-        logger.info("%s on %s: %d images", entry["id"], judge, len(clean))
+        images = splits.images(metadata.params["images"]["split"], attacked["index"])
+        logger.info("%s on %s: %d images", entry["id"], judge, len(images))
         warned = metadata.extra["warnings"]
-        measured = attack_metrics if entry["model"] == judge else transfer_metrics
-        metrics = measured(model, clean, attacked, seed)
+        if entry["model"] == judge:
+            metrics = attack_metrics(model, images, attacked, seed)
+        else:
+            key = images.tobytes()
+            if key not in said:
+                said[key] = predictions(model, images)
+            metrics = transfer_metrics(model, images, attacked, seed, said[key])
         count = Metric("warnings", number(len(warned)), np.array(len(warned)))
         yield entry, "; ".join(warned), [*metrics, count], attacked["index"]
 
