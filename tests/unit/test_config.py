@@ -217,9 +217,19 @@ SCALE = {
     *(
         ("defenses", "*", "method", field)
         for field in (
-            *("atoms", "candidates", "draws", "epochs", "filters", "hidden", "images"),
-            *("iterations", "max_iterations", "neighbours", "passes", "patches", "reference"),
-            "steps",
+            # As of networks: what learns for less long takes longer steps.
+            *(
+                "atoms",
+                "batch_size",
+                "candidates",
+                "draws",
+                "epochs",
+                "filters",
+                "hidden",
+                "images",
+            ),
+            *("iterations", "learning_rate", "max_iterations", "neighbours", "passes", "patches"),
+            *("reference", "steps"),
         )
     ),
     ("attacks", "*", "grid", "*"),

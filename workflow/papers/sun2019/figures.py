@@ -176,6 +176,7 @@ def draw_draws(inputs, settings):
             for d in draws
         ]
     ax.set(xlabel="draws in each mean", ylabel="accuracy, PGD at linf 0.031", ylim=(0, 1.02))
+    ax.xaxis.set_major_locator(plt.MaxNLocator(integer=True))
     ax.legend(**ON_WHITE)
     stamp(figure, settings)
     return figure, pd.DataFrame(records)
