@@ -472,6 +472,7 @@ def test_spec_holds_the_other_attack_with_its_kind():
         "attack": registry.spec_of(PGD(eps=0.3)),
         "samples": 4,
         "backward": "declared",
+        "passes": None,
     }
     assert registry.from_spec("attacks", spec) == attack
     assert [registry.kind_of(one) for one in registry.with_nested(attack)] == ["adaptive", "pgd"]
