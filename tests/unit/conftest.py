@@ -1,4 +1,4 @@
-"""Networks that several test files share, trained once a session."""
+"""Networks that several test files share, trained once a session, and what else they share."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 import torch
 from models_for_tests import SHARED, predictions, state_of
 
+from advsparse.config import loading
 from advsparse.data._pixels import channel_statistics
 from advsparse.data.photos import Photos
 from advsparse.models._training import Training, train
@@ -61,3 +62,21 @@ def nothing_shared_changes():
     for index, (shared, before) in enumerate(SHARED):
         SHARED[index] = shared, (now := state_of(shared))
         assert now == before, "this test has changed the network, images or labels of all tests"
+
+
+@pytest.fixture
+def unplayed(monkeypatch):
+    """From the name of a role: no preset says any more which dataset plays it."""
+
+    def unplayed(role: str) -> None:
+        read = loading.read_yaml
+
+        def without(path):
+            tree = copy.deepcopy(read(path))
+            if isinstance(roles := tree.values.get("roles"), dict):
+                roles.pop(role, None)
+            return tree
+
+        monkeypatch.setattr(loading, "read_yaml", without)
+
+    return unplayed

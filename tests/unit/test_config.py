@@ -713,9 +713,9 @@ ABOUT_CODES = [
         "uap learns from many images",
     ),
     (
-        IN_CODES % "models: {resnet18: {training: {adversarial: {attack: {kind: pdg, eps: 1}}}}}",
+        IN_CODES % "models: {resnet18: {training: {adversarial: {attack: {kind: fgms, eps: 1}}}}}",
         f"{CODES}.models.resnet18.training.adversarial.attack.kind",
-        "did you mean 'pgd'?",
+        "did you mean 'fgsm'?",
     ),
     (
         IN_CODES % "coders: {lista_a: {training: {adversarial: {attack: {kind: fgsm, eps: 1}}}}}",
@@ -837,7 +837,7 @@ MISTAKES = [
     (WRAP % "kind: pgd, eps: 1, epz: 1", 1, f"{ATTACK}.own.method.attack.epz", "mean 'eps'?"),
     (WRAP % "kind: pgd", 1, f"{ATTACK}.own.method.attack", "the key 'eps' is missing"),
     (WRAP % "kind: pgd, eps: -1", 1, f"{ATTACK}.own.method.attack.eps", "got -1"),
-    (WRAP % "kind: pdg, eps: 1", 1, f"{ATTACK}.own.method.attack.kind", "did you mean 'pgd'?"),
+    (WRAP % "kind: fgms, eps: 1", 1, f"{ATTACK}.own.method.attack.kind", "you mean 'fgsm'?"),
     (WRAP % "kind: adaptive", 1, f"{ATTACK}.own.method.attack.kind", "unknown kind 'adaptive'"),
     (WRAP % "kind: uap, eps: 1", 1, f"{ATTACK}.own", "the key 'learn_from' is missing"),
     (WRAP % "kind: fgsm, eps: 1, norm: l1", 1, f"{ATTACK}.own.method.attack.norm", "mean 'l2'?"),
@@ -849,7 +849,6 @@ MISTAKES = [
         "mean 'samples'?",
     ),
     (OF % "dataset: cifra10", 1, f"{MODEL}.dataset", "did you mean 'cifar10'?"),
-    (OF % "dataset: imagenet", 1, f"{MODEL}.dataset", "workflow/presets/demo.yaml"),
     (OF % "training: {epoch: 3}", 1, f"{MODEL}.training.epoch", "did you mean 'epochs'?"),
     (OF % "architecture: {width: 3}", 1, f"{MODEL}.architecture.width", "known are kind"),
     ("settings: {frecon2021: {models: 3}}", 1, "settings.frecon2021.models", "mapping"),
@@ -904,6 +903,14 @@ def test_mistake_is_named_with_file_line_key_and_remedy(text, line, key, said, w
     excerpt, caret = message.splitlines()[1:3]
     assert excerpt == f"{line:5d} | {text.splitlines()[line - 1]}"
     assert re.fullmatch(r" +\| +\^", caret)
+
+
+def test_a_role_that_no_dataset_plays_is_named_with_the_preset(write, unplayed):
+    unplayed("imagenet")
+    path = write(OF % "dataset: imagenet" + "\npapers: [frecon2021]")
+    message = refusal([path])
+    assert message.startswith(f"{path}:1: {MODEL}.dataset: ")
+    assert "workflow/presets/demo.yaml" in message
 
 
 @pytest.mark.parametrize(

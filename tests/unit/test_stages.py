@@ -241,7 +241,6 @@ FIGURE = "settings: {frecon2021: {figures: {mine: {title: Mine, function: %s, re
         ("figures.draw_loss", "experiment: atoms, of_kind: uap", "reads.x.of_kind", "says nothing"),
         ("figures.draw_loss", "dataset: mnist, nearest: {}", "reads.x.nearest", "says nothing"),
         ("figures.draw_loss", "all: attak", "reads.x.all", "did you mean 'attack'?"),
-        ("figures.draw_loss", "dataset: imagenet", "reads.x.dataset", "no dataset for 'imagenet'"),
         ("figures.draw_loss", "experiment: trade", "reads.x.experiment", "mean 'tradeoff'?"),
     ],
 )
@@ -252,6 +251,15 @@ def test_a_figure_that_can_not_be_drawn_is_refused_before_any_job(
         configured(FIGURE % (function, reads))
     assert f"config.yaml:1: settings.frecon2021.figures.mine.{key}: " in str(refused.value)
     assert said in str(refused.value)
+
+
+def test_a_figure_of_a_role_that_no_dataset_plays_is_refused(configured, unplayed):
+    unplayed("imagenet")
+    text = FIGURE % ("figures.draw_loss", "dataset: imagenet") + "\npapers: [frecon2021]"
+    with pytest.raises(ConfigError) as refused:
+        configured(text)
+    where = "config.yaml:1: settings.frecon2021.figures.mine.reads.x.dataset: "
+    assert where in str(refused.value) and "no dataset for 'imagenet'" in str(refused.value)
 
 
 @pytest.mark.parametrize(
