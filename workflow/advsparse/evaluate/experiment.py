@@ -105,16 +105,17 @@ def _evaluated(judge, model, dataset, entries, clean, seed) -> Iterator[Evaluate
         y, pixels = y[index], Chosen(pixels, index)
     yield _CLEAN, "", clean_metrics(model, pixels, y), index
     # What it says of clean images is asked once: behind a defence that takes long.
-    said: dict[bytes, np.ndarray] = {}
+    said: dict[tuple[str, bytes], np.ndarray] = {}
     for entry, path in entries:
         attacked, metadata = read_arrays(path, stage="attack")
-        images = splits.images(metadata.params["images"]["split"], attacked["index"])
+        split = metadata.params["images"]["split"]
+        images = splits.images(split, attacked["index"])
         logger.info("%s on %s: %d images", entry["id"], judge, len(images))
         warned = metadata.extra["warnings"]
         if entry["model"] == judge:
             metrics = attack_metrics(model, images, attacked, seed)
         else:
-            key = images.tobytes()
+            key = split, attacked["index"].tobytes()
             if key not in said:
                 said[key] = predictions(model, images)
             metrics = transfer_metrics(model, images, attacked, seed, said[key])

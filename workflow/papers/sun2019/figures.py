@@ -77,13 +77,7 @@ def draw_penalties(inputs, settings):
         bare = proportion(right[source, "none"])
         ax.axhline(bare.value, color=colour, linestyle=":", label=f"{label}, not transformed")
         records += [
-            {
-                "weight": number,
-                "images": label,
-                "accuracy": one.value,
-                "low": one.low,
-                "high": one.high,
-            }
+            {"weight": number, "images": label} | _record(one)
             for number, one in zip([0.0, *numbers], [bare, *found], strict=True)
         ]
     ax.set(xlabel="weight λ of the l1 norm", ylabel="accuracy", ylim=(0, 1.02))
@@ -134,13 +128,7 @@ def draw_parameters(inputs, settings):
             found = [proportion(right[name, attack]) for name in names]
             _with_interval(ax, values, found, colour, attack)
             records += [
-                {
-                    varied: value,
-                    "images": attack,
-                    "accuracy": one.value,
-                    "low": one.low,
-                    "high": one.high,
-                }
+                {varied: value, "images": attack} | _record(one)
                 for value, one in zip(values, found, strict=True)
             ]
         ax.set(xlabel=words[varied], xticks=values, ylim=(0, 1.02))
@@ -165,16 +153,7 @@ def draw_draws(inputs, settings):
         draws = sorted(found)
         label, colour, marker = LOOKS[defense]
         _with_interval(ax, draws, [found[d] for d in draws], colour, label, marker)
-        records += [
-            {
-                "defence": label,
-                "draws": d,
-                "accuracy": found[d].value,
-                "low": found[d].low,
-                "high": found[d].high,
-            }
-            for d in draws
-        ]
+        records += [{"defence": label, "draws": d} | _record(found[d]) for d in draws]
     ax.set(xlabel="draws in each mean", ylabel="accuracy, PGD at linf 0.031", ylim=(0, 1.02))
     ax.xaxis.set_major_locator(plt.MaxNLocator(integer=True))
     ax.legend(**ON_WHITE)

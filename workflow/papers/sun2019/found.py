@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from advsparse.artifacts import read_arrays
-from advsparse.evaluate.experiment import samples_key
 
 DATASETS = {
     "cifar10": "CIFAR-10",
@@ -84,12 +83,10 @@ class Judged:
         attacks = {point["id"]: attack_of(point) for point in told["points"]}
         self.right: dict[tuple[str, str], np.ndarray] = {}
         self.refused: dict[tuple[str, str], np.ndarray] = {}
-        for key, values in samples.items():
+        for key, values in samples.items():  # as evaluate.experiment.samples_key makes them
             model, _, rest = key.partition(":")
             id, _, metric = rest.rpartition(":")
             place = defense_of(model, dataset), attacks.get(id, "clean")
-            if key != samples_key(model, id, metric):
-                continue
             if metric == "accuracy":
                 self.right[place] = values
             elif metric == "refused":

@@ -18,7 +18,6 @@ _AT_003 = ("FGSM-0.08", "FGSM-0.04", "BIM-0.03", "DeepFool-0.03", "CW-0.03")
 _AT_006 = ("FGSM-0.06", "BIM-0.06", "DeepFool-0.06", "CW-0.06", "UAP-0.06")
 _KNOWN = ("FGSM-0.04", "FGSM-0.08", "FGSM-0.12", "FGSM-0.20", "UAP-0.08")
 _BEYOND = ("DeepFool-0.03, extended", "CW-0.03, extended", "FGSM, 8 of 255")
-_TABLE_4 = ("sap", "thermometer", "lid", "pixel_defend", "magnet", "stl", "stl_cluster")
 
 
 def retrained(inputs, settings):
