@@ -144,17 +144,23 @@ def test_what_leaves_the_range_of_images_is_cut_off_in_eight_bits(tmp_path):
     rows.forget()  # of nothing, which is no error
 
 
-@pytest.mark.parametrize("part", [None, [2, 2]])
-def test_a_job_transforms_its_dataset_by_its_defence(tmp_path, part):
+def stored(folder):
+    """The files of a dataset of these images and of a defence, by what a job calls them."""
+    given = {"dataset": folder / "data.safetensors", "defense": folder / "d.npz"}
     made = make_metadata("dataset", params={}, code="", seed=0)
     labels = np.arange(150) % 2
     splits = Splits(PIXELS, labels, PIXELS[:2], labels[:2], ("a", "b"))
-    save_dataset(tmp_path / "data.safetensors", splits, made)
+    save_dataset(given["dataset"], splits, made)
     params = {"method": registry.spec_of(SMALL)}
-    write_arrays(tmp_path / "d.npz", {}, make_metadata("defense", params=params, code="", seed=0))
+    write_arrays(given["defense"], {}, make_metadata("defense", params=params, code="", seed=0))
+    return given
+
+
+@pytest.mark.parametrize("part", [None, [2, 2]])
+def test_a_job_transforms_its_dataset_by_its_defence(tmp_path, part):
     settings = {"seed": 3} if part is None else {"seed": 3, "part": part}
     job = SimpleNamespace(settings=settings, device="cpu", code="c0de")
-    given = {"dataset": tmp_path / "data.safetensors", "defense": tmp_path / "d.npz"}
+    given = stored(tmp_path)
     rows = _transformed.transformed(job, given, str(tmp_path / "parts.safetensors"))
     whole = transformed(tmp_path / "whole")[0:150]
     np.testing.assert_array_equal(rows[0 : len(rows)], whole if part is None else whole[64:])
@@ -178,13 +184,7 @@ def test_a_job_transforms_its_dataset_by_its_defence(tmp_path, part):
 
 
 def test_some_training_images_are_transformed_in_the_order_of_all_sets_of_them(tmp_path):
-    made = make_metadata("dataset", params={}, code="", seed=0)
-    labels = np.arange(150) % 2
-    splits = Splits(PIXELS, labels, PIXELS[:2], labels[:2], ("a", "b"))
-    save_dataset(tmp_path / "data.safetensors", splits, made)
-    params = {"method": registry.spec_of(SMALL)}
-    write_arrays(tmp_path / "d.npz", {}, make_metadata("defense", params=params, code="", seed=0))
-    given = {"dataset": tmp_path / "data.safetensors", "defense": tmp_path / "d.npz"}
+    given = stored(tmp_path)
     chosen = {"split": "train", "start": 0, "count": 70, "order": 5}
     job = SimpleNamespace(settings={"seed": 3, "images": chosen}, device="cpu", code="c0de")
     rows = _transformed.transformed(job, given, str(tmp_path / "parts.safetensors"))

@@ -56,12 +56,10 @@ class Projection(Analysis):
 def _steps(t, x: torch.Tensor, count: int) -> dict[str, np.ndarray]:
     """What the transformation of one cluster does to an image, 1 x C x H x W."""
     from advsparse.coding._circular_map import CircularConvolution
-    from advsparse.coding._low_pass import cropped, mirrored
-    from advsparse.defenses._sparse_transformation import slow_part
+    from advsparse.coding._low_pass import cropped
 
     with torch.no_grad():
-        slow = slow_part(t.settings, x)
-        wide = mirrored(x - slow, t.settings.padding)
+        slow, wide = t.split(x)
         synthesis = CircularConvolution(t.filters.to(x), (wide.shape[2], wide.shape[3]))
         code = cropped(t.coder.solve(synthesis, wide).code, t.settings.padding)[0]
         # As many for each image, so that they stack.

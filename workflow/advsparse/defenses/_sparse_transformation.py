@@ -30,14 +30,18 @@ class SparseTransformation:
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         settings = self.settings
-        slow = slow_part(settings, x)
-        wide = mirrored(x - slow, settings.padding)
+        slow, wide = self.split(x)
         made = reconstructed(wide, self.filters, self.coder, settings.derivative == "unrolled")
         t = slow + cropped(made, settings.padding)
         if settings.rescale:
             largest = t.flatten(1).amax(1)
             t = t / per_image(torch.where(largest > 0, largest, 1.0), t)
         return t.clamp(0, 1)
+
+    def split(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """What of the images is not coded; and what is, extended by mirrored pixels."""
+        slow = slow_part(self.settings, x)
+        return slow, mirrored(x - slow, self.settings.padding)
 
 
 def slow_part(settings, x: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,7 @@ from advsparse.artifacts import read_arrays
 from advsparse.evaluate.statistics import proportion
 from advsparse.figures.origin import data_used, origins, stamp
 from advsparse.figures.style import ON_WHITE, WIDTH, plt, show_image
-from papers.sun2019.found import ADAPTIVE, VARIANTS, Behind, Judged
+from papers.sun2019.found import ADAPTIVE, VARIANTS, Behind, Judged, known
 from papers.sun2019.looks import ATTACKED, CLEAN, LOOKS
 
 _ATTACK = "FGSM-0.08"
@@ -26,7 +26,7 @@ def draw_distances(inputs, settings):
         names = [one for one in seen.defenses if one in LOOKS][::-1]
         kinds = (("distance", "pixels"), ("feature_distance", "features"))
         for ax, (what, words) in zip(axes[:, column], kinds, strict=True):
-            values = [_known(seen.near(what, _ATTACK, one)) for one in names]
+            values = [known(seen.near(what, _ATTACK, one)) for one in names]
             drawn = ax.boxplot(
                 values, orientation="horizontal", whis=(5, 95), widths=0.6, patch_artist=True,
                 showfliers=False, medianprops={"color": "black"},
@@ -96,7 +96,7 @@ def draw_quality(inputs, settings):
     records = []
     for defense in seen.defenses:
         label, colour, marker = LOOKS[defense]
-        quality = float(np.mean(_known(seen.near("psnr", _ATTACK, defense))))
+        quality = float(np.mean(known(seen.near("psnr", _ATTACK, defense))))
         clean, attacked = (float(seen.right(one, defense).mean()) for one in ("clean", _ATTACK))
         ax.plot([quality] * 2, [clean, attacked], color=colour, linewidth=3, alpha=0.5)
         ax.plot(quality, clean, marker="_", color=colour, markersize=12, linestyle="none")
@@ -159,11 +159,6 @@ def draw_draws(inputs, settings):
     ax.legend(**ON_WHITE)
     stamp(figure, settings)
     return figure, pd.DataFrame(records)
-
-
-def _known(values: np.ndarray) -> np.ndarray:
-    """Those that are no NaN."""
-    return values[~np.isnan(values)]
 
 
 def _with_interval(ax, x, found, colour, label, marker="o") -> None:

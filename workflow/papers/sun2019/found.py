@@ -149,6 +149,11 @@ class Behind:
         return None if found is None else found == self.arrays["label"]
 
 
+def known(values: np.ndarray | None) -> np.ndarray:
+    """Those that are no NaN; none where there are no values."""
+    return np.empty(0) if values is None else values[~np.isnan(values)]
+
+
 def accuracies(place: str, dataset: str, seen: Judged | Behind) -> Iterator[dict[str, Any]]:
     """Rows of a network that is ``retrained``, or the same ``behind`` a transformation."""
     of = {"place": place, "dataset": DATASETS[dataset], "failed": None}

@@ -12,7 +12,7 @@ import pandas as pd
 from advsparse.evaluate.statistics import proportion
 from advsparse.figures.origin import all_data
 from papers.sun2019 import found, judged
-from papers.sun2019.found import DEFENSES, Behind, Judged
+from papers.sun2019.found import DEFENSES, Behind, Judged, known
 
 _AT_003 = ("FGSM-0.08", "FGSM-0.04", "BIM-0.03", "DeepFool-0.03", "CW-0.03")
 _AT_006 = ("FGSM-0.06", "BIM-0.06", "DeepFool-0.06", "CW-0.06", "UAP-0.06")
@@ -66,8 +66,8 @@ def _non_transfer(static: Judged, defense: str, attacks) -> float:
     """The share of a defence's gain that another network's images not carrying over explains."""
 
     def mean(name: str) -> float:
-        known = [static.right[name, attack] for attack in attacks if (name, attack) in static.right]
-        return float(np.mean([right.mean() for right in known])) if known else nan
+        there = [static.right[name, attack] for attack in attacks if (name, attack) in static.right]
+        return float(np.mean([right.mean() for right in there])) if there else nan
 
     if defense in ("none", "again"):
         return nan
@@ -89,8 +89,8 @@ def behind(inputs, settings):
                 extended = seen.right(attack, defense)
                 if extended is not None:
                     line[attack] = float(extended.mean())
-            quality = seen.near("psnr", "FGSM-0.08", defense)
-            line["PSNR, FGSM-0.08"] = _mean_of_known(quality)
+            quality = known(seen.near("psnr", "FGSM-0.08", defense))
+            line["PSNR, FGSM-0.08"] = float(quality.mean()) if len(quality) else nan
             lines.append(line | {"images": len(seen.arrays["label"])})
     note = (
         "Accuracy of the undefended network behind each transformation, on images that were made "
@@ -99,12 +99,6 @@ def behind(inputs, settings):
     )
     title = f"Transformations in front of the same network, {found.DATASETS[dataset]}"
     return {"frame": pd.DataFrame(lines), "title": title, "note": _noted(note, settings)}
-
-
-def _mean_of_known(values: np.ndarray | None) -> float:
-    """The mean without those that are NaN; NaN where none is left."""
-    known = np.empty(0) if values is None else values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else nan
 
 
 def adapted(inputs, settings):
