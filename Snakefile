@@ -27,6 +27,7 @@ onstart:
     global BEGAN
     BEGAN = check_results_folder()
     failures.keep_earlier_records(workflow)
+    look_when_a_job_ends(workflow)
 
 
 onerror:
