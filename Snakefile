@@ -39,6 +39,7 @@ rule all:
     input:
         built_of(*plan.configuration.papers),
         f"{RESULTS}/provenance.html",
+        f"{RESULTS}/index.html",
     localrule: True
 
 

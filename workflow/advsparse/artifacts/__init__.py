@@ -20,6 +20,7 @@ from advsparse.artifacts.arrays import read_arrays, read_metadata, write_arrays
 from advsparse.artifacts.atomic import atomic_path
 from advsparse.artifacts.kept import Kept
 from advsparse.artifacts.metadata import FORMAT_VERSION, Metadata, make_metadata, reading
+from advsparse.artifacts.recorded import recorded
 from advsparse.artifacts.rows import ROW_COLUMNS, read_rows, sidecar_path, write_rows
 from advsparse.artifacts.slices import Chosen, Joined, Rows, Sliced, Slices, write_slices
 from advsparse.artifacts.tensors import read_tensors, write_tensors
@@ -41,6 +42,7 @@ __all__ = [
     "read_rows",
     "read_tensors",
     "reading",
+    "recorded",
     "sidecar_path",
     "write_arrays",
     "write_rows",

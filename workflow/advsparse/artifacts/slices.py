@@ -262,6 +262,11 @@ def _header(kinds: Mapping[str, _Kind], metadata: Metadata) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
+def header_text(path: Path) -> str | None:
+    """The metadata in the header of a safetensors file, as it stands there; None without any."""
+    return _read_header(path)[1]
+
+
 def _read_header(path: Path) -> tuple[dict[str, _Kind], str | None, int]:
     """What each array is, in the order they lie in; the metadata; and where the first begins."""
     from safetensors import safe_open

@@ -158,6 +158,8 @@ class Claim:
     """Its place in the paper."""
     statement: str
     """What the paper says, in our words."""
+    shown: list[str] = Field(default_factory=list)
+    """The figures and tables, by their names in paper.yaml, in which it is to be seen."""
     parts: list[Comparison] = Field(min_length=1)
     """What is compared; all of it has to hold."""
     unit: str = "image"

@@ -154,10 +154,15 @@ class Products(Stage):
                     yield Mistake(key, mistake.text, mistake.instead)
 
 
+def reference(paper: str, name: str) -> str:
+    """A file of reference values of a paper: from here, as with an absolute path a copy of the
+    project would rerun."""
+    return f"{os.path.relpath(PAPERS)}/{paper}/reference/{name}"
+
+
 def _read(plan: Plan, paper: str, reading: Mapping[str, Any]) -> Job | All | str:
     if "reference" in reading:
-        # Relative to here: with an absolute path, a copy of the project would rerun.
-        return f"{os.path.relpath(PAPERS)}/{paper}/reference/{reading['reference']}"
+        return reference(paper, reading["reference"])
     if "all" in reading:
         return All(reading["all"])
     (stage,) = (stage for name, stage in _readable().items() if name in reading)

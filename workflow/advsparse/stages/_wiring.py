@@ -5,6 +5,7 @@ A rule stands in a file of its own, with its script; all else that it says comes
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -18,7 +19,7 @@ from advsparse.config.plan import Plan
 from advsparse.errors import ConfigError
 from advsparse.stages._graph import Graph, jobs_in
 from advsparse.stages._places import Places, repetition_of
-from advsparse.stages._products import Products
+from advsparse.stages._products import Products, reference
 from advsparse.stages._registry import stages
 from advsparse.stages._stage import Job, Stage
 
@@ -95,6 +96,67 @@ class Wiring:
             if stage.computes
             for job in self.graph.known(stage)
         }
+
+    def claims(self) -> list[str]:
+        """The files of the papers' claims, from here."""
+        return [
+            path
+            for paper in self.plan.configuration.papers
+            if Path(path := reference(paper, "claims.yaml")).is_file()
+        ]
+
+    def looks(self, folder: str) -> str:
+        """A digest of files that are no code, such as templates, for reruns to go by."""
+        files = sorted(each for each in (self.workflow / folder).rglob("*") if each.is_file())
+        kept = [each for each in files if each.suffix not in (".py", ".pyc")]
+        return hashlib.sha256(b"\0".join(each.read_bytes() for each in kept)).hexdigest()
+
+    def shown(self) -> dict[str, list[dict[str, Any]]]:
+        """What the pages of results are told: the papers with their figures and tables, the jobs
+        behind these, and the data behind them. Files are below the folder of results."""
+        papers = {
+            key: {
+                "key": key,
+                "title": self.plan.paper(key).title,
+                "products": [],
+            }
+            for key in self.plan.configuration.papers
+        }
+        jobs = []
+        for job in self.graph.reached:
+            stage = stages()[job.stage]
+            files = {name: self._below(path) for name, path in self._left_by(job).items()}
+            said = f"{stage.said(self.plan, job)}{job.again}"
+            about = {"name": self.places.name(job), "stage": job.stage, "paper": job.paper}
+            about |= {"said": said, "repetition": job.repetition, **files}
+            data = self.graph.needs(job).get("dataset")
+            if isinstance(data, Job):
+                about["dataset"] = self._below(self.places.file(data))
+            jobs.append(about)
+            if isinstance(stage, Products):
+                papers[job.paper]["products"].append(
+                    {
+                        "name": job.name,
+                        "folder": stage.folder,
+                        "title": stage.title(self.plan, job),
+                        "caption": Rule(self, stage, "").caption(job),
+                    }
+                )
+        used = {job.name for job in self.graph.reached if job.stage == "dataset"}
+        roles = self.plan.configuration.roles
+        data = [self.plan.origin(role) for role, dataset in roles.items() if dataset in used]
+        return {"papers": list(papers.values()), "jobs": jobs, "data": data}
+
+    def _left_by(self, job: Job) -> dict[str, str]:
+        places = self.places
+        return {
+            "file": places.file(job),
+            "log": places.log(job),
+            "benchmark": places.benchmark(job),
+        }
+
+    def _below(self, path: str) -> str:
+        return path.removeprefix(f"{self.places.results}/")
 
     def measured_jobs(self, benchmarks: Mapping[str, str]) -> dict[str, list[str]]:
         """The names of the jobs behind all that is built, by rule.
@@ -223,13 +285,14 @@ class Rule:
             found["checkpoint"] = places.checkpoint
         if isinstance(stage, Products):
             found["reads"] = self._told
-            found["caption"] = self._caption
+            found["caption"] = self.caption
         for name, value in stage.parameters().items():
             found[name] = _of_plan(value, plan)
         of_jobs = {name: self._of_wildcards(value) for name, value in found.items()}
         return of_jobs | ({} if stage.computes else {"failures": self._failures})
 
-    def _caption(self, job: Job) -> str:
+    def caption(self, job: Job) -> str:
+        """What is said below a figure or table, as reStructuredText."""
         try:
             return self.stage.caption(self.wiring.plan, job, self._told(job))
         except ConfigError as error:

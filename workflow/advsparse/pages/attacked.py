@@ -1,0 +1,108 @@
+"""Pictures of what attacks did to images: clean, perturbation and adversarial, in one file each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from advsparse.artifacts import Slices, read_arrays
+from advsparse.errors import ArtifactError
+
+SHOWN = 6
+"""Images of an attack that are shown."""
+_GAP = 2
+"""Pixels between them."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What one attack did, at one point of its grid."""
+
+    name: str
+    job: str
+    """The name of the job, for a link to its settings."""
+    file: str
+    """The picture, below the folder of pages."""
+    width: int
+    height: int
+    images: tuple[str, ...]
+    """What became of each image, in words."""
+    scale: float
+    """What the strongest colour of a perturbation stands for."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The points of one attack, by which a slider moves."""
+
+    paper: str
+    attack: str
+    dataset: str
+    points: tuple[Picture, ...]
+
+
+def pictures(results: Path, jobs: Iterable[Mapping[str, Any]], folder: Path) -> list[Pictures]:
+    """Draw what each attack that is there did to its first images, into ``folder``.
+
+    jobs: what the workflow says of its jobs. Of what is repeated, the first is shown.
+    """
+    grouped: dict[tuple[str, str, str], list[Picture]] = {}
+    opened: dict[str, Slices] = {}
+    for job in jobs:
+        if job["stage"] != "attack" or job["repetition"] or not (results / job["file"]).is_file():
+            continue
+        try:
+            if job["dataset"] not in opened:
+                opened[job["dataset"]] = Slices(results / job["dataset"])
+            picture = _picture(results / job["file"], job, opened[job["dataset"]], folder)
+        except ArtifactError:  # who made it was told; here is no place to stop for it
+            continue
+        key = job["paper"], job["said"].split("/")[0], Path(job["dataset"]).stem
+        grouped.setdefault(key, []).append(picture)
+    return [Pictures(*key, tuple(points)) for key, points in grouped.items()]
+
+
+def _picture(path: Path, job: Mapping[str, str], images: Slices, folder: Path) -> Picture:
+    arrays, metadata = read_arrays(path, stage="attack")
+    split = metadata.params["images"]["split"]
+    index = arrays["index"][:SHOWN]
+    clean = images[f"x_{split}"][index].astype(np.float64) / 255
+    adversarial = arrays["x_adv"][: len(index)].astype(np.float64)
+    difference = adversarial - clean
+    scale = float(np.abs(difference).max()) or 1.0
+    tiles = np.stack([clean, 0.5 + difference / (2 * scale), adversarial.clip(0, 1)])
+    file = f"images/{job['name'].replace('/', '-')}.png"
+    width, height = _save(tiles, folder / file)
+    words = tuple(_words(number, arrays) for number in range(len(index)))
+    return Picture(job["said"], job["name"], file, width, height, words, scale)
+
+
+def _save(tiles: np.ndarray, path: Path) -> tuple[int, int]:
+    """Draw tiles, rows x columns x C x H x W; returns the size of the picture."""
+    from PIL import Image
+
+    rows, columns, _, high, wide = tiles.shape
+    size = (high + _GAP) * rows - _GAP, (wide + _GAP) * columns - _GAP
+    canvas = np.full((*size, 3), 255, np.uint8)
+    for row, column in np.ndindex(rows, columns):
+        top, left = row * (high + _GAP), column * (wide + _GAP)
+        pixels = np.round(255 * tiles[row, column].clip(0, 1)).astype(np.uint8).transpose(1, 2, 0)
+        canvas[top : top + high, left : left + wide] = pixels
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(canvas).save(path, optimize=True)
+    return size[1], size[0]
+
+
+def _words(number: int, arrays: Mapping[str, np.ndarray]) -> str:
+    label, clean = arrays["label"][number], arrays["clean_prediction"][number]
+    said = f"class {label}"
+    if clean != label:
+        said += f", taken for {clean}"
+    now = arrays["prediction"][number]
+    if now == clean:
+        return f"{said}: unchanged"
+    return f"{said}: now {now}"
