@@ -1,4 +1,4 @@
-"""The table of defences against attacks that ignore them and attacks made for them."""
+"""The table of every defence against every attack, and curves of accuracy against the budget."""
 
 from __future__ import annotations
 
@@ -7,99 +7,155 @@ import pandas as pd
 import pytest
 
 from advsparse.artifacts import ROW_COLUMNS, make_metadata, write_arrays, write_rows
-from papers.matrix.tables import defenses
+from papers.matrix.figures import draw_curves
+from papers.matrix.tables import matrix
 
 ORIGIN = {"dataset": "photos", "role": "cifar10", "stand_in": True, "preset": "demo", "note": None}
-POINTS = {
-    "static": [
-        {"id": "fgsm/eps=0.1", "kind": "fgsm", "settings": {"eps": 0.1}},
-        {"id": "pgd", "kind": "pgd", "settings": {"eps": 0.1}},
-    ],
-    "adapted": [
-        {"id": f"{kind}_shield", "kind": "adaptive", "settings": {"attack": {"kind": kind}}}
-        for kind in ("fgsm", "pgd")
-    ],
-}
+SMALL, LARGE = 0.1, 0.2
+
+
+def point(id, kind, norm="linf", eps=None, wrapped=True):
+    settings = {"norm": norm} | ({} if eps is None else {"eps": eps})
+    if wrapped:
+        return {"id": id, "kind": "adaptive", "settings": settings | {"attack": {"kind": kind}}}
+    return {"id": id, "kind": kind, "settings": settings}
+
+
 CLEAN = {"plain": [1, 1, 1, 0, 1], "shield": [1, 1, 0, 0, 1]}
-RIGHT = {
-    "static": {
-        ("plain", "plain", "fgsm/eps=0.1"): [1, 1, 0, 0],
-        ("plain", "plain", "pgd"): [0, 1, 0, 0],
-        ("shield", "plain", "fgsm/eps=0.1"): [1, 1, 1, 0],
-        ("shield", "plain", "pgd"): [1, 1, 1, 1],
+EXPERIMENTS = {
+    "adapted_plain": {
+        ("plain", "plain", "pgd_for_plain/eps=0.1"): [1, 1, 1, 0],
+        ("plain", "plain", "pgd_for_plain/eps=0.2"): [0, 1, 0, 0],
     },
-    "adapted": {
-        ("shield", "shield", "fgsm_shield"): [0, 1, 1, 1],
-        ("shield", "shield", "pgd_shield"): [1, 0, 1, 1],
+    "adapted_shield": {
+        ("shield", "shield", "pgd_for_shield/eps=0.1"): [1, 1, 1, 0],
+        ("shield", "shield", "pgd_for_shield/eps=0.2"): [1, 0, 1, 0],
+        ("shield", "shield", "fmn_for_shield"): [0, 0, 0, 0],
+    },
+    "carried_shield": {
+        ("shield", "plain", "pgd_for_plain/eps=0.1"): [1, 1, 1, 1],
+        ("shield", "plain", "pgd_for_plain/eps=0.2"): [1, 1, 1, 0],
+        ("shield", "again", "fgsm_for_again"): [1, 1, 0, 1],
     },
 }
+DISTANCES = {"fmn_for_shield": [0.05, 0.3, 0.15, 0.0]}
+POINTS = [
+    *(point(f"pgd_for_{m}/eps={e}", "pgd", eps=e) for m in CLEAN for e in (SMALL, LARGE)),
+    point("fmn_for_shield", "fmn"),
+    point("fgsm_for_again", "fgsm", eps=LARGE, wrapped=False),
+]
 
 
 @pytest.fixture
-def table(tmp_path):
-    def table(failed=(), shown=None):
-        inputs = {}
-        for name, right in RIGHT.items():
+def inputs(tmp_path):
+    def write(failed=(), right=EXPERIMENTS):
+        paths, told = [], []
+        for name, judged in right.items():
             rows, samples = [], {}
-
-            def add(judge, attacked, attack, values, rows=rows, samples=samples):
+            for judge in dict.fromkeys(judge for judge, _, _ in judged):
+                row = {"model": judge, "attacked": "", "attack": "none"}
+                rows.append(row | {"metric": "accuracy", "value": np.mean(CLEAN[judge])})
+                samples[f"{judge}:none:accuracy"] = np.array(CLEAN[judge], dtype=bool)
+            for (judge, attacked, attack), values in judged.items():
                 row = {"model": judge, "attacked": attacked, "attack": attack}
                 if attack in failed:
                     rows.append(row | {"metric": "failed", "value": 1.0, "note": "no memory"})
-                    return
+                    continue
                 rows.append(row | {"metric": "accuracy", "value": np.mean(values)})
-                rows.append(row | {"metric": "queries", "value": 7})
+                rows.append(row | {"metric": "warnings", "value": 1.0, "note": "it warned"})
                 samples[f"{judge}:{attack}:accuracy"] = np.array(values, dtype=bool)
-
-            for judge in dict.fromkeys(judge for judge, _, _ in right):
-                add(judge, "", "none", CLEAN[judge])
-            for (judge, attacked, attack), values in right.items():
-                add(judge, attacked, attack, values)
-            inputs[name] = tmp_path / f"{name}.csv"
+                if judge == attacked:
+                    distance = np.array(DISTANCES.get(attack, [np.nan] * len(values)))
+                    samples[f"{judge}:{attack}:distance"] = distance
+            paths.append(tmp_path / f"{name}.csv")
             frame = pd.DataFrame(rows).reindex(columns=list(ROW_COLUMNS)).astype(object)
             made = make_metadata("rows", params={}, code="", seed=0)
-            write_rows(inputs[name], frame.fillna({"note": ""}), made)
-            write_arrays(inputs[name].with_suffix(".npz"), samples, made)
-        reads = {name: {"points": POINTS[name], "origin": ORIGIN} for name in inputs}
-        options = {"shown": shown or {"plain": "none", "shield": "a shield"}}
-        made = defenses(inputs, {"reads": reads, "options": options, "preset": "demo"})
-        return made["frame"].set_index("defence"), made["note"]
+            write_rows(paths[-1], frame.fillna({"note": ""}), made)
+            write_arrays(paths[-1].with_suffix(".npz"), samples, made)
+            told.append({"points": POINTS, "origin": ORIGIN})
+        shown = {"plain": "none", "shield": "a shield", "gone": "another"}
+        reads = {"experiments": told}
+        options = {"shown": shown, "norm": "linf"}
+        settings = {"reads": reads, "options": options, "preset": "demo"}
+        return {"experiments": [str(path) for path in paths]}, settings
 
-    return table
+    return write
 
 
-def test_what_ignores_a_defence_is_told_from_what_is_made_for_it(table):
-    frame, note = table()
-    assert list(frame.index) == ["none", "a shield"]
-    columns = [f"{kind}, {how}" for kind in ("FGSM", "PGD") for how in ("static", "adaptive")]
-    assert list(frame.columns) == [
-        "clean", *columns, "against all", "ci_low", "ci_high", "images"
-    ]  # fmt: skip
+def lines(made):
+    return made["frame"].set_index(["defence", "budget"])
+
+
+def test_what_ignores_a_defence_is_told_from_what_is_made_for_it(inputs):
+    frame = lines(matrix(*inputs()))
+    assert [*frame.index] == [
+        (words, eps) for words in ("none", "a shield") for eps in (SMALL, LARGE)
+    ]
     none, shield = frame.loc["none"], frame.loc["a shield"]
-    assert (none["clean"], shield["clean"]) == (0.8, 0.6)
+    assert [*none["clean"]] == [0.8, 0.8] and [*shield["clean"]] == [0.6, 0.6]
     # What is made on the undefended network is made for it.
-    assert none[["FGSM, static", "PGD, static"]].isna().all()
-    assert (none["FGSM, adaptive"], none["PGD, adaptive"]) == (0.5, 0.25)
-    assert [shield[column] for column in columns] == [0.75, 0.75, 1.0, 0.75]
-    assert note.endswith("Built on photos, a stand-in for CIFAR-10 with preset demo.")
+    assert none[["static", "transferred"]].isna().all(axis=None)
+    assert [*none["PGD"]] == [0.75, 0.25]
+    assert [*shield["static"]] == [1.0, 0.75] and [*shield["PGD"]] == [0.75, 0.5]
+    assert np.isnan(shield["transferred"].iloc[0]) and shield["transferred"].iloc[1] == 0.75
 
 
-def test_against_all_is_image_by_image_and_not_the_least_share(table):
-    frame, _ = table()
-    shield = frame.loc["a shield"]
-    assert (shield["against all"], shield["images"]) == (0.25, 4)
-    assert frame.loc["none", "against all"] == 0.25
-    # Wilson's interval of one in four.
+def test_the_nearest_image_counts_within_each_budget_that_it_lies_in(inputs):
+    shield = lines(matrix(*inputs())).loc["a shield"]
+    # At distances 0.05, 0.3, 0.15 and 0.
+    assert [*shield["nearest found"]] == [0.5, 0.25]
+
+
+def test_against_all_is_image_by_image_and_what_fools_within_less_fools(inputs):
+    frame, note = matrix(*inputs())["frame"], matrix(*inputs())["note"]
+    shield = frame[frame["defence"] == "a shield"].set_index("budget")
+    assert shield.loc[SMALL, "against all"] == 0.5
+    assert shield.loc[LARGE, "against all"] == 0.0
+    assert [*shield["images"]] == [4, 4]
+    # Wilson's interval of two in four.
     z = 1.959964
-    middle, width = (1 / 4 + z**2 / 8) / (1 + z**2 / 4), z * np.sqrt(3 / 64 + z**2 / 64)
-    width /= 1 + z**2 / 4
-    assert shield["ci_low"] == pytest.approx(middle - width, abs=1e-6)
-    assert shield["ci_high"] == pytest.approx(middle + width, abs=1e-6)
+    width = z * np.sqrt(4 / 64 + z**2 / 64) / (1 + z**2 / 4)
+    assert shield.loc[SMALL, "ci_low"] == pytest.approx(0.5 - width, abs=1e-6)
+    assert note.endswith("Built on photos, a stand-in for CIFAR-10 with preset demo.")
+    assert note.startswith("Here 3 kinds of attacks and 1 defences of the library's ")
 
 
-def test_what_failed_is_missing_and_named(table):
-    frame, note = table(failed=("pgd_shield",), shown={"shield": "a shield", "gone": "another"})
-    assert np.isnan(frame.loc["a shield", "PGD, adaptive"])
-    assert frame.loc["a shield", "against all"] == 0.5
-    assert note.endswith("What is missing has failed: a shield: pgd_shield (no memory).")
-    assert frame.loc["another"].drop("images").isna().all() and frame.loc["another", "images"] == 0
+def test_what_failed_is_missing_and_named(inputs):
+    made = matrix(*inputs(failed=("pgd_for_shield/eps=0.2",)))
+    assert np.isnan(lines(made).loc[("a shield", LARGE), "PGD"])
+    assert made["note"].endswith(
+        "What is missing has failed: a shield: pgd_for_shield/eps=0.2 (no memory)."
+    )
+
+
+def test_signs_of_a_faulty_evaluation_are_told_in_words(inputs):
+    count = 40
+    all_right, all_wrong = [1] * count, [0] * count
+    right = {
+        "adapted_shield": {
+            ("shield", "shield", "pgd_for_shield/eps=0.1"): all_wrong,
+            ("shield", "shield", "pgd_for_shield/eps=0.2"): all_right,
+            ("shield", "shield", "square_for_shield"): all_wrong,
+        },
+        "carried_shield": {("shield", "plain", "pgd_for_plain/eps=0.2"): all_wrong},
+    }
+    paths, settings = inputs(right=right)
+    for told in settings["reads"]["experiments"]:
+        told["points"] = [*POINTS, point("square_for_shield", "square", eps=LARGE)]
+    frame = lines(matrix(paths, settings))
+    small, large = (frame.loc[("a shield", eps), "warnings"] for eps in (SMALL, LARGE))
+    assert small == "PGD: it warned"
+    assert large.startswith("PGD: it warned; Square: it warned; ")
+    assert "a black-box attack is stronger than all by gradients" in large
+    assert "accuracy rises with the budget under PGD" in large
+    # Square, which was made for it, is as strong as what ignores it.
+    assert "weaker than those that ignore it" not in large
+
+
+def test_curves_are_those_of_the_distances(inputs):
+    figure, numbers = draw_curves(*inputs())
+    assert {*numbers["defence"]} == {"a shield"} and {*numbers["attack"]} == {"FMN"}
+    distances = np.array(DISTANCES["fmn_for_shield"])
+    expected = [(distances > budget).mean() for budget in numbers["budget"]]
+    assert [*numbers["accuracy"]] == expected and numbers["accuracy"].iloc[0] == 0.75
+    assert sum(ax.get_visible() for ax in figure.axes) == 1

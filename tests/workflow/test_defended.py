@@ -12,11 +12,13 @@ from test_build import results
 
 from advsparse.artifacts import Slices, read_arrays, read_rows
 from advsparse.data._io import load_dataset
+from advsparse.data._selection import choose
 from advsparse.lazy import torch
 from advsparse.models._io import classes_of, excesses, load_classifier
 from project import Project, copy_sources
 
 PLACES = ("tvm", "jpeg", "crops", "pruned", "detector")
+KINDS, BUDGETS = ("fgsm", "pgd"), ("0.00784314", "0.0156863")
 CONFIGURATION = """
 settings:
   matrix:
@@ -29,8 +31,12 @@ settings:
     experiments:
       learned: [universal]
 """
-ROWS = [f"results/test/matrix/rows/{name}.csv" for name in ("static", "adapted")]
-LEARNED, TABLE = "results/test/matrix/rows/learned.csv", "results/test/matrix/tables/defenses.csv"
+ROWS = [
+    f"results/test/matrix/rows/{how}_{model}.csv"
+    for model in ("plain", "again", "adversarial", *PLACES)
+    for how in ("adapted", "carried")
+]
+LEARNED, TABLE = "results/test/matrix/rows/learned.csv", "results/test/matrix/tables/matrix.csv"
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +52,12 @@ def rows_of(project, experiment):
     return read_rows(results(project) / f"matrix/rows/{experiment}.csv", stage="rows")[0]
 
 
+def judged_images(project, count):
+    """The places of the test images that clean accuracy is measured on."""
+    _, metadata = read_rows(results(project) / "matrix/rows/adapted_plain.csv", stage="rows")
+    return choose(count, **metadata.params["clean"]["photos"])
+
+
 def value(rows, **which) -> float:
     for column, wanted in which.items():
         rows = rows[rows[column] == wanted]
@@ -56,13 +68,16 @@ def value(rows, **which) -> float:
 def test_rows_name_the_defence_and_count_as_its_place_has_it(defended):
     folder = results(defended) / "matrix"
     data = load_dataset(results(defended) / "datasets/photos.safetensors")
-    rows, labels = rows_of(defended, "static"), data.labels("test")
+    chosen = judged_images(defended, len(data.labels("test")))
+    labels = data.labels("test")[chosen]
+    images = data.x_test[chosen]
     for model in ("plain", "again", "adversarial", *PLACES):
+        rows = rows_of(defended, f"adapted_{model}")
         defense = model if model in PLACES else "none"
         assert set(rows[rows["model"] == model]["defense"]) == {defense}
         network, _ = load_classifier(folder / f"classifiers/{model}.safetensors")
-        right = classes_of(network, data.x_test) == labels
-        excess = excesses(network, data.x_test)
+        right = classes_of(network, images) == labels
+        excess = excesses(network, images)
         assert (excess is not None) == (model == "detector")
         if excess is not None:
             right &= excess <= 0
@@ -70,13 +85,14 @@ def test_rows_name_the_defence_and_count_as_its_place_has_it(defended):
             assert refused == np.mean(excess > 0)
         assert value(rows, model=model, attack="none", metric="accuracy") == np.mean(right)
     # Of attacked images, those that are refused count as right.
-    attacked, _ = read_arrays(folder / "attacks/pgd_detector.npz", stage="attack")
+    id = "pgd_linf_for_detector/eps=0.0156863"
+    attacked, _ = read_arrays(folder / f"attacks/{id}.npz", stage="attack")
     network, _ = load_classifier(folder / "classifiers/detector.safetensors")
     excess = excesses(network, attacked["x_adv"])
     held = (classes_of(network, attacked["x_adv"]) == attacked["label"]) | (excess > 0)
-    adapted = rows_of(defended, "adapted")
-    assert value(adapted, attack="pgd_detector", metric="accuracy") == np.mean(held)
-    assert 0 <= value(adapted, attack="pgd_detector", metric="auc") <= 1
+    adapted = rows_of(defended, "adapted_detector")
+    assert value(adapted, attack=id, metric="accuracy") == np.mean(held)
+    assert 0 <= value(adapted, attack=id, metric="auc") <= 1
     assert set(rows_of(defended, "learned")["metric"]) >= {"fooling_rate", "rmse"}
 
 
@@ -104,38 +120,66 @@ def test_a_change_of_a_defence_reruns_what_is_made_of_it_alone(defended, tmp_pat
     configuration = project.path / "config.yaml"
     text = configuration.read_text()
     change = "settings:\n  matrix:\n    defenses: {%s: {method: {%s}}}\n"
-    evaluated = {"evaluate_attacks static", "evaluate_attacks adapted"}
+
+    def made_of(model):
+        attacks = [f"{kind}_linf_for_{model}/eps={e}" for kind in KINDS for e in BUDGETS]
+        return {
+            f"fit_defense {model}",
+            f"train_classifier {model}",
+            *(f"run_attack {id}" for id in [*attacks, f"fmn_l2_for_{model}"]),
+            *(f"evaluate_attacks {how}_{model}" for how in ("adapted", "carried")),
+        }
+
     configuration.write_text(
         text.replace("settings:\n  matrix:\n", change % ("jpeg", "quality: 30"))
     )
-    assert project.jobs("--", *ROWS) == evaluated | {
-        "fit_defense jpeg",
-        "train_classifier jpeg",
-        "run_attack fgsm_jpeg",
-        "run_attack pgd_jpeg",
-    }
+    assert project.jobs("--", *ROWS) == made_of("jpeg")
     change = change % ("tvm", "iterations: 6")
     configuration.write_text(text.replace("settings:\n  matrix:\n", change))
-    assert project.jobs("--", *ROWS) == evaluated | {
-        "fit_defense tvm",
-        "transform_images tvm",
-        "train_classifier tvm",
-        "run_attack fgsm_tvm",
-        "run_attack pgd_tvm",
+    assert project.jobs("--", *ROWS) == made_of("tvm") | {"transform_images tvm"}
+
+
+def test_one_more_attack_builds_its_own_jobs_alone(defended, tmp_path):
+    project = Project(tmp_path / "project")
+    shutil.copytree(defended.path, project.path, symlinks=True)
+    own = """
+      "quiet_for_{model}":
+        for_each: {model: [plain, jpeg]}
+        method: {kind: adaptive, attack: {kind: noise, norm: linf, eps: 0.02}}
+        model: "{model}"
+        images: attacked
+    experiments:
+      own: [quiet_for_plain, quiet_for_jpeg]
+"""
+    configuration = project.path / "config.yaml"
+    text = configuration.read_text()
+    before, after = text.split("    experiments:\n")
+    configuration.write_text(before.rstrip() + own + after)
+    assert project.jobs("--", TABLE) == {
+        "run_attack quiet_for_plain",
+        "run_attack quiet_for_jpeg",
+        "evaluate_attacks own",
+        "make_table matrix",
     }
 
 
 def test_the_table_shows_each_defence_against_each_attack(defended):
     frame = pd.read_csv(defended.path / TABLE)
     shown = yaml.safe_load((defended.path / "workflow/papers/matrix/paper.yaml").read_text())
-    assert list(frame["defence"]) == list(shown["tables"]["defenses"]["options"]["shown"].values())
-    assert set(frame["images"]) == {8}
-    static, adapted = rows_of(defended, "static"), rows_of(defended, "adapted")
-    of_tvm = frame.iloc[2]
-    assert of_tvm["PGD, static"] == value(static, model="tvm", attack="pgd", metric="accuracy")
-    assert of_tvm["PGD, adaptive"] == value(adapted, attack="pgd_tvm", metric="accuracy")
-    against = frame[[column for column in frame.columns if "," in column]].min(axis=1)
-    assert (frame["against all"] <= against).all() and (frame["ci_low"] < frame["ci_high"]).all()
+    names = shown["tables"]["matrix"]["options"]["shown"]
+    built = [names[model] for model in ("plain", "again", "adversarial", *PLACES)]
+    assert list(dict.fromkeys(frame["defence"])) == built
+    linf = frame[frame["norm"] == "linf"]
+    assert set(linf["images"]) == {8} and len(linf) == 2 * len(built)
+    of_tvm = linf[linf["defence"] == names["tvm"]].set_index("budget")
+    adapted, carried = (rows_of(defended, f"{how}_tvm") for how in ("adapted", "carried"))
+    id = "pgd_linf_for_{}/eps=0.0156863"
+    most = of_tvm.index.max()
+    assert of_tvm.loc[most, "PGD"] == value(adapted, attack=id.format("tvm"), metric="accuracy")
+    ignored = value(carried, attack=id.format("plain"), metric="accuracy")
+    assert of_tvm.loc[most, "static"] <= ignored
+    against = linf[["static", "transferred", "FGSM", "PGD"]].min(axis=1)
+    assert (linf["against all"] <= against).all() and (linf["ci_low"] < linf["ci_high"]).all()
 
 
 def test_a_defence_of_ones_own_is_one_module(sources):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from advsparse.config.expanded import expanded
 from advsparse.config.judgement import judged
 from advsparse.config.messages import refuse
 from advsparse.config.mistakes import Mistake, nearest
@@ -36,6 +37,7 @@ def load(
         # One by one: what null removes, and what another kind replaces, depends on what is below.
         for layer in [read_yaml(preset), *layers]:
             merged = merged.overlay(layer)
+        merged = expanded(merged)
         if merged.values.get("papers") in (None, []):
             merged.values["papers"] = [*papers]
         return merged

@@ -90,11 +90,11 @@ class Tree:
         with ``keep_null`` the null stays, for what lies below this tree.
         """
         places, removed = dict(self.places), set(self.removed)
-        values = _merge(self.values, top.values, (), places, None if keep_null else removed)
+        values = merge(self.values, top.values, (), places, None if keep_null else removed)
         return Tree(values, places | top.places, removed, self.unreadable + top.unreadable)
 
 
-def _merge(
+def merge(
     bottom: Values, top: Values, key: Key, places: dict[Key, Place], removed: set[Key] | None
 ) -> Values:
     """``top`` over ``bottom``, both at ``key``; ``removed`` notes what null removes, if it does."""
@@ -102,7 +102,7 @@ def _merge(
     for name, value in top.items():
         old, here = merged.get(name), (*key, name)
         if isinstance(old, dict) and isinstance(value, dict) and _goes_with(old, value):
-            merged[name] = _merge(old, value, here, places, removed)
+            merged[name] = merge(old, value, here, places, removed)
         elif isinstance(old, dict) or (isinstance(old, list) and value is None):
             for known in [k for k in places if k[: len(here)] == here]:
                 del places[known]

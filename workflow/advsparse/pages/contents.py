@@ -143,7 +143,7 @@ def papers(results: Path, told: Mapping[str, Any], shown: Shown) -> Iterator[Pap
         yield Paper(
             key,
             entry["title"],
-            tuple(_product(results, key, each, claims) for each in entry["products"]),
+            _ordered([_product(results, key, each, claims) for each in entry["products"]], claims),
             claims,
             key in shown,
             tuple(
@@ -152,6 +152,19 @@ def papers(results: Path, told: Mapping[str, Any], shown: Shown) -> Iterator[Pap
                 if job["paper"] == key and job["stage"] == "experiment"
             ),
         )
+
+
+def _ordered(products: list[Product], claims: Iterable[Claim]) -> tuple[Product, ...]:
+    """Figures first, then tables; of a study that judges no claims, the tables are what it is
+    about. What failed or warned comes last."""
+    tables_first = not [*claims]
+
+    def place(product: Product) -> int:
+        if product.told["name"] == "warnings":
+            return 2
+        return int(product.is_figure == tables_first)
+
+    return tuple(sorted(products, key=place))
 
 
 def _claims(path: Path, shown: Mapping[str, tuple[str, ...]]) -> Iterator[Claim]:

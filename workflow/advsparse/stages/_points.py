@@ -40,7 +40,8 @@ class AttackEntry:
     method: Annotated[Any, Plugin("attacks")]
     """The attack: its kind and hyper-parameters."""
     grid: dict[str, Annotated[list[Scalar], Field(min_length=1)]] = Field(default_factory=dict)
-    """Hyper-parameters that take several values: all combinations are built."""
+    """Hyper-parameters that take several values, of the attack or of the one that it wraps: all
+    combinations are built."""
     model: Annotated[Name, Of("models")]
     """The classifier that is attacked."""
     images: Annotated[Name, Of("images")]
@@ -77,7 +78,7 @@ class Point:
     @cached_property
     def method(self) -> Any:
         """The attack with the point's values."""
-        return dataclasses.replace(self.entry.method, **self.values)
+        return varied(self.entry.method, self.values)
 
     @property
     def kind(self) -> str:
@@ -100,6 +101,19 @@ class Point:
     def led_by(self) -> str | None:
         """The classifier, if another than the attacked one, that says where it is led to."""
         return self.entry.surrogate if self.entry.target == "runner_up" else None
+
+
+def varied(method: Any, values: Mapping[str, Any]) -> Any:
+    """An attack with other values of fields: its own, or of the attack that it wraps."""
+    own = {name: value for name, value in values.items() if name in own_fields(method)}
+    rest = {name: value for name, value in values.items() if name not in own}
+    within = {"attack": varied(method.attack, rest)} if rest else {}
+    return dataclasses.replace(method, **own, **within)
+
+
+def own_fields(method: Any) -> set[str]:
+    """The fields of an attack, without those of one that it wraps."""
+    return set(type(method).__dataclass_fields__)
 
 
 @once_per_plan

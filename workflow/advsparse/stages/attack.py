@@ -21,6 +21,7 @@ from advsparse.stages._points import (
     attack_settings,
     fit_of,
     is_universal,
+    own_fields,
     plugin_modules,
     point_read,
     points,
@@ -123,7 +124,8 @@ def _overlap(paper: Any, a: str, b: str) -> bool:
 
 
 def _grid(entry: AttackEntry) -> Iterator[Mistake]:
-    kind, fields = registry.kind_of(entry.method), set(type(entry.method).__dataclass_fields__)
+    kind = registry.kind_of(entry.method)
+    fields = set().union(*map(own_fields, registry.with_nested(entry.method)))
     for parameter, values in entry.grid.items():
         if parameter not in fields:
             hint = nearest(parameter, fields)
@@ -166,7 +168,7 @@ def _impossible(method: Any, grid: Mapping[str, list[Scalar]]) -> Iterator[Mista
 
 def _invalid(method: Any, values: Mapping[str, Scalar]) -> str | None:
     """Why ``method`` can't take values of a grid instead of its own; None if it can."""
-    spec = registry.settings_of(method) | dict(values)
+    spec = _spec(method, values)
     kind: Any = type(method)
     try:
         _adapter(kind).validate_json(json.dumps(spec))
@@ -176,6 +178,15 @@ def _invalid(method: Any, values: Mapping[str, Scalar]) -> str | None:
             return str(entry["ctx"]["error"])
         return f"{entry['msg'][0].lower()}{entry['msg'][1:]}"
     return None
+
+
+def _spec(method: Any, values: Mapping[str, Scalar]) -> dict[str, Any]:
+    """The settings of an attack with other values, its own or of the attack that it wraps."""
+    fields = own_fields(method)
+    spec = registry.settings_of(method) | {k: v for k, v in values.items() if k in fields}
+    if rest := {k: v for k, v in values.items() if k not in fields}:
+        spec["attack"] = {"kind": registry.kind_of(method.attack), **_spec(method.attack, rest)}
+    return spec
 
 
 @cache

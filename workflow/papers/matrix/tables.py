@@ -1,88 +1,137 @@
-"""The matrix: each defence against attacks that ignore it, and against those made for it."""
+"""The matrix: each defence against each attack, at each budget."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from math import nan
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from advsparse.artifacts import read_arrays, read_rows
-from advsparse.evaluate.experiment import samples_key
+from advsparse import registry
+from advsparse.evaluate.adapted import fault
 from advsparse.evaluate.statistics import proportion
 from advsparse.figures.origin import data_used, origins
+from advsparse.figures.style import look
+from papers.matrix.judged import Found, Judged, found
+
+NORMS = {"linf": "linf", "relative_l2": "relative l2", "l2": "l2", "l1": "l1", "l0": "l0"}
+PLAIN, AGAIN = "plain", "again"
+"""The undefended network, and the same trained anew."""
+_BLACK_BOX, _CONTROLS = ("square",), ("noise", "random_pixels")
+_NOTE = (
+    "Here {attacks} kinds of attacks and {defenses} defences of the library's {known}. Accuracy "
+    "under the attack that is strongest for each image. Static: made on the undefended network; "
+    "transferred: made on the same network trained anew; by name: made for the defence, by what it "
+    "declares (BPDA, EOT, a detector's score in the objective); nearest found: by attacks that "
+    "minimise the norm. Against all: images that withstand each of them, within the budget or "
+    "less, with a 95 % interval. An image that a detector refuses counts as right if it is "
+    "attacked, and as wrong if it is clean. Built on {data} with preset {preset}."
+)
+_WITHIN = 1 + 1e-6
+"""Budgets are compared as they were written down."""
 
 
-def defenses(inputs, settings):
-    """Accuracy of each defended classifier: clean, against each attack, against all of them."""
-    seen = [_Judged(inputs[name], settings["reads"][name]["points"]) for name in inputs]
-    kinds = list(dict.fromkeys(kind for one in seen for kind in one.kinds.values()))
-    lines, failed = [], []
-    for model, words in settings["options"]["shown"].items():
-        clean = next((one.clean(model) for one in seen if one.knows(model)), nan)
-        line: dict[str, Any] = {"defence": words, "clean": clean}
-        withstood = []
-        for kind in kinds:
-            for how in ("static", "adaptive"):
-                found = [one.right(model, kind, adaptive=how == "adaptive") for one in seen]
-                right = next((array for array in found if array is not None), None)
-                line[f"{kind}, {how}"] = nan if right is None else float(np.mean(right))
-                withstood += [] if right is None else [right]
-        line |= _against_all(withstood)
-        lines.append(line)
-        failed += [f"{words}: {why}" for one in seen for why in one.failures(model)]
-    origin = origins(settings)["static"]
-    note = (
-        "Static attacks are made on the undefended network, adaptive ones on the defended one. "
-        "Against all: images that withstand each attack of their line, with a 95 % interval. Built "
-        f"on {data_used(origin)} with preset {origin['preset']}."
+def matrix(inputs, settings) -> dict[str, Any]:
+    """Accuracy of each defended classifier within each budget: under each attack that was made for
+    it, under those made on other networks, under all of them."""
+    seen = found(inputs["experiments"], settings["reads"]["experiments"])
+    shown = settings["options"]["shown"]
+    threats = _threats(seen)
+    kinds = list(dict.fromkeys(one.kind for one in seen.attacks if one.eps is not None))
+    lines = [
+        _line(words, threat, seen, model, kinds)
+        for model, words in shown.items()
+        if model in seen.clean
+        for threat in threats
+    ]
+    return {
+        "frame": pd.DataFrame(lines),
+        "title": "Every attack against every defence",
+        "note": _note(seen, shown, settings),
+    }
+
+
+def _threats(seen: Found) -> list[tuple[str, float]]:
+    """The budgets that attacks were made within, by norm."""
+    budgets = {(one.norm, one.eps) for one in seen.attacks if one.eps is not None}
+    order = list(NORMS)
+    return sorted(budgets, key=lambda threat: (order.index(threat[0]), threat[1]))
+
+
+def _line(words, threat, seen: Found, model: str, kinds: Sequence[str]) -> dict[str, Any]:
+    norm, eps = threat
+    attacks = [one for one in seen.of(model) if _within(one, norm, eps)]
+    own = [one for one in attacks if one.own and one.eps is not None]
+    static = [one for one in attacks if one.attacked == PLAIN != model]
+    carried = [one for one in attacks if one.attacked == AGAIN != model]
+    line: dict[str, Any] = {
+        "defence": words,
+        "norm": NORMS[norm],
+        "budget": eps,
+        "clean": float(np.mean(seen.clean[model])),
+        "static": _accuracy(static, eps),
+        "transferred": _accuracy(carried, eps),
+    }
+    line |= {look(k).label: _accuracy([o for o in own if o.kind == k], eps) for k in kinds}
+    nearest = [one for one in attacks if one.own and one.eps is None]
+    line["nearest found"] = _accuracy(nearest, eps)
+    every = proportion(_all(attacks, eps) if attacks else np.empty(0))
+    line |= {"against all": every.value, "ci_low": every.low, "ci_high": every.high}
+    line |= {"images": every.n, "warnings": "; ".join(_warnings(own, static + carried, eps))}
+    return line
+
+
+def _within(one: Judged, norm: str, eps: float) -> bool:
+    """Whether an attack says something of a budget: made within it, or for the nearest image."""
+    return one.norm == norm and (one.eps is None or one.eps <= eps * _WITHIN)
+
+
+def _at(attacks: Sequence[Judged], eps: float) -> list[Judged]:
+    return [one for one in attacks if one.eps is None or one.eps >= eps / _WITHIN]
+
+
+def _all(attacks: Sequence[Judged], eps: float) -> np.ndarray:
+    """For each image, whether it withstands each attack; what holds within less is within eps."""
+    return np.all([one.withstood(eps) for one in attacks], axis=0)
+
+
+def _accuracy(attacks: Sequence[Judged], eps: float) -> float:
+    """Under the strongest attack for each image; not-a-number without any."""
+    at = _at(attacks, eps)
+    return float(np.mean(_all(at, eps))) if at else nan
+
+
+def _warnings(own: Sequence[Judged], others: Sequence[Judged], eps: float) -> list[str]:
+    """Signs that an evaluation is not to be trusted, in words."""
+    here = _at(own, eps)
+    said = [f"{look(one.kind).label}: {one.warning}" for one in here if one.warning]
+    carried = _at(others, eps)
+    if here and carried and fault(_all(carried, eps), _all(here, eps)):
+        said.append("attacks made for it are weaker than those that ignore it")
+    black = [one for one in here if one.kind in _BLACK_BOX]
+    white = [one for one in here if one.kind not in (*_BLACK_BOX, *_CONTROLS, "autoattack")]
+    if black and white and fault(_all(black, eps), _all(white, eps)):
+        said.append("a black-box attack is stronger than all by gradients")
+    for one in here:
+        less = [o for o in own if o.kind == one.kind and o.eps < eps / _WITHIN]
+        if any(fault(o.right, one.right) for o in less):
+            said.append(f"accuracy rises with the budget under {look(one.kind).label}")
+    return said
+
+
+def _note(seen: Found, shown: Mapping[str, str], settings) -> str:
+    attacks = len({one.kind for one in seen.attacks})
+    defended = [model for model in shown if model in seen.clean and model not in (PLAIN, AGAIN)]
+    known = len(registry.kinds("attacks")) - len(["adaptive"])
+    origin = origins(settings)["experiments"]
+    note = _NOTE.format(
+        attacks=attacks,
+        defenses=len(defended),
+        known=f"{known} attacks and {len(registry.kinds('defenses'))} defences",
+        data=data_used(origin),
+        preset=origin["preset"],
     )
-    if failed:
-        note += f" What is missing has failed: {'; '.join(failed)}."
-    title = "Defences against attacks that ignore them, and attacks made for them"
-    return {"frame": pd.DataFrame(lines), "title": title, "note": note}
-
-
-def _against_all(withstood: list[np.ndarray]) -> dict[str, Any]:
-    """The share of images that withstand each attack, in whose order the arrays are."""
-    found = proportion(np.all(withstood, axis=0) if withstood else np.empty(0))
-    named = {"against all": found.value, "ci_low": found.low, "ci_high": found.high}
-    return named | {"images": found.n}
-
-
-class _Judged:
-    """The rows of an experiment, and what each image did."""
-
-    def __init__(self, path: str, points: list[dict[str, Any]]) -> None:
-        self.rows, _ = read_rows(path, stage="rows")
-        self.samples, _ = read_arrays(Path(path).with_suffix(".npz"), stage="rows")
-        # By id; an attack that adapts goes by the one that it adapts.
-        self.kinds = {
-            point["id"]: point["settings"].get("attack", {}).get("kind", point["kind"]).upper()
-            for point in points
-        }
-
-    def knows(self, model: str) -> bool:
-        """Whether it judged anything by a classifier."""
-        return samples_key(model, "none", "accuracy") in self.samples
-
-    def clean(self, model: str) -> float:
-        """The accuracy on the clean test set."""
-        return float(np.mean(self.samples[samples_key(model, "none", "accuracy")]))
-
-    def right(self, model: str, kind: str, *, adaptive: bool) -> np.ndarray | None:
-        """Whether the classifier is right about each image of an attack, or its detector refuses
-        it; None where there is none such. ``adaptive``: of the attack made on the classifier."""
-        rows = self.rows[(self.rows["model"] == model) & (self.rows["metric"] == "accuracy")]
-        for row in rows[rows["attack"] != "none"].itertuples():
-            own = row.attacked == model
-            if self.kinds[row.attack] == kind and own == adaptive:
-                return self.samples[samples_key(model, row.attack, "accuracy")]
-        return None
-
-    def failures(self, model: str) -> list[str]:
-        """Which attacks failed, and why."""
-        rows = self.rows[(self.rows["model"] == model) & (self.rows["metric"] == "failed")]
-        return [f"{row.attack} ({row.note})" for row in rows.itertuples()]
+    failed = [f"{shown.get(m, m)}: {why}" for m, reasons in seen.failed.items() for why in reasons]
+    return note + (f" What is missing has failed: {'; '.join(failed)}." if failed else "")

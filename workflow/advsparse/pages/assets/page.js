@@ -1,5 +1,5 @@
-// Glue: tables become sortable (DataTables, of the bundle of itables), sliders choose a picture, and
-// a link to a job opens it.
+// Glue: tables become sortable (DataTables, of the bundle of itables), rates are shaded, sliders choose
+// a picture, and a link to a job opens it.
 (async () => {
   const held = window.tablesBundle;
   const tables = [...document.querySelectorAll("table.dataframe, table.measured")];
@@ -25,6 +25,19 @@
   }
   document.documentElement.dataset.tables = "ready";
 })();
+
+// Rates, in the matrix: the darker, the more images withstand.
+for (const table of document.querySelectorAll(".shaded table")) {
+  const rates = [...table.tHead.rows[0].cells].map((cell) => !["budget", "images"].includes(cell.textContent.trim()));
+  for (const row of table.tBodies[0].rows) {
+    [...row.cells].forEach((cell, at) => {
+      const value = Number(cell.textContent);
+      if (!rates[at] || !cell.textContent.trim() || !(value >= 0 && value <= 1)) return;
+      cell.classList.add("share-of");
+      cell.style.setProperty("--share", value);
+    });
+  }
+}
 
 for (const slider of document.querySelectorAll("[data-slider]")) {
   const points = slider.closest("details").querySelectorAll("[data-point]");
