@@ -10,7 +10,6 @@ import re
 import sys
 import time
 import traceback
-import types
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from advsparse.allocator import keep_freed_memory
 from advsparse.artifacts import Metadata, make_metadata
 from advsparse.artifacts.atomic import writing
 from advsparse.errors import UserError
+from advsparse.quick_torch import leave_out_tracing
 
 logger = logging.getLogger(__name__)
 
@@ -85,11 +85,11 @@ class Job:
         have memory kept that passes need again and again."""
         from advsparse.lazy import torch
 
-        _leave_out_tracing()
         keep_freed_memory()
         # Looking for garbage while torch is imported, and in all of it at the end, takes a third of
         # the time of starting and ending a process.
         gc.disable()
+        leave_out_tracing()
         torch.set_num_threads(self.threads)
         gc.enable()
         # Read by cuBLAS when it starts; without it, deterministic algorithms refuse to run.
@@ -141,14 +141,6 @@ def job(snakemake: Any, stage: str) -> Iterator[Job]:
     failures.end(record)
     if this.imported_torch:
         _end()
-
-
-def _leave_out_tracing() -> None:
-    """Have torch imported without its kernels for tensors that have no data, which only tracing and
-    compiling ask for, and no job does: a quarter of the time that importing it takes."""
-    name = "torch._meta_registrations"
-    if "torch" not in sys.modules:
-        sys.modules[name] = types.ModuleType(name)
 
 
 def _end() -> NoReturn:
