@@ -11,7 +11,7 @@ pip = $(BIN)/python -m pip install --disable-pip-version-check $(1) >> $(PIP_LOG
   { tail -n 15 $(PIP_LOG); echo "The installation failed. All that pip said: $(PIP_LOG)"; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench mutants results clean-results lint docs install install-test \
+.PHONY: help demo test bench mutants results clean-results lint docs site install install-test \
   install-bench install-mutants
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo "make clean-results PRESET=demo   delete all results of a preset, after asking"
 	@echo "make lint   check formatting, style and types"
 	@echo "make docs   rewrite the generated pages of docs/"
+	@echo "make site   build the documentation as a site, which opens from disk"
 
 # The report leaves the newest log of snakemake, the run the one before.
 demo: install
@@ -61,6 +62,10 @@ lint: install-test
 
 docs: install
 	@$(BIN)/python -m advsparse.documentation
+
+site: install-test
+	@$(BIN)/mkdocs build --quiet --strict
+	@echo "The site: site/index.html"
 
 install: $(VENV)/.installed
 install-test: $(VENV)/.installed-test

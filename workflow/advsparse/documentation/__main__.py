@@ -6,6 +6,7 @@ from advsparse.config.schema import schema_text
 from advsparse.documentation import (
     attacks,
     certificates,
+    coders,
     configuration,
     data,
     defenses,
@@ -19,6 +20,7 @@ GENERATED = {
     configuration.PAGE: configuration.configuration_page,
     attacks.PAGE: attacks.attacks_page,
     certificates.PAGE: certificates.certificates_page,
+    coders.PAGE: coders.coders_page,
     data.PAGE: data.data_page,
     defenses.PAGE: defenses.defenses_page,
     stages.PAGE: stages.stages_picture,
