@@ -15,7 +15,7 @@ pip = $(BIN)/python -m pip install --disable-pip-version-check $(1) >> $(PIP_LOG
   install-bench install-mutants
 
 help:
-	@echo "make demo   build every figure and table on small stand-in data, and a report"
+	@echo "make demo   build every figure and table on small stand-in data, and pages to read them"
 	@echo "make test   run the tests"
 	@echo "make bench  measure speed beside published libraries: docs/benchmarks.md (WORDS=pgd: a part)"
 	@echo "make mutants WORDS=threat   does a test fail for each small change of a module? (no word: all)"
@@ -30,6 +30,7 @@ demo: install
 	@$(SNAKEMAKE) --cores all --config preset=demo
 	@$(SNAKEMAKE) --config preset=demo --report results/demo/report.html
 	@echo
+	@echo "Open this:   results/demo/index.html"
 	@echo "The report:  results/demo/report.html"
 	@echo "Figures:     results/demo/<paper>/figures"
 	@echo "Tables:      results/demo/<paper>/tables"
