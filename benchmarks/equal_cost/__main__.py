@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--mnist", type=Path, help="an .npz file; without it, digits stand in")
     parser.add_argument("--images", type=int, default=IMAGES)
     parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--first", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--norms", nargs="+", choices=NORMS, default=NORMS)
     parser.add_argument("--networks", nargs="+", choices=["plain", "pgd"], default=["plain", "pgd"])
     chosen = parser.parse_args()
@@ -43,7 +44,7 @@ def main() -> None:
             made.append(networks(chosen.mnist)[name]())
             write({"network": name, "described": made[-1].said})
         write({"trained": time.process_time()})
-        for seed in range(chosen.seeds):
+        for seed in range(chosen.first, chosen.first + chosen.seeds):
             for network in made:
                 for norm in chosen.norms:
                     for one in runs(network, norm, chosen.images, seed):

@@ -18,6 +18,7 @@ ORDER = {"l0": 0, "l1": 1, "l2": 2, "linf": math.inf}
 """Norms as adv-lib has them."""
 
 _BISECTIONS = 10
+_APGD = f"`minimal_apgd`, {_BISECTIONS} bisections"
 _ALMA = "the first step goes 0.1 (l2) or 0.5 (l1) far; alpha 0.5 below 200 steps"
 _PDPGD = "l0: the 2/3 operator, rate 0.3; linf: a tenth of the first radius as rate"
 
@@ -36,7 +37,7 @@ def published() -> list[Contender]:
         _advlib("pdpgd", "pdpgd", every, _pdpgd, _PDPGD),
         _advlib("sigma_zero", "sigma_zero", ("l0",), _of(**steps)),
         _advlib("fab", "fab", ("l2", "linf", "l1"), _fab, "1 target, 3 from 300 passes on"),
-        _advlib("apgd", "minimal_apgd", ("l2", "linf", "l1"), _apgd, f"{_BISECTIONS} bisections"),
+        _advlib("apgd", "minimal_apgd", ("l2", "linf", "l1"), _apgd, _APGD),
         _advlib("TR", "tr", ("l2", "linf"), _tr, "first step a tenth of the first radius"),
         _advlib("VFGA", "vfga", ("l0",), _of(targeted=False), "10 samples", repeats=True),
         _foolbox("deepfool", ("l2", "linf"), _deepfool, "all 10 classes"),

@@ -32,8 +32,9 @@ the distance, and A\\* that of the nearest image of all attacks here at both bud
 seeds, ± half the range where that is {spread} or more. *Median* is that of the distances, with
 failures as infinite; *s* are seconds of CPU for the {images} images on one thread of a machine that
 others use, too, without what counting takes. Ours go by their limit `passes`; published attacks get
-as many steps as fit. The whole takes {minutes:.0f} minutes of CPU, {trained:.1f} of them to train a
-network.
+as many steps as fit. `make bench WORDS=equal MNIST=/path/to/mnist.npz` measures it, in
+{minutes:.0f} minutes of CPU ({trained:.1f} to train a network); without the path, scikit-learn's
+digits stand in for MNIST. `make attackbench` shows what AttackBench itself finds of some of ours.
 
 The goal: in every norm, and with 100 and 1000 passes, one of ours has at least the LO of the best
 published attack less 0.005; and `nearest` has 0.99 at 1000.

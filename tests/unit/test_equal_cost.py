@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from benchmarks import page
 from benchmarks.attacks import OURS
 from benchmarks.equal_cost import packages
 from benchmarks.equal_cost.contender import Task
@@ -194,6 +196,10 @@ def test_attackbench_counts_and_finds_the_same_of_our_attacks(network, kind):
     assert theirs["distances"]["l2"] == pytest.approx(counting.distance.tolist(), rel=1e-5)
     # With the limit, what is returned is still looked at within the budget.
     assert theirs["adv_success"] == result.success.tolist()
+
+
+def test_the_page_says_what_the_data_say():
+    assert page.render(json.loads(page.DATA.read_text())) == page.PAGE.read_text()
 
 
 def test_the_goal_is_held_against_the_best_published_attack():
