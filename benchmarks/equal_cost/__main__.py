@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="the first of the seeds")
     parser.add_argument("--norms", nargs="+", choices=NORMS, default=NORMS)
     parser.add_argument("--networks", nargs="+", choices=["plain", "pgd"], default=["plain", "pgd"])
+    parser.add_argument("--libraries", nargs="+", help="these alone; none means all")
     chosen = parser.parse_args()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s", stream=sys.stderr)
     logging.getLogger("benchmarks").setLevel(logging.INFO)
@@ -47,7 +48,7 @@ def main() -> None:
         for seed in range(chosen.first, chosen.first + chosen.seeds):
             for network in made:
                 for norm in chosen.norms:
-                    for one in runs(network, norm, chosen.images, seed):
+                    for one in runs(network, norm, chosen.images, seed, chosen.libraries):
                         write(one)
         write({"cpu": time.process_time()})
 

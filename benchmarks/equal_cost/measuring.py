@@ -52,12 +52,16 @@ def contenders(norm: str) -> list[Contender]:
     return [one for one in own() + published() if norm in one.norms]
 
 
-def runs(network: Network, norm: str, images: int, seed: int) -> Iterator[dict]:
-    """Each attack on the images of a seed, at each budget."""
+def runs(
+    network: Network, norm: str, images: int, seed: int, libraries: list[str] | None = None
+) -> Iterator[dict]:
+    """Each attack, or those of some libraries, on the images of a seed, at each budget."""
     x, y = network.drawn(images, seed)
     for budget in BUDGETS:
         task = Task(x, y, norm, budget, RADII[network.name][norm], seed)
         for one in contenders(norm):
+            if libraries is not None and one.library not in libraries:
+                continue
             found = measured(one, network, task)
             logger.info(
                 "%s, %s, %d passes, seed %d: %s %s, %.1f s",

@@ -40,6 +40,7 @@ def published() -> list[Contender]:
         _advlib("apgd", "minimal_apgd", ("l2", "linf", "l1"), _apgd, _APGD),
         _advlib("TR", "tr", ("l2", "linf"), _tr, "first step a tenth of the first radius"),
         _advlib("VFGA", "vfga", ("l0",), _of(targeted=False), "10 samples", repeats=True),
+        _torchattacks_fab("1 target, 3 from 300 passes on; eps 0, so that none is left out"),
         _foolbox("deepfool", ("l2", "linf"), _deepfool, "all 10 classes"),
         _foolbox("ead", ("l1",), _ead, "9 searches, 3 below 300 passes; L1 decides"),
     ]
@@ -95,13 +96,20 @@ def _pdpgd(task: Task) -> dict[str, Any]:
     return options
 
 
+def _targets(task: Task) -> int:
+    return 3 if task.budget >= 300 else 1
+
+
+def _fab_steps(task: Task) -> int:
+    # A step is a gradient and a look.
+    return max(1, (task.budget - 8) // (3 * _targets(task)))
+
+
 def _fab(task: Task) -> dict[str, Any]:
-    targets = 3 if task.budget >= 300 else 1
-    steps = max(1, (task.budget - 8) // (3 * targets))
     return {
         "norm": _order(task),
-        "n_iter": steps,
-        "restarts": targets,
+        "n_iter": _fab_steps(task),
+        "restarts": _targets(task),
         "targeted_restarts": True,
     }
 
@@ -119,6 +127,19 @@ def _apgd(task: Task) -> dict[str, Any]:
 
 def _tr(task: Task) -> dict[str, Any]:
     return {"iter": task.budget // 3, "p": _order(task), "eps": task.radius / 10}
+
+
+def _torchattacks_fab(said: str) -> Contender:
+    def run(network, task: Task):
+        import torchattacks
+
+        norm = {"l2": "L2", "linf": "Linf"}[task.norm]
+        options = {"norm": norm, "eps": 0.0, "seed": task.seed, "multi_targeted": True}
+        attack = torchattacks.FAB(network, steps=_fab_steps(task), **options)
+        attack.n_target_classes = _targets(task)
+        return attack(task.x, task.y)
+
+    return Contender("torchattacks", "fab", ("l2", "linf"), run, said)
 
 
 def _foolbox(name: str, norms: tuple[str, ...], make: Callable[[Any, Task], Any], said: str):
