@@ -20,6 +20,7 @@ ORDER = {"l0": 0, "l1": 1, "l2": 2, "linf": math.inf}
 _BISECTIONS = 10
 _APGD = f"`minimal_apgd`, {_BISECTIONS} bisections"
 _ALMA = "the first step goes 0.1 (l2) or 0.5 (l1) far; alpha 0.5 below 200 steps"
+_EAD = "5 searches, 3 below 300 passes, first c 10, no abort; L1 decides"
 _PDPGD = "l0: the 2/3 operator, rate 0.3; linf: a tenth of the first radius as rate"
 
 Options = Callable[[Task], dict[str, Any]]
@@ -42,7 +43,7 @@ def published() -> list[Contender]:
         _advlib("VFGA", "vfga", ("l0",), _of(targeted=False), "10 samples", repeats=True),
         _torchattacks_fab("1 target, 3 from 300 passes on; eps 0, so that none is left out"),
         _foolbox("deepfool", ("l2", "linf"), _deepfool, "all 10 classes"),
-        _foolbox("ead", ("l1",), _ead, "9 searches, 3 below 300 passes; L1 decides"),
+        _foolbox("ead", ("l1",), _ead, _EAD),
     ]
 
 
@@ -158,8 +159,11 @@ def _deepfool(attacks: Any, task: Task):
 
 
 def _ead(attacks: Any, task: Task):
-    searches = 9 if task.budget >= 300 else 3
-    # Each step looks at the new iterate, too.
+    searches = 5 if task.budget >= 300 else 3
     return attacks.EADAttack(
-        binary_search_steps=searches, steps=task.budget // (3 * searches), decision_rule="L1"
+        binary_search_steps=searches,
+        steps=task.budget // (3 * searches),  # which look at the new iterate, too
+        initial_const=10.0,
+        abort_early=False,
+        decision_rule="L1",
     )
