@@ -15,7 +15,7 @@ from benchmarks.equal_cost.summary import best_known, mean
 
 MOST = 5
 """Attacks of ours, and published ones, that are drawn: those of largest LO."""
-POINTS = 80
+POINTS = 60
 UNITS = {"l2": "l2 norm", "linf": "linf norm", "l1": "l1 norm", "l0": "changed entries"}
 
 

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 
+from benchmarks.equal_cost import packages
 from benchmarks.equal_cost.contender import Contender, Task
 from benchmarks.equal_cost.counter import Counted, Spent
 from benchmarks.equal_cost.networks import Network
@@ -73,6 +74,7 @@ def runs(
 def measured(one: Contender, network: Network, task: Task) -> Run:
     """One attack."""
     counted = Counted(network.model, task.x, task.y, task.norm, task.budget, repeats=one.repeats)
+    packages.load()
     torch.manual_seed(task.seed)
     began = time.process_time()
     with warnings.catch_warnings():
