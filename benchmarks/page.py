@@ -163,5 +163,5 @@ def _origin(one: dict[str, Any]) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
     return (
         f"Measured on {origin['measured']} at commit {origin['commit'][:10]}: {origin['machine']}, "
-        f"{origin['threads']} threads; {packages}.\n"
+        f"{origin['threads']} thread{'s' * (origin['threads'] > 1)}; {packages}.\n"
     )
