@@ -14,6 +14,12 @@ TITLE = "Attacks at equal cost"
 SPREAD = 0.005
 """Half the range of LO over the seeds from which on it is shown."""
 
+FIGURES = """\
+Over the images of all seeds, of the five attacks of ours and the five published ones with the
+largest LO at the larger budget: ours in full lines, published ones in broken lines of the same
+colour, and dotted the nearest images of all attacks together.
+"""
+
 Table = Callable[[list, list[str]], str]
 
 
@@ -30,9 +36,10 @@ def rendered(one: dict[str, Any], table: Table) -> str:
             if here:
                 parts += [f"### {norm}, {network}\n", f"{said[0].upper()}{said[1:]}.\n"]
                 parts.append(_attacks(here, table))
+    parts += ["### Robust accuracy against the allowed perturbation\n", FIGURES]
     for norm, name in one["figures"].items():
         parts.append(f"![Robust accuracy against the distance, {norm}]({name})\n")
-    parts.append(_settings(one["said"], table))
+    parts += ["### Settings\n", _settings(one["said"], table)]
     return "\n".join(parts)
 
 
