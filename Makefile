@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 PEERS := .peers
+ATTACKBENCH := .attackbench
 BIN := $(VENV)/bin
 SNAKEMAKE := $(BIN)/snakemake
 
@@ -12,12 +13,13 @@ pip = $(BIN)/python -m pip install --disable-pip-version-check $(1) >> $(PIP_LOG
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test bench mutants results clean-results lint docs site install install-test \
-  install-bench install-mutants
+  install-bench install-attackbench attackbench install-mutants
 
 help:
 	@echo "make demo   build every figure and table on small stand-in data, and pages to read them"
 	@echo "make test   run the tests"
 	@echo "make bench  measure speed beside published libraries: docs/benchmarks.md (WORDS=pgd: a part)"
+	@echo "make attackbench   what AttackBench finds of some attacks, beside our own count"
 	@echo "make mutants WORDS=threat   does a test fail for each small change of a module? (no word: all)"
 	@echo "make results PRESET=mini   write docs/results.md from the results of a preset on real data"
 	@echo "make clean-results PRESET=demo   delete all results of a preset, after asking"
@@ -40,8 +42,12 @@ demo: install
 test: install-test
 	@$(BIN)/python -m pytest
 
-bench: install-bench
-	@PYTHONPATH=.:$(PEERS) $(BIN)/python -m benchmarks $(WORDS)
+# MNIST=/path/to/mnist.npz: what one of the networks of "equal cost" is trained on.
+bench: install-bench install-attackbench
+	@PYTHONPATH=.:$(PEERS) $(BIN)/python -m benchmarks $(WORDS) $(if $(MNIST),--mnist "$(MNIST)")
+
+attackbench: install-attackbench
+	@PYTHONPATH=$(ATTACKBENCH):. $(BIN)/python -m benchmarks.equal_cost.adapter
 
 mutants: install-mutants
 	@$(BIN)/python tests/mutants.py $(WORDS)
@@ -98,4 +104,11 @@ install-bench: $(PEERS)/.installed
 $(PEERS)/.installed: envs/requirements-bench.txt $(VENV)/.installed
 	@rm -rf $(PEERS)
 	@$(call pip,--no-deps --target $(PEERS) -r envs/requirements-bench.txt)
+	@touch $@
+
+install-attackbench: $(ATTACKBENCH)/.installed
+
+$(ATTACKBENCH)/.installed: envs/requirements-attackbench.txt $(VENV)/.installed
+	@rm -rf $(ATTACKBENCH)
+	@$(call pip,--no-deps --target $(ATTACKBENCH) -r envs/requirements-attackbench.txt)
 	@touch $@

@@ -11,6 +11,7 @@ import argparse
 import datetime
 import json
 import logging
+from pathlib import Path
 
 import torch
 
@@ -29,6 +30,7 @@ from benchmarks import (
     slices,
 )
 from benchmarks.attacks import comparisons
+from benchmarks.equal_cost import section as equal_cost
 from benchmarks.measure import as_data, measure
 from benchmarks.peers import versions
 from benchmarks.subject import subject
@@ -41,7 +43,9 @@ logger = logging.getLogger("benchmarks")
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("words", nargs="*", help="measure only what has one of these in its title")
-    words = [word.lower() for word in parser.parse_args().words]
+    parser.add_argument("--mnist", type=Path, help="an .npz file, for attacks at equal cost")
+    given = parser.parse_args()
+    words = [word.lower() for word in given.words]
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
     logger.setLevel(logging.INFO)
     torch.set_num_threads(THREADS)
@@ -55,6 +59,8 @@ def main() -> None:
     for alone in (scada, dict_attack, convlista, slices, defenses):
         if wanted(alone.TITLE):
             found[alone.TITLE] = alone.measure()
+    if wanted(equal_cost.TITLE):
+        found[equal_cost.TITLE] = equal_cost.measure(given.mnist)
     on = subject()
     for comparison in comparisons(on):
         if wanted(comparison.title):
@@ -72,7 +78,10 @@ def main() -> None:
         "threads": THREADS,
         "versions": {"torch": torch.__version__} | versions(),
     }
-    data |= {title: measured | {"origin": origin} for title, measured in found.items()}
+    data |= {
+        title: measured | {"origin": origin | measured.get("origin", {})}
+        for title, measured in found.items()
+    }
     page.DATA.write_text(json.dumps(data, indent=1) + "\n")
     page.PAGE.write_text(page.render(data))
     print(f"written: {page.PAGE.relative_to(page.ROOT)}")

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.attacks import OURS
+from benchmarks.equal_cost import report
 from benchmarks.scada import TITLE as SCADA
 
 ROOT = Path(__file__).parents[1]
@@ -71,6 +72,7 @@ def render(data: dict[str, Any]) -> str:
         columns = ["task", "advsparse, s", "other, s", *_SUMMARY[3:]]
         parts += [_CERTIFICATES, _table([_summary(one) for one in certificates], columns)]
         parts += [_coder(one) for one in certificates]
+    parts += [_equal_cost(one) for one in data.values() if one.get("section") == "equal_cost"]
     parts += [_defences(one) for one in data.values() if one.get("section") == "defences"]
     parts += [_alone(one) for one in alone]
     return "\n".join(parts)
@@ -148,6 +150,10 @@ def _defences(one: dict[str, Any]) -> str:
     return _section("##", one["title"], one["settings"].rstrip(), table, one)
 
 
+def _equal_cost(one: dict[str, Any]) -> str:
+    return "\n".join([f"## {one['title']}\n", report.rendered(one, _table), _origin(one)])
+
+
 def _section(level: str, title: str, settings: str, found: str, one: dict[str, Any]) -> str:
     return "\n".join([f"{level} {title}\n", f"{settings}\n", found, _origin(one)])
 
@@ -157,5 +163,5 @@ def _origin(one: dict[str, Any]) -> str:
     packages = ", ".join(f"{name} {version}" for name, version in origin["versions"].items())
     return (
         f"Measured on {origin['measured']} at commit {origin['commit'][:10]}: {origin['machine']}, "
-        f"{origin['threads']} threads; {packages}.\n"
+        f"{origin['threads']} thread{'s' * (origin['threads'] > 1)}; {packages}.\n"
     )
