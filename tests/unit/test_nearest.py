@@ -39,14 +39,12 @@ def test_no_image_is_further_than_by_the_first_attack_alone(norm, first, passes)
     assert together.queries.max() <= passes
 
 
-def test_images_are_left_alone_after_two_attacks_in_vain(lenet):
+def test_which_attack_gets_nearest_differs_and_all_passes_are_spent(lenet):
     x, y = lenet.x[:16], lenet.y[:16]
-    eager = Nearest(passes=600, gain=0.5)(lenet.model, x, y)
-    patient = Nearest(passes=600, gain=0.0)(lenet.model, x, y)
-    assert eager.queries.max() <= 2 + 0.6 * 598 and (patient.distance <= eager.distance).all()
-    assert (patient.distance < eager.distance).any() and patient.queries.max() > 400
-    found = patient.trace["nearest_by"]
-    assert found.min() >= 1 and found.max() > 1
+    result = Nearest(passes=600)(lenet.model, x, y)
+    found = result.trace["nearest_by"]
+    assert found.min() >= 1 and len(found.unique()) > 1
+    assert (result.queries <= 600).all() and (result.queries > 580).all()
 
 
 def test_total_is_the_limit_where_no_other_is_given(lenet):

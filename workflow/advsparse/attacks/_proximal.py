@@ -27,6 +27,19 @@ def proximal(
     return solve(r, weights, price[:, None])
 
 
+def approached(
+    r: torch.Tensor, weights: torch.Tensor, price: torch.Tensor, norm: str, steps: int
+) -> torch.Tensor:
+    """What so many proximal gradient steps from ``r`` come to, all pixels with the largest weight:
+    those of small weights stay near ``r``."""
+    largest = weights.amax(1, keepdim=True)
+    even, z = torch.ones_like(weights), r
+    for _ in range(steps):
+        moved = z - (weights / largest) * (z - r)
+        z = proximal(moved, even, price / largest[:, 0], norm)
+    return z
+
+
 def _l1(r, weights, price):
     return (r.abs() - price / weights).clamp_(min=0).copysign_(r)
 

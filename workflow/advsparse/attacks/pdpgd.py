@@ -8,11 +8,16 @@ from typing import Literal
 from advsparse.attacks._base import Candidate, MinimumNormAttack
 from advsparse.attacks._confirm import fooled
 from advsparse.attacks._losses import margin
-from advsparse.attacks._proximal import proximal
+from advsparse.attacks._proximal import approached, proximal
 from advsparse.attacks._walks import Adam, steps_within
 from advsparse.lazy import torch
-from advsparse.settings import Fraction, PositiveFloat, PositiveInt, settings
+from advsparse.settings import Fraction, NonNegativeInt, PositiveFloat, PositiveInt, settings
 
+_STEPS = {"l2": 0.03, "linf": 0.03, "l1": 0.1, "l0": 0.3}
+"""The first step of Adam."""
+_INNER = {"l2": 0, "linf": 0, "l1": 5, "l0": 5}
+"""Inner steps: where a network masks gradients, the exact operator of l1 and l0 sets to 0 what Adam
+has hardly seen move, and ends at more than twice the distance."""
 _RATIO = 1e-6
 """The least ratio of the multipliers (the default of the authors' code)."""
 _DUAL_LAST = 0.1
@@ -28,7 +33,7 @@ class PDPGD(MinimumNormAttack):
     With the margin m, at most 0 where an image is adversarial, and multipliers that sum to 1,
 
     .. math:: \min_\delta \max_\lambda \lambda_1 \|\delta\|_p
-              + \lambda_2\, \log(1 + e^{\max(m(x + \delta), 0)}), \qquad
+              + \lambda_2\, \log(1 + e^{m(x + \delta)}), \qquad
               \lambda = \mathrm{softmax}(0, s)
 
     the logarithm is descended by Adam, whose step is followed by the proximal operator of the norm
@@ -36,8 +41,8 @@ class PDPGD(MinimumNormAttack):
     by as much. The step falls from ``step`` to ``last_share`` of it geometrically. For l0 the
     proximal operator is that of the sum of |delta_j|^(2/3), as the authors prefer.
 
-    The proximal operators are exact, where published code approaches those in Adam's metric by a
-    few inner steps.
+    The proximal operators of l2 and linf are exact; those of l1 and l0 are approached by
+    ``inner_steps``, as in published code, which also cuts m off at 0.
 
     Source: Matyasko and Chau 2021, "PDPGD".
 
@@ -50,31 +55,36 @@ class PDPGD(MinimumNormAttack):
     steps: PositiveInt | None = None
     """Number of gradients; none means as many as ``passes`` allow, or 500."""
     step: PositiveFloat | None = None
-    """Step of Adam at first; none means 0.03 in l2 and linf, and 0.1 in l1 and l0. It is about how
-    far all pixels move at once, and needs some hundred steps to be made good."""
+    """Step of Adam at first; none means 0.03 in l2 and linf, 0.1 in l1 and 0.3 in l0. It is about
+    how far all pixels move at once, and needs some hundred steps to be made good."""
     last_share: Fraction = 0.01
     """The last step as a share of the first."""
     ratio: PositiveFloat = 0.01
     """lambda_1 / lambda_2 at first."""
+    inner_steps: NonNegativeInt | None = None
+    """Steps by which the proximal operator is approached; 0 solves it exactly, and none means 5 in
+    l1 and l0 and 0 in l2 and linf."""
     dual_rate: PositiveFloat = 0.1
     """Step of s at first, which falls to a tenth of it."""
 
     def perturb(self, oracle, x, y, target, rng) -> Candidate:
         steps = steps_within(oracle, self.steps, 500)
         delta, adam = torch.zeros_like(x), Adam(x)
-        first = self.step or (0.03 if self.norm in ("l2", "linf") else 0.1)
+        first = _STEPS[self.norm] if self.step is None else self.step
+        inner = _INNER[self.norm] if self.inner_steps is None else self.inner_steps
         s = x.new_full((len(x),), -math.log(self.ratio))
         share = torch.sigmoid(s)
         for k in range(steps):
             _, logits, gradient = oracle.gradient(
                 x + delta,
-                lambda z: torch.nn.functional.softplus(margin(z, y, target).clamp(min=0)),
+                lambda z: torch.nn.functional.softplus(margin(z, y, target)),
             )
             mean, scale = adam.step(gradient)
             step = first * self.last_share ** (k / steps)
             delta.addcdiv_(mean, scale, value=-step).add_(x).clamp_(0, 1).sub_(x)
             price = (1 - share) / share
-            flat = proximal(delta.flatten(1), scale.flatten(1) / step, price, self.norm)
+            metric = delta.flatten(1), scale.flatten(1) / step, price, self.norm
+            flat = approached(*metric, inner) if inner else proximal(*metric)
             delta = flat.reshape(x.shape).add_(x).clamp_(0, 1).sub_(x)
             rise = self.dual_rate * (1 - (1 - _DUAL_LAST) * k / max(steps - 1, 1))
             s = s + torch.where(fooled(logits, y, target), -rise, rise)
