@@ -321,7 +321,7 @@ def affine_setting():
     return model, x, y
 
 
-_DUAL = {"l2": 2, "linf": 1}
+_DUAL = {"l2": 2, "linf": 1, "l1": torch.inf}
 """Order of the norm dual to that of a perturbation."""
 
 

@@ -14,6 +14,9 @@ Norm = Literal["linf", "l2", "relative_l2", "l1", "l0"]
 _PART = 16
 """Images that are settled at once."""
 
+_LEAST = 2**-25
+"""Less than any random number in single precision that isn't 0."""
+
 
 @settings
 class Threat:
@@ -94,6 +97,13 @@ class Threat:
             # U^(1/d): the volume within radius r grows as r^d.
             length = self.radius(x) * rng.uniform(x, stream + 1) ** (1 / dimension)
             d = d * length / d.flatten(1).norm(dim=1).reshape(length.shape)
+        elif self.norm == "l1":
+            # Exponential variates with random signs; one more of them says how far it is to the
+            # sphere (Barthe et al. 2005).
+            u = 2 * rng.uniform_like(x, stream) - 1
+            d = -(1 - u.abs()).clamp(min=_LEAST).log() * u.sign()
+            more = -(1 - rng.uniform(x, stream + 1)).log()
+            d = self.radius(x) * d / (per_image(d.flatten(1).abs().sum(1), d) + more)
         else:
             raise ValueError(f"no random start is defined for the norm {self.norm}")
         return (x + d).clamp(*self.bounds)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from advsparse.lazy import torch
 
+_FEW = 64
+"""The least number of entries that are looked at by themselves."""
+
 
 def step_to_hyperplane(
     x: torch.Tensor,
@@ -17,8 +20,8 @@ def step_to_hyperplane(
     .. math:: \min_d \|d\|_p \quad \text{subject to} \quad \langle w, d \rangle = gap,\;
               low \le x + d \le high
 
-    for linf and l2 (the projections of Croce and Hein 2020b). Where the hyperplane misses
-    the box, the step to the corner of the box that comes nearest to it.
+    for linf, l2 and l1 (the projections of Croce and Hein 2020b). Where the hyperplane misses the
+    box, the step to the corner of the box that comes nearest to it.
 
     x, w: N x P, x within the bounds; gap: N. Returns d, N x P.
 
@@ -30,6 +33,9 @@ def step_to_hyperplane(
     g is concave, rises and is linear between the points c_j / r_j. Newton's method from t = 0 never
     passes the root, passes a point with each step but the last, and ends in it: few passes over
     the pixels, where sorting them would cost some ten.
+
+    For l1 the pixels of largest |w_j| take all the room they have, but for the last, which takes
+    what is left.
     """
     low, high = bounds
     tiny = torch.finfo(x.dtype).tiny
@@ -39,6 +45,8 @@ def step_to_hyperplane(
     size = size / scale[:, None]
     goal = gap.abs() / scale
     room = torch.where(sign > 0, high - x, x - low)
+    if norm == "l1":
+        return sign * _filled(size, room, goal)
     rate = size if norm == "l2" else torch.ones_like(size)
     full = size * room
     # Beyond all points: a hyperplane that misses the box is approached as far as it goes.
@@ -59,3 +67,28 @@ def step_to_hyperplane(
         rows = rows[going]
         part = (*(values[going] for values in part[:-1]), root[going])
     return sign * torch.minimum(rate * t[:, None], room)
+
+
+def _filled(size, room, goal):
+    """The least |d| with sum_j size_j |d_j| = goal, or all the room where that is not enough.
+
+    Only the largest entries are looked at where they are enough, which is nearly always.
+    """
+    found = torch.zeros_like(size)
+    rows = torch.arange(len(size), device=size.device)
+    for count in (max(_FEW, size.shape[1] // 16), size.shape[1]):
+        top, at = size[rows].topk(min(count, size.shape[1]), dim=1)
+        space = room[rows].gather(1, at)
+        worth = top * space
+        behind = worth.cumsum(1)
+        left = goal[rows, None] - behind + worth
+        part = torch.minimum(
+            (left / top.clamp(min=torch.finfo(top.dtype).tiny)).clamp(min=0), space
+        )
+        enough = behind[:, -1] >= goal[rows]
+        done = enough if count < size.shape[1] else torch.ones_like(enough)
+        found[rows[done]] = found[rows[done]].scatter(1, at[done], part[done])
+        rows = rows[~done]
+        if not len(rows):
+            break
+    return found

@@ -23,6 +23,9 @@ _FEWER, _SHRINK, _LEAST = 0.95, 1.5, 0.1
 """Of l1: share of the changed entries below which there are clearly fewer; what step sizes and
 numbers of entries are divided by; and the least step as a share of the first."""
 
+_INSIDE = 1 - 1e-12
+"""Share of the l1 radius that is used: sums of many entries are rounded, in float64 too."""
+
 
 def checkpoints(steps: int) -> list[int]:
     """The iterations w_0 = 0, w_1, ... at which step sizes are reviewed, at most ``steps``.
@@ -212,5 +215,5 @@ def _sparse_sign(gradient: torch.Tensor, share: torch.Tensor) -> torch.Tensor:
 
 def project_l1(point: torch.Tensor, x: torch.Tensor, threat: Threat) -> torch.Tensor:
     """The nearest point that is both in the l1 ball around ``x`` and in the box."""
-    d = project(point - x, x, "l1", threat.radius(x).flatten())
+    d = project(point - x, x, "l1", threat.radius(x).flatten() * _INSIDE)
     return (x + d).clamp(*threat.bounds)

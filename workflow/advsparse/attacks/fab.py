@@ -9,13 +9,14 @@ from advsparse.attacks._base import Candidate, MinimumNormAttack
 from advsparse.attacks._box_projections import step_to_hyperplane
 from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._losses import margin
+from advsparse.attacks._walks import size
 from advsparse.attacks.apgd import leading_classes
 from advsparse.lazy import torch
 from advsparse.settings import Fraction, NonNegativeInt, PositiveFloat, PositiveInt, settings
 from advsparse.shapes import per_image
 from advsparse.threat import Threat
 
-_RADIUS = {"linf": 0.3, "l2": 1.0}
+_RADIUS = {"linf": 0.3, "l2": 1.0, "l1": 5.0}
 """Radius that random starts are drawn within while no adversarial image is known (the default of
 the authors' code)."""
 
@@ -44,7 +45,7 @@ class FAB(MinimumNormAttack):
 
     randomness = "the starting points of all restarts but the first"
 
-    norm: Literal["l2", "linf"] = "l2"
+    norm: Literal["l2", "linf", "l1"] = "l2"
     steps: PositiveInt = 100
     """Number of projections of a run."""
     restarts: PositiveInt = 1
@@ -118,8 +119,7 @@ class FAB(MinimumNormAttack):
         gaps = torch.cat([-value, -value - (w * (clean - flat)).sum(1)])
         both = torch.cat([flat, clean])
         d = step_to_hyperplane(both, w.repeat(2, 1), gaps, self.norm, self.threat.bounds)
-        size = torch.linalg.vector_norm(d, ord=2 if self.norm == "l2" else torch.inf, dim=1)
-        own, other = size.chunk(2)
+        own, other = size(d, self.norm).chunk(2)
         tiny = torch.finfo(x.dtype).tiny
         share = (own / (own + other).clamp(min=tiny)).clamp(max=self.clean_share)
         ahead, aside = both.add_(d, alpha=self.overshoot).chunk(2)
@@ -162,8 +162,7 @@ class _Nearest:
 
     def offer(self, point, x, rows, norm) -> None:
         """Keep those of the adversarial points that are nearer than what is known."""
-        order = 2 if norm == "l2" else torch.inf
-        distance = torch.linalg.vector_norm((point - x[rows]).flatten(1), ord=order, dim=1)
+        distance = size(point - x[rows], norm)
         closer = distance < self.distance[rows]
         at = rows[closer]
         self.x[at], self.distance[at] = point[closer], distance[closer]
