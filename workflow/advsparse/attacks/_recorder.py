@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._losses import margin
-from advsparse.attacks._oracle import Objective, Oracle
+from advsparse.attacks._oracle import Objective, Oracle, one_by_one
 from advsparse.attacks._result import Candidate
 from advsparse.lazy import torch
 from advsparse.shapes import per_image
@@ -122,6 +122,8 @@ class Recorder(Oracle):
         found = self._oracle.logits(x[able], _of(rows, able))
         self._kept.look(x[able], found, at[able])
         return whole(found)
+
+    several = one_by_one
 
     def differentiable(self, x, rows=None):
         at, able = self._admit(x, rows, 2)
