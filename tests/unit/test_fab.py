@@ -15,6 +15,7 @@ from models_for_tests import (
 )
 
 from advsparse.attacks._box_projections import step_to_hyperplane
+from advsparse.attacks._oracle import Oracle
 from advsparse.attacks.deepfool import DeepFool
 from advsparse.attacks.fab import FAB
 from advsparse.attacks.fmn import FMN
@@ -161,3 +162,34 @@ def test_l1_projection_is_the_same_whichever_entries_are_looked_at():
         full = int((before[1:] <= gap[i]).sum())
         assert torch.equal(d[i].abs()[order[:full]], room[i][order[:full]])
         assert not d[i][order[full + 1 :]].any()
+
+
+def test_targets_are_the_classes_with_the_nearest_boundaries():
+    model, x, y = affine_setting()
+    with torch.no_grad():  # one class has a boundary that its logit does not tell of
+        model[1].weight[2].mul_(3)
+        model[1].bias[2] -= float((model[1].weight[2] / 3 * 2).sum() / 2) + 4
+    assert not predictions(model, x).any()
+    for norm in ("l2", "linf"):
+        exact = distances_to_boundaries(model, x, norm)[:, 1:]
+        nearest = 1 + exact.argsort(1)
+        with torch.no_grad():
+            largest = 1 + model(x)[:, 1:].argsort(1, descending=True)
+        assert (nearest[:, 0] != largest[:, 0]).any()
+        for choice, expected in (("nearest", nearest), ("logits", largest)):
+            for targets in (1, 2):
+                attack = FAB(norm=norm, targets=targets, choice=choice)
+                found = attack._aims(Oracle(model, len(x)), x, y)
+                assert torch.equal(found, expected[:, :targets])
+        assert torch.equal(FAB(norm=norm)._aims(Oracle(model, len(x)), x, y)[:, :1], largest[:, :1])
+        few = FAB(norm=norm, targets=1)._aims(Oracle(model, len(x)), x, y)
+        assert torch.equal(few, nearest[:, :1])
+
+
+def test_choice_of_targets_costs_nothing_where_all_are_tried(lenet):
+    x, y = lenet.x[:4], lenet.y[:4]
+    settings = {"steps": 2, "final_steps": 0}
+    one, other = (FAB(choice=c, **settings)(lenet.model, x, y) for c in ("nearest", "logits"))
+    assert torch.equal(one.x, other.x) and torch.equal(one.queries, other.queries)
+    few = [FAB(choice=c, targets=1, **settings)(lenet.model, x, y) for c in ("nearest", "logits")]
+    assert torch.equal(few[0].queries, few[1].queries + 10)

@@ -80,7 +80,7 @@ class AutoAttack(BudgetAttack):
         attacks = (
             APGD(loss="ce", restarts=_L1_STARTS if l1 else 1, shrinking=l1, **climb),
             APGD(loss="targeted_dlr", targets=targets, shrinking=l1, **climb),
-            FAB(norm=self.norm, steps=self.steps, targets=self.targets),
+            FAB(norm=self.norm, steps=self.steps, targets=self.targets, choice="logits"),
             Square(queries=self.queries, **ball),
         )
         return dict(zip(STAGES, attacks, strict=True))
