@@ -12,7 +12,8 @@ from advsparse.shapes import per_image
 Norm = Literal["linf", "l2", "relative_l2", "l1", "l0"]
 
 _PART = 16
-"""Images that are settled at once."""
+"""Images that are settled or measured at once: what is made of them in float64 then stays in a
+processor's cache."""
 
 _LEAST = 2**-25
 """Less than any random number in single precision that isn't 0."""
@@ -37,6 +38,9 @@ class Threat:
 
     def distance(self, x_adv: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """The distance of each image pair, float64 of shape N."""
+        if len(x) > _PART:
+            parts = zip(x_adv.split(_PART), x.split(_PART), strict=True)
+            return torch.cat([self.distance(*part) for part in parts])
         d = (x_adv.double() - x.double()).flatten(1)
         match self.norm:
             case "linf":
@@ -76,7 +80,6 @@ class Threat:
         """
         if self.eps == 0:
             return x.clone()
-        # In parts, whose copies in float64 stay in a processor's cache.
         parts = zip(x_adv.split(_PART), x.split(_PART), strict=True)
         return torch.cat([self._settled(*part) for part in parts])
 
