@@ -38,6 +38,8 @@ CHEAP = {
     "cw_linf": {"iterations": 20, "learning_rate": 0.02, "box": "clip", "initial_weight": 0.01},
     "autoattack": {"steps": 4, "targets": 2, "queries": 8},
     "deepfool": {"steps": 10},
+    "ead": {"search_steps": 4, "iterations": 20, "learning_rate": 0.05, "initial_weight": 0.1},
+    "one_pixel": {"pixels": 3, "population": 10, "generations": 2},
     "dict_attack": {"direction": "universal"},  # pairs need targets
     "ls_pga": {"steps": 4, "step": 0.5},
     "lbfgs": {"search_steps": 4, "iterations": 8},
@@ -321,7 +323,7 @@ def affine_setting():
     return model, x, y
 
 
-_DUAL = {"l2": 2, "linf": 1}
+_DUAL = {"l2": 2, "linf": 1, "l1": torch.inf}
 """Order of the norm dual to that of a perturbation."""
 
 

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import math
 
+import cvxpy as cp
 import pytest
 import torch
-from models_for_tests import ROUNDING, affine, assert_same, predictions, setting, small_network
+from models_for_tests import (
+    ROUNDING,
+    affine,
+    assert_same,
+    measured,
+    predictions,
+    setting,
+    small_network,
+)
 
+from advsparse.attacks._climb import SparseClimb, checkpoints
 from advsparse.attacks._dlr import dlr
-from advsparse.attacks.apgd import APGD, checkpoints, leading_classes
+from advsparse.attacks.apgd import APGD, leading_classes
 from advsparse.attacks.pgd import PGD
+from advsparse.threat import Threat
 
 Y = torch.tensor([0])
 
@@ -95,10 +106,10 @@ def test_step_is_halved_at_the_best_point_where_nothing_rises():
     assert result.trace["halvings"].tolist() == [len(checkpoints(100)) - 1]
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 @pytest.mark.parametrize("loss", ["ce", "dlr"])
 def test_best_point_is_the_best_of_all(norm, loss, lenet):
-    attack = APGD(norm=norm, loss=loss, eps={"linf": 0.002, "l2": 0.05}[norm], steps=20)
+    attack = APGD(norm=norm, loss=loss, eps={"linf": 0.002, "l2": 0.05, "l1": 0.8}[norm], steps=20)
     safe = (~attack(lenet.model, lenet.x[:40], lenet.y[:40]).success).nonzero().flatten()[:4]
     assert len(safe) == 4
     for i in safe.tolist():
@@ -173,3 +184,63 @@ def test_step_sizes_do_not_feel_that_another_image_has_been_found(seed):
     for i in (~together.success).nonzero().flatten().tolist():
         alone = attack(model, x[i : i + 1], y[i : i + 1])
         assert_same(alone, together, slice(i, i + 1), **ROUNDING)
+
+
+def test_sparse_steps_by_hand():
+    """On a linear loss: the signs of a share of the entries, each with its part of eta."""
+    x = torch.full((2, 1, 2, 5), 0.5, dtype=torch.float64)
+    climb = SparseClimb(Threat(norm="l1", eps=0.4), None, x, x.clone(), "ce", 0.75)
+    slope = torch.tensor([3.0, -9, 1, 0, 8, 2, -7, 4, 5, 6], dtype=torch.float64)
+    gradient = torch.stack([slope, 1e-9 * slope]).reshape(x.shape)
+    both = torch.arange(2)
+    moved = climb._move(x, x, gradient, both, 0) - x
+    expected = torch.zeros(10, dtype=torch.float64)
+    expected[[1, 4]] = torch.tensor([-0.2, 0.2]).double()  # a fifth of ten entries
+    torch.testing.assert_close(moved.flatten(1), expected.expand(2, 10))
+    # One of them changes 3 entries; the other still all ten.
+    climb._changed[1] = 3.0
+    climb.best = x + torch.where(slope.reshape(1, 1, 2, 5) > 4, 0.01, 0.0)
+    assert climb._review(both, 1).tolist() == [True, False]
+    torch.testing.assert_close(climb.eta.flatten(), torch.tensor([0.4, 0.4 / 1.5]).double())
+    torch.testing.assert_close(climb._share, torch.full((2,), 3 / 10 / 1.5).double())
+    for _ in range(9):
+        climb._review(both, 1)
+    torch.testing.assert_close(climb.eta.flatten(), torch.full((2,), 0.04).double())
+
+
+def test_l1_agrees_with_linear_programming():
+    """The worst case within ball and box, of a binary affine classifier: a knapsack."""
+    generator = torch.Generator().manual_seed(2)
+    weights = torch.randn(48, generator=generator, dtype=torch.float64)
+    x = torch.rand((10, 3, 4, 4), generator=generator, dtype=torch.float64)
+    flat = x.flatten(1)
+    ball = cp.Variable(48)
+    lowest = []
+    for image in flat:
+        inside = [cp.norm1(ball) <= 3.0, image.numpy() + ball >= 0, image.numpy() + ball <= 1]
+        problem = cp.Problem(cp.Maximize(weights.numpy() @ ball), inside)
+        lowest.append(problem.solve(solver=cp.CLARABEL))
+    gain = torch.tensor(lowest)
+    attack = APGD(norm="l1", eps=3.0, steps=100)
+    for share, success in ((0.995, True), (1.0001, False)):
+        for image, most in zip(x, gain, strict=True):
+            bias = torch.tensor([0.0, -float(weights @ image.flatten() + share * most)])
+            model = affine(torch.stack([0 * weights, weights]), bias)
+            label = torch.zeros(1, dtype=torch.int64)
+            assert attack(model, image[None], label).success.item() is success
+
+
+def test_larger_balls_first_are_for_l1_and_count_their_steps(lenet):
+    with pytest.raises(ValueError, match="shrinking: for norm l1 alone, not l2"):
+        APGD(norm="l2", eps=1.0, shrinking=True)
+    x, y = lenet.x[:24], lenet.y[:24]
+    for steps in (2, 3, 4, 10):
+        attack = APGD(norm="l1", eps=0.5, steps=steps, shrinking=True)
+        result, seen = recorded(attack, lenet.model, x[:1], y[:1])
+        assert result.steps.item() == steps or result.success
+        within = measured(seen, x[:1].expand_as(seen), "l1") <= 0.5 * (1 + 1e-5)
+        assert within[-1] and bool(within[0]) is (steps < 4)
+    plain = APGD(norm="l1", eps=6.0, steps=30)(lenet.model, x, y).success
+    shrinking = APGD(norm="l1", eps=6.0, steps=30, shrinking=True)(lenet.model, x, y)
+    assert 0.1 < plain.float().mean() < 0.95
+    assert shrinking.success.sum() >= plain.sum()

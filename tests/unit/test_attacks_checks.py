@@ -25,7 +25,7 @@ from advsparse.attacks._checks import AttackWarning, looks_like_softmax
 from advsparse.attacks._fitting import UniversalAttack
 from advsparse.attacks._oracle import ask
 
-BLIND = ("noise", "random_pixels", "square")
+BLIND = ("noise", "one_pixel", "random_pixels", "square")
 """Attacks that take no gradient."""
 
 each_attack = pytest.mark.parametrize(("kind", "norm"), CASES)

@@ -244,6 +244,7 @@ def test_zero_gradients_give_no_nan(kind, norm, dtype, device):
         "dict_attack",
         "ls_pga",
         "noise",
+        "one_pixel",
         "pgd",
         "random_pixels",
         "square",

@@ -102,7 +102,7 @@ ALL = [
 def test_what_follows_no_gradient_asks_for_none(kind, norm, options):
     network, x, y = evaluated()
     fit, attack = learned(kind, norm), build(kind, norm, **options)
-    blind = ("noise", "random_pixels", "square", "uap", "targeted_uap", "dict_attack")
+    blind = ("noise", "one_pixel", "random_pixels", "square", "uap", "targeted_uap", "dict_attack")
     assert attack.follows_gradients == (kind not in blind and not options)
     if attack.follows_gradients:
         with pytest.raises(RuntimeError, match="requires grad"):

@@ -41,7 +41,7 @@ from advsparse.defenses._defended import InFront
 
 EXACT = {"rtol": 0, "atol": 0}
 
-BLIND = ("noise", "random_pixels", "square")
+BLIND = ("noise", "one_pixel", "random_pixels", "square")
 """Attacks that take no gradient."""
 
 each_attack = pytest.mark.parametrize(("kind", "norm"), CASES)
@@ -90,7 +90,7 @@ class Buffered(torch.nn.Module):
     def __init__(self, network):
         super().__init__()
         self.network, self.last = network, None
-        self.out = torch.zeros(64, CLASSES)
+        self.out = torch.zeros(128, CLASSES)
 
     def forward(self, x):
         logits = self.network(x)

@@ -57,3 +57,35 @@ def test_lbfgs_finds_the_boundary_of_an_affine_classifier(classes, factor):
     assert torch.equal(predictions(model, result.x), target)
     ratio = result.distance / exact
     assert ratio.min() >= 1 - 1e-7 and ratio.max() <= 1.05
+
+
+def test_searches_that_start_at_the_nearest_image_find_the_boundary_too():
+    model, x, y = affine_setting()
+    result = LBFGS(start="nearest")(model, x, y)
+    assert result.success.all()
+    reached = predictions(model, result.x).tolist()
+    pairs = zip(x, reached, strict=True)
+    exact = torch.tensor([distance_to_class(model, *pair, "l2") for pair in pairs])
+    ratio = result.distance / exact
+    assert ratio.min() >= 1 - 1e-7 and ratio.max() <= 1.05
+
+
+def test_searches_start_where_they_are_told_to(lenet):
+    x, y, starts = lenet.x[:6], lenet.y[:6], {}
+    for start in ("clean", "nearest"):
+        seen = []
+        attack = LBFGS(start=start, search_steps=4, iterations=3)
+        handle = lenet.model.register_forward_pre_hook(lambda _, z, seen=seen: seen.append(z[0]))
+        attack(lenet.model, x, y)
+        handle.remove()
+        # After two looks at the clean images; a search asks thrice, and once where it ended.
+        starts[start] = [batch.detach() for batch in seen if len(batch) == len(x)][2:-1]
+        assert len(starts[start]) == 16
+    stand = predictions(lenet.model, x) == y
+    assert stand.all() and all(torch.equal(b, x) for b in starts["clean"][0::4])
+    assert torch.equal(starts["nearest"][0], x)
+    later = starts["nearest"][4::4]
+    assert any((b != x).flatten(1).any(1).any() for b in later)
+    for batch in later:
+        moved = (batch != x).flatten(1).any(1)
+        assert (predictions(lenet.model, batch) != y)[moved].all()

@@ -53,6 +53,20 @@ def test_deepfool_reaches_targets_of_an_affine_classifier(norm):
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
+def test_deepfool_ends_just_beyond_the_boundary_with_bisections(norm):
+    model, x, y = affine_setting()
+    exact = distances_to_boundaries(model, x, norm).amin(1)
+    plain = DeepFool(norm=norm, overshoot=0.5)(model, x, y)
+    for ray in (1, 4, 20):
+        result = DeepFool(norm=norm, overshoot=0.5, ray=ray)(model, x, y)
+        assert result.success.all()
+        ratio = result.distance / exact
+        assert ratio.min() >= 1 - 1e-7
+        assert (result.distance <= exact + plain.distance / 2**ray * (1 + 1e-9)).all()
+        assert torch.equal(result.queries, plain.queries + ray + 1)
+
+
+@pytest.mark.parametrize("norm", ["l2", "linf"])
 @pytest.mark.parametrize("scale", [0.0, 1e-25, 1e-42])
 def test_deepfool_makes_no_step_along_a_gradient_of_rounding_errors(scale, norm):
     generator = torch.Generator().manual_seed(0)

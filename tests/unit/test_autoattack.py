@@ -11,6 +11,7 @@ import pytest
 import torch
 from models_for_tests import affine, measured, predictions
 
+from advsparse.attacks.apgd import APGD
 from advsparse.attacks.autoattack import STAGES, AutoAttack
 from advsparse.attacks.pgd import PGD
 from oracles.autoattack_expected import digest, network_and_images
@@ -122,6 +123,21 @@ def test_is_at_least_as_strong_as_pgd(norm, eps, lenet):
     ours = AutoAttack(norm=norm, eps=eps, steps=15, targets=3, queries=30)(lenet.model, x, y)
     assert ours.success.sum() >= pgd.sum() > 8
     assert torch.equal(ours.success, predictions(lenet.model, ours.x) != y)
+
+
+def test_l1_is_set_as_the_authors_have_it_and_as_strong_as_its_parts(lenet):
+    x, y = lenet.x[:24], lenet.y[:24]
+    attack = AutoAttack(norm="l1", eps=7.0, steps=20, targets=9, queries=30)
+    ce, aimed, fab, square = attack.stages().values()
+    assert ce.shrinking and aimed.shrinking and ce.restarts == 5
+    assert (aimed.targets, fab.targets) == (5, 9)
+    assert AutoAttack(norm="l1", eps=1.0, targets=2).stages()["apgd_t"].targets == 2
+    assert {fab.norm, square.norm} == {"l1"}
+    result = attack(lenet.model, x, y)
+    assert measured(result.x, x, "l1").max() <= 7 * (1 + 1e-6)
+    assert torch.equal(result.success, predictions(lenet.model, result.x) != y)
+    alone = APGD(norm="l1", eps=7.0, steps=20)(lenet.model, x, y).success
+    assert 24 > result.success.sum() >= alone.sum() > 8
 
 
 SETTINGS = sorted({(r["norm"], r["eps"], r["steps"]) for r in EXPECTED["runs"]})

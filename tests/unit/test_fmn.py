@@ -79,8 +79,9 @@ def test_overshoot_crosses_the_boundary_where_newtons_radius_never_does(norm):
 
     x = torch.full((1, 1, 4, 4), 0.3, dtype=torch.float64)
     y = torch.zeros(1, dtype=torch.int64)
-    assert not FMN(norm=norm, steps=12, overshoot=0.0)(Bent(), x, y).success
-    assert FMN(norm=norm, steps=12)(Bent(), x, y).success
+    # With more steps what is left is as small as rounding errors, which then decide.
+    assert not FMN(norm=norm, steps=6, overshoot=0.0)(Bent(), x, y).success
+    assert FMN(norm=norm, steps=6)(Bent(), x, y).success
 
 
 def test_steps_fill_the_passes(lenet):

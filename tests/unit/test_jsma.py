@@ -278,3 +278,29 @@ def test_passes_are_counted(space, lenet):
 def test_settings_without_sense_are_refused(wrong):
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         JSMA(**wrong)
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+def test_pruned_images_are_adversarial_and_need_every_change(targeted, lenet):
+    x, y = lenet.x[:16], lenet.y[:16]
+    target = (y + 3) % 10 if targeted else None
+    settings = {"space": "probabilities", "gamma": 0.05 if targeted else 0.02}
+    whole = JSMA(**settings)(lenet.model, x, y, target)
+    pruned = JSMA(prune=True, **settings)(lenet.model, x, y, target)
+    assert torch.equal(whole.success, pruned.success) and whole.success.sum() >= 4
+    assert torch.equal(whole.x[~whole.success], pruned.x[~whole.success])
+    kept = pruned.x != x
+    assert torch.equal(pruned.x[kept], whole.x[kept]), "what is not put back stays"
+    assert (pruned.distance <= whole.distance).all()
+    assert (pruned.distance < whole.distance).any()
+    assert (pruned.queries - whole.queries <= 2 * whole.distance).all()
+    needed = total = 0
+    for i in whole.success.nonzero().flatten().tolist():
+        for place in kept[i].flatten().nonzero().flatten().tolist():
+            image = pruned.x[i : i + 1].clone().flatten(1)
+            image[0, place] = x[i].flatten()[place]
+            found = predictions(lenet.model, image.reshape(1, *x.shape[1:])).item()
+            needed += bool(found == y[i] if target is None else found != target[i])
+            total += 1
+    # One that was needed beside the others may have become superfluous by what they did.
+    assert needed >= 0.95 * total > 0

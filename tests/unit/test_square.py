@@ -99,11 +99,30 @@ def test_l2_proposal_moves_mass_within_the_budget():
         assert not after[i][:, only].any()
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("norm", ["l2", "l1"])
+def test_windows_gain_what_another_lost(norm):
+    """Far from the box the norm is that of the budget, and the drained window is clean again."""
+    attack = Square(norm=norm, eps=0.4)
+    x = torch.full((6, *SHAPE), 0.5, dtype=torch.float64)
+    now = x + 0.002 * Random(3).normal_like(x)
+    draw = torch.rand((6, 8), generator=torch.Generator().manual_seed(0)).double()
+    new = attack._move_mass(now, x, 3, draw)
+    torch.testing.assert_close(measured(new, x, norm), torch.full((6,), 0.4).double())
+    for i in range(6):
+        drained, gained = (
+            window_indices(_corner(two, 8, 8, 3), 3, 8)[0].tolist()
+            for two in (draw[i : i + 1, 2:4], draw[i : i + 1, :2])
+        )
+        d = (new - x)[i].flatten(1)
+        assert not d[:, [p for p in drained if p not in gained]].any()
+        assert d[:, gained].abs().sum() > 0.5 * d.abs().sum()
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 def test_margin_falls_with_every_query_budget(norm):
     """Best margin so far, seen from outside: what is returned is the best of what was asked."""
     model, x, y = evaluated(torch.float64)
-    attack = Square(norm=norm, eps={"linf": 0.01, "l2": 0.1}[norm], queries=60)
+    attack = Square(norm=norm, eps={"linf": 0.01, "l2": 0.1, "l1": 0.5}[norm], queries=60)
     for i in (0, 1, 2):
         seen = []
         handle = model.register_forward_pre_hook(lambda _, z, seen=seen: seen.append(z[0]))
@@ -122,17 +141,19 @@ def test_margin_falls_with_every_query_budget(norm):
         assert margins.min() < margins[0]
 
 
-@pytest.mark.parametrize("norm", ["linf", "l2"])
+@pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 def test_finds_more_than_noise_and_needs_no_gradient(norm, lenet):
     class Blunt(torch.nn.Module):
         def forward(self, x):
             with torch.no_grad():
                 return lenet.model(x)
 
-    eps = {"linf": 0.02, "l2": 1.2}[norm]
+    eps = {"linf": 0.02, "l2": 1.2, "l1": 12.0}[norm]
     x, y = lenet.x[:40], lenet.y[:40]
     result = Square(norm=norm, eps=eps, queries=150)(Blunt(), x, y)
-    blind = Noise(norm=norm, eps=eps)(lenet.model, x, y)
+    # Noise in l1 is shorter in l2 than that, whatever it hits.
+    length, radius = ("l2", 1.2) if norm == "l1" else (norm, eps)
+    blind = Noise(norm=length, eps=radius)(lenet.model, x, y)
     assert result.success.sum() >= blind.success.sum() + (4 if norm == "l2" else 8)
     assert (result.steps[result.success] < 150).all()
     assert (result.steps[~result.success] == 150).all()

@@ -12,7 +12,11 @@ from advsparse.shapes import per_image
 Norm = Literal["linf", "l2", "relative_l2", "l1", "l0"]
 
 _PART = 16
-"""Images that are settled at once."""
+"""Images that are settled or measured at once: what is made of them in float64 then stays in a
+processor's cache."""
+
+_LEAST = 2**-25
+"""Less than any random number in single precision that isn't 0."""
 
 
 @settings
@@ -34,6 +38,9 @@ class Threat:
 
     def distance(self, x_adv: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """The distance of each image pair, float64 of shape N."""
+        if len(x) > _PART:
+            parts = zip(x_adv.split(_PART), x.split(_PART), strict=True)
+            return torch.cat([self.distance(*part) for part in parts])
         d = (x_adv.double() - x.double()).flatten(1)
         match self.norm:
             case "linf":
@@ -73,7 +80,6 @@ class Threat:
         """
         if self.eps == 0:
             return x.clone()
-        # In parts, whose copies in float64 stay in a processor's cache.
         parts = zip(x_adv.split(_PART), x.split(_PART), strict=True)
         return torch.cat([self._settled(*part) for part in parts])
 
@@ -94,6 +100,13 @@ class Threat:
             # U^(1/d): the volume within radius r grows as r^d.
             length = self.radius(x) * rng.uniform(x, stream + 1) ** (1 / dimension)
             d = d * length / d.flatten(1).norm(dim=1).reshape(length.shape)
+        elif self.norm == "l1":
+            # Exponential variates with random signs; one more of them says how far it is to the
+            # sphere (Barthe et al. 2005).
+            u = 2 * rng.uniform_like(x, stream) - 1
+            d = -(1 - u.abs()).clamp(min=_LEAST).log() * u.sign()
+            more = -(1 - rng.uniform(x, stream + 1)).log()
+            d = self.radius(x) * d / (per_image(d.flatten(1).abs().sum(1), d) + more)
         else:
             raise ValueError(f"no random start is defined for the norm {self.norm}")
         return (x + d).clamp(*self.bounds)

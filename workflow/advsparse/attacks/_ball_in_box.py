@@ -14,6 +14,9 @@ from __future__ import annotations
 from advsparse.lazy import torch
 from advsparse.shapes import per_image
 
+_ENTRIES = 2**17
+"""Entries that are done at once, so that all there is of them stays in a processor's cache."""
+
 _ROUNDS = 60
 """More than Newton's steps and halvings take to the last digit."""
 
@@ -23,9 +26,6 @@ _CLOSE = 1e-6
 _RESCALED = 2
 """Cheap steps before those of Newton, which are enough where the box cuts little off."""
 
-_FEW = 64
-"""The least number of entries that are looked at by themselves."""
-
 
 def project(u: torch.Tensor, x: torch.Tensor, norm: str, radius: torch.Tensor) -> torch.Tensor:
     """The nearest perturbations of the images ``x`` in [0, 1] within balls of ``radius`` (N)."""
@@ -34,8 +34,15 @@ def project(u: torch.Tensor, x: torch.Tensor, norm: str, radius: torch.Tensor) -
         return _boxed(torch.minimum(torch.maximum(u, -r), r), x)
     if norm == "l0":
         return _keep(u.flatten(1), _boxed(u.clone(), x).flatten(1), radius).reshape(u.shape)
-    if norm == "l2":
-        return _shrink_l2(u, x, radius)
+    shrink, found = _into_l2 if norm == "l2" else _into_l1, torch.empty_like(u)
+    at_once = max(1, _ENTRIES // max(1, u[0].numel())) if len(u) else 1
+    for start in range(0, len(u), at_once):
+        part = slice(start, start + at_once)
+        found[part] = shrink(u[part], x[part], radius[part])
+    return found
+
+
+def _into_l1(u, x, radius):
     inside = _boxed(u.clone(), x).flatten(1)
     outside = torch.linalg.vector_norm(inside, ord=1, dim=1) > radius
     if outside.any():
@@ -59,7 +66,7 @@ def _keep(flat, inside, radius):
     return torch.zeros_like(flat).scatter(1, best, values)
 
 
-def _shrink_l2(u, x, radius):
+def _into_l2(u, x, radius):
     """clip(s u) for the s <= 1 at which its norm is the radius, or for 1 if it is not longer.
 
     The square of the norm, as a function of s^2, is concave and linear in pieces: Newton's steps
@@ -69,21 +76,19 @@ def _shrink_l2(u, x, radius):
     tiny = torch.finfo(u.dtype).tiny
     length = torch.linalg.vector_norm(u.flatten(1), dim=1)
     share = torch.where(length > radius, radius / length.clamp(min=tiny), 1.0)
-    short = share < 1
     found = _boxed(u * per_image(share, u), x)
-    reached = torch.linalg.vector_norm(found.flatten(1), dim=1)
-    rows = (short & (reached < radius * (1 - _CLOSE))).nonzero().flatten()
-    for _ in range(_RESCALED):
-        if not len(rows):
+    for tried in range(_RESCALED + 1):
+        reached = torch.linalg.vector_norm(found.flatten(1), dim=1)
+        short = (share < 1) & (reached < radius * (1 - _CLOSE))
+        if not short.any():
             return found
+        if tried == _RESCALED:
+            break
         # As much longer as it is too short, which is never too much where the box cuts.
-        share[rows] = (share[rows] * radius[rows] / reached[rows].clamp(min=tiny)).clamp(max=1)
-        found[rows] = _boxed(u[rows] * per_image(share[rows], u), x[rows])
-        reached[rows] = torch.linalg.vector_norm(found[rows].flatten(1), dim=1)
-        left = (share[rows] < 1) & (reached[rows] < radius[rows] * (1 - _CLOSE))
-        rows = rows[left]
-    if not len(rows):
-        return found
+        longer = (share * radius / reached.clamp(min=tiny)).clamp(max=1)
+        share = torch.where(short, longer, share)
+        _boxed(torch.mul(u, per_image(share, u), out=found), x)
+    rows = short.nonzero().flatten()
     flat, clean, goal = u[rows].flatten(1), x[rows].flatten(1), radius[rows].square()
     size, room = flat.abs(), torch.where(flat > 0, 1 - clean, clean)
     part = share[rows]
@@ -100,35 +105,35 @@ def _shrink_l2(u, x, radius):
 
 
 def _shrink_l1(flat, inside, radius):
-    """sign(u) min(max(|u| - t, 0), room) for the t > 0 at which its l1 norm is the radius.
-
-    Only the largest entries are looked at where they are enough, which is nearly always.
-    """
+    """sign(u) min(max(|u| - t, 0), room) for the t > 0 at which its l1 norm is the radius."""
     size, room = flat.abs(), inside.abs()
-    top, at = size.topk(min(size.shape[1], max(_FEW, size.shape[1] // 16)), dim=1)
-    cap = room.gather(1, at)
-    least = top[:, -1]
-    enough = torch.minimum(top - least[:, None], cap).sum(1) >= radius
-    t = torch.zeros_like(radius)
-    for rows, sizes, caps, low in ((enough, top, cap, least), (~enough, size, room, t)):
-        if rows.any():
-            t[rows] = _threshold(sizes[rows], caps[rows], radius[rows], low[rows])
-    return torch.minimum((size - t[:, None]).clamp_(min=0), room).mul_(flat.sign())
+    t = _threshold(size, room, radius)
+    return torch.minimum(size.sub_(t[:, None]).clamp_(min=0), room).copysign_(flat)
 
 
-def _threshold(size, room, radius, low):
-    """Where the sum of min(max(size - t, 0), room), which falls, is the radius, from ``low`` on.
+def _threshold(size, room, radius):
+    """Where the sum of min(max(size - t, 0), room), which falls, is the radius.
 
-    Newton's steps, and halvings where they leave what is known to hold the root.
+    Newton's steps, and halvings where they leave what is known to hold the root. An image ends once
+    the sum is the radius but for rounding, and not more.
     """
-    t, low, high = low.clone(), low.clone(), size.amax(1)
+    close = 4 * torch.finfo(size.dtype).eps * radius
+    t, low, high = torch.zeros_like(radius), torch.zeros_like(radius), size.amax(1)
+    less, kept = torch.empty_like(size), torch.empty_like(size)
     for _ in range(_ROUNDS):
-        less = size - t[:, None]
-        height = torch.minimum(less.clamp(min=0), room).sum(1) - radius
+        torch.sub(size, t[:, None], out=less).clamp_(min=0)
+        torch.minimum(less, room, out=kept)
+        height = kept.sum(1) - radius
+        going = (height > 0) | (height < -close)
+        if not going.any():
+            break
         low = torch.where(height > 0, t, low)
         high = torch.where(height > 0, high, t)
-        step = t + height / ((less > 0) & (less < room)).sum(1)
+        # Those that are neither 0 nor cut off are what the sum falls by.
+        moving = less.sign_().mul_(kept < room).sum(1)
+        step = t + height / moving
         middle = torch.where((step >= low) & (step <= high), step, (low + high) / 2)
+        middle = torch.where(going, middle, t)
         if torch.equal(middle, t):
             break
         t = middle

@@ -167,7 +167,7 @@ class Attack(ABC):
             first = ready.first
             for part in _chunks(len(x), size):
                 goals = y[part], at_rows(target, part), at_rows(aim, part)
-                found = self._chunk(perturb, model, x[part], *goals, rng, first)
+                found = self._chunk(perturb, model, x[part], *goals, rng, first, size)
                 first = None
                 whole.put(part, found)
                 count = int(whole.result.success[: part.stop].sum())
@@ -232,9 +232,9 @@ class Attack(ABC):
         """Sentences of this attack alone on why ``result`` is not to be trusted."""
         return ()
 
-    def _chunk(self, perturb: Perturb, model, x, y, target, aim, rng, first):
+    def _chunk(self, perturb: Perturb, model, x, y, target, aim, rng, first, room):
         """The result for some images, of the first of which something may be known."""
-        oracle = Oracle(model, len(x), goals=(y, target), first=first)
+        oracle = Oracle(model, len(x), goals=(y, target), first=first, room=room)
         with exactly():
             return self._judged(perturb, oracle, x, y, target, aim, rng)
 

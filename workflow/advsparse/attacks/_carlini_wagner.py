@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from advsparse.attacks._base import MinimumNormAttack
+from advsparse.attacks._base import Candidate, MinimumNormAttack
 from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._losses import margin
 from advsparse.lazy import torch
@@ -18,8 +18,8 @@ _SQUEEZE = 1 - 1e-6
 
 
 @settings
-class CarliniWagner(MinimumNormAttack):
-    """Settings that the attacks in all three distances have."""
+class WeighedMargin(MinimumNormAttack):
+    """Settings of attacks that weigh an objective f against the length of the perturbation."""
 
     objective: Objective = "f6"
     """The objective f, by its number in Carlini and Wagner 2017: with F the probabilities and t the
@@ -32,11 +32,6 @@ class CarliniWagner(MinimumNormAttack):
     """kappa: by how many logits the image must be adversarial."""
     iterations: PositiveInt = 1000
     """Descent steps for each value of c."""
-    learning_rate: PositiveFloat = 0.01
-    """Adam's step size."""
-    box: Literal["tanh", "clip"] = "tanh"
-    """How pixels stay in [0, 1]: x' = (1 + tanh w) / 2, as the paper chose, or clipping after each
-    step. A pixel that is 0 or 1 hardly moves through tanh: clip suits images that are mostly so."""
     abort_early: bool = True
     """Whether the descent of an image ends once a tenth of the iterations brought no decrease."""
 
@@ -49,6 +44,17 @@ class CarliniWagner(MinimumNormAttack):
         return value, gradient, fooled(logits, y, target) & enough
 
 
+@settings
+class CarliniWagner(WeighedMargin):
+    """Settings that the attacks in all three distances have."""
+
+    learning_rate: PositiveFloat = 0.01
+    """Adam's step size."""
+    box: Literal["tanh", "clip"] = "tanh"
+    """How pixels stay in [0, 1]: x' = (1 + tanh w) / 2, as the paper chose, or clipping after each
+    step. A pixel that is 0 or 1 hardly moves through tanh: clip suits images that are mostly so."""
+
+
 def objective(
     name: Objective,
     logits: torch.Tensor,
@@ -56,7 +62,7 @@ def objective(
     target: torch.Tensor | None,
     confidence: float = 0.0,
 ) -> torch.Tensor:
-    """f of each image (N), as :attr:`CarliniWagner.objective` says; of f6 with kappa added before
+    """f of each image (N), as :attr:`WeighedMargin.objective` says; of f6 with kappa added before
     the hinge."""
     if name == "f6":
         return (margin(logits, y, target) + confidence).clamp(min=0)
@@ -79,13 +85,34 @@ def _softplus(away):
     return torch.nn.functional.softplus(away) - math.log(2)
 
 
+class Patience:
+    """Which of the images that are still descended go on."""
+
+    def __init__(self, settings: WeighedMargin, start: torch.Tensor) -> None:
+        self._every = max(1, settings.iterations // 10) if settings.abort_early else None
+        self._previous, self._count = start.new_full((len(start),), torch.inf), 0
+
+    def falling(self, objective: torch.Tensor) -> torch.Tensor:
+        """Those that do, by what their last iterates had as their objectives; one call a step."""
+        self._count += 1
+        if self._every is None or self._count % self._every:
+            return torch.ones_like(objective, dtype=torch.bool)
+        # Of its size, as objectives of logarithms are negative beyond the boundary.
+        falling = self._previous - objective > 1e-4 * objective.abs()
+        self._previous = objective
+        return falling
+
+    def keep(self, chosen: torch.Tensor) -> None:
+        """Go on with some of the images."""
+        self._previous = self._previous[chosen]
+
+
 class Descent:
     """Adam (Kingma and Ba 2015) on a batch of images in a box, which some of them can leave."""
 
     def __init__(self, settings: CarliniWagner, start: torch.Tensor) -> None:
         self._rate, self._tanh, self._count = settings.learning_rate, settings.box == "tanh", 0
-        self._patience = max(1, settings.iterations // 10) if settings.abort_early else None
-        self._previous = start.new_full((len(start),), torch.inf)
+        self._patience = Patience(settings, start)
         self._bounds = settings.threat.bounds
         self._value = torch.atanh((2 * start - 1) * _SQUEEZE) if self._tanh else start.clone()
         self._mean, self._square = torch.zeros_like(start), torch.zeros_like(start)
@@ -112,17 +139,12 @@ class Descent:
 
     def falling(self, objective: torch.Tensor) -> torch.Tensor:
         """Which of the images go on, by what their last iterates had as their objectives."""
-        if self._patience is None or self._count % self._patience:
-            return torch.ones_like(objective, dtype=torch.bool)
-        # Of its size, as objectives of logarithms are negative beyond the boundary.
-        falling = self._previous - objective > 1e-4 * objective.abs()
-        self._previous = objective
-        return falling
+        return self._patience.falling(objective)
 
     def keep(self, chosen: torch.Tensor) -> None:
         """Go on with some of the images."""
         if not chosen.all():
-            self._previous = self._previous[chosen]
+            self._patience.keep(chosen)
             self._value, self._mean = self._value[chosen], self._mean[chosen]
             self._square = self._square[chosen]
 
@@ -156,3 +178,20 @@ class Search:
         """Keep those of the adversarial images ``x_adv`` that are nearer than any before."""
         nearer = distance < self._distance[at]
         self.best[at[nearer]], self._distance[at[nearer]] = x_adv[nearer], distance[nearer]
+
+
+class Bisection(Search):
+    """A search whose rounds are descents from the clean image, by bisection of c for each image."""
+
+    def descend(self) -> torch.Tensor:
+        """Whether each image came to be adversarial at its weight."""
+        raise NotImplementedError
+
+    def run(self) -> Candidate:
+        low, high = torch.zeros_like(self.weight), torch.full_like(self.weight, torch.inf)
+        for _ in range(self._settings.search_steps):
+            weight, found = self.weight, self.descend()
+            high = torch.where(found, torch.minimum(high, weight), high)
+            low = torch.where(found, low, torch.maximum(low, weight))
+            self.weight = torch.where(high.isinf(), 10 * weight, (low + high) / 2)
+        return Candidate(self.best, self.steps)

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from advsparse.attacks._oracle import Objective, Oracle, slopes
+from advsparse.attacks._oracle import Objective, Oracle, one_by_one, slopes
 from advsparse.lazy import torch
 from advsparse.seeding import Draws, Random, stable_seed
 
@@ -50,6 +50,8 @@ class Expectation(Oracle):
         with torch.no_grad():
             logits = self._mean(self._ask(x, chosen, rng) for rng in self._randoms(chosen))
         return self._looked_at(chosen, logits)
+
+    several = one_by_one
 
     def differentiable(self, x, rows=None):
         """Mean logits; the graph of a draw is rebuilt on the way back, instead of all being kept.

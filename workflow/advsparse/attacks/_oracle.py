@@ -33,7 +33,8 @@ class Oracle:
     where the oracle was made. Where a detector stands beside the model and the attack is told of
     it, an image that is refused has the logits of one that fools nobody (:func:`refused`), by
     ``goals``: the labels of the chunk, and the targets if there are any. ``first``: what a pass of
-    the first clean image has shown already.
+    the first clean image has shown already. ``room``: how many images fit into memory at once,
+    where a chunk may have fewer.
     """
 
     def __init__(
@@ -43,8 +44,10 @@ class Oracle:
         at_once: int | None = None,
         goals: tuple[torch.Tensor, torch.Tensor | None] | None = None,
         first: FirstLook | None = None,
+        room: int | None = None,
     ) -> None:
         self.model = model
+        self._room = room or max(count, 1)
         self._first = first
         self._goals = goals if getattr(model, "watched", False) else None
         self._learning = at_once is not None
@@ -100,6 +103,15 @@ class Oracle:
         with torch.no_grad():
             logits = self._ask(x, chosen)
         return self._looked_at(chosen, logits)
+
+    def several(self, x: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
+        """Logits of several candidates for each image, N x M x K; x: N x M x C x H x W."""
+        count, candidates = x.shape[1], x.flatten(0, 1)
+        chosen = self._count(rows, count).repeat_interleave(count)
+        parts = zip(candidates.split(self._room), chosen.split(self._room), strict=True)
+        with torch.no_grad():
+            logits = torch.cat([self._ask(*part) for part in parts])
+        return self._followed(chosen, logits).unflatten(0, (-1, count))
 
     def differentiable(self, x: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
         """Logits with the graph that leads back to ``x``; the backward pass is counted too."""
@@ -202,6 +214,11 @@ class Oracle:
             self.zero[chosen[first]] = ~moving.cpu()[first]
             self.broken[chosen[first]] = ~finite.cpu()[first]
             self.differentiated[chosen] = True
+
+
+def one_by_one(oracle: Oracle, x: torch.Tensor, rows: torch.Tensor | None = None) -> torch.Tensor:
+    """:meth:`Oracle.several`, for an oracle that treats each look at an image by itself."""
+    return torch.stack([oracle.logits(one, rows) for one in x.unbind(1)], dim=1)
 
 
 def ask(model: torch.nn.Module, x: torch.Tensor, *more) -> torch.Tensor:

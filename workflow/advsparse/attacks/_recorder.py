@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 
 from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._losses import margin
-from advsparse.attacks._oracle import Objective, Oracle
+from advsparse.attacks._oracle import Objective, Oracle, one_by_one
 from advsparse.attacks._result import Candidate
 from advsparse.lazy import torch
 from advsparse.shapes import per_image
@@ -18,6 +19,9 @@ _ROUNDING = 1e-6
 
 _ROUGH = 1e-4
 """More than the share by which distances in single precision are wrong."""
+
+_ORDERS = {"l2": 2.0, "l1": 1.0, "linf": math.inf}
+"""Of the norms that cost most in double precision."""
 
 _TIE = 1e-12
 """Share by which an image has to be nearer: walks return to a radius, and of two images at the same
@@ -122,6 +126,8 @@ class Recorder(Oracle):
         found = self._oracle.logits(x[able], _of(rows, able))
         self._kept.look(x[able], found, at[able])
         return whole(found)
+
+    several = one_by_one
 
     def differentiable(self, x, rows=None):
         at, able = self._admit(x, rows, 2)
@@ -241,6 +247,7 @@ class _Kept:
         self.best = x.clone()
         self.distance = x.new_full((len(x),), torch.inf, dtype=torch.float64)
         self._sure = torch.zeros(len(x), dtype=torch.bool, device=x.device)
+        self._all = torch.arange(len(x), device=x.device)
         # Without it the clean image stands for an effort.
         self.effort = x.clone() if effort else x
         self._least = x.new_full((len(x),), torch.inf) if effort else None
@@ -258,16 +265,15 @@ class _Kept:
         won = fooled(logits, y, target)
         if not won.any():
             return
-        if not won.all():
-            point, at = point[won], at[won]
-        clean = self.x[at]
-        if point.dtype == torch.float32 and bool(self._sure[at].all()):
+        clean = self.x if torch.equal(at, self._all) else self.x[at]
+        if point.dtype == torch.float32 and self._threat.norm in _ORDERS:
             # In single precision first, which tells most of those that are further.
             likely = self._roughly(point, clean) * (1 - _ROUGH) <= self.distance[at]
-            if not likely.any():
+            won &= likely | ~self._sure[at]
+            if not won.any():
                 return
-            if not likely.all():
-                point, at, clean = point[likely], at[likely], clean[likely]
+        if not won.all():
+            point, at, clean = point[won], at[won], clean[won]
         distance = self._threat.distance(point, clean)
         nearer = (distance < self.distance[at] * (1 - _TIE)) | ~self._sure[at]
         if not nearer.any():
@@ -282,11 +288,11 @@ class _Kept:
         self.best[at], self.distance[at], self._sure[at] = point, distance, sure
 
     def _roughly(self, point, clean):
-        """Distances of the norms that cost most in double precision; 0 of others."""
-        if self._threat.norm not in ("l2", "l1", "linf"):
-            return torch.zeros_like(point[:, 0, 0, 0])
-        order = {"l2": 2.0, "l1": 1.0, "linf": torch.inf}[self._threat.norm]
-        return torch.linalg.vector_norm((point - clean).flatten(1), ord=order, dim=1)
+        """Distances in single precision."""
+        d = (point - clean).flatten(1)
+        if self._threat.norm == "linf":
+            return d.abs_().amax(1)
+        return torch.linalg.vector_norm(d, ord=_ORDERS[self._threat.norm], dim=1)
 
     def _try_harder(self, point, value, at):
         better = (value < self._least[at]) & point.flatten(1).isfinite().all(1)

@@ -33,12 +33,22 @@ def annealed(first: float, last: float, k: int, steps: int) -> float:
 
 def size(d: torch.Tensor, norm: str) -> torch.Tensor:
     """The norm of each perturbation, N; of l0 the number of entries that are not 0."""
-    return torch.linalg.vector_norm(d.flatten(1), ord=_ORDER[norm], dim=1)
+    return _norm(d, _ORDER[norm])
+
+
+def _norm(d, order):
+    flat = d.flatten(1)
+    if order == 2:
+        return torch.linalg.vector_norm(flat, dim=1)
+    if order == 0:
+        return flat.count_nonzero(1).to(d.dtype)
+    # Several times as fast as torch's norms.
+    return flat.abs().amax(1) if order == math.inf else flat.abs().sum(1)
 
 
 def dual_size(gradient: torch.Tensor, norm: str) -> torch.Tensor:
     """The norm of each gradient that is dual to that of perturbations, above 0."""
-    found = torch.linalg.vector_norm(gradient.flatten(1), ord=_DUAL[norm], dim=1)
+    found = _norm(gradient, _DUAL[norm])
     return found.clamp(min=torch.finfo(gradient.dtype).tiny)
 
 

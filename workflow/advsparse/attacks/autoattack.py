@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 STAGES = ("apgd_ce", "apgd_t", "fab_t", "square")
 """The stages, in order; the trace counts them from 1."""
 
+_L1_STARTS, _L1_TARGETS = 5, 5
+"""Starts of APGD-CE and most targets of APGD-T in l1, as in the authors' code."""
+
 _SAME = 1e-4
 """Share of the largest logit by which two passes may differ: rounding, not randomness."""
 
@@ -40,15 +43,17 @@ class AutoAttack(BudgetAttack):
     .. math:: \exists\, x': \|x' - x\|_p \le \epsilon,\; x' \in [0, 1]^P,\; C_f(x') \ne y
 
     Each stage attacks the images that still stand after those before it; an image is robust only if
-    it withstands all four. The DLR loss of the second stage needs at least 4 classes.
+    it withstands all four. The DLR loss of the second stage needs at least 4 classes. For l1, APGD
+    begins in larger balls, APGD-CE from five starts, and APGD-T has five targets at most.
 
     Four self-checks say, image by image, when the evaluation is not to be trusted; they are among
     the warnings.
 
-    Source: Croce and Hein 2020a; weitzner2023, supplement.
+    Source: Croce and Hein 2020a; weitzner2023, supplement; for l1 Croce and Hein 2021, "Mind the
+    box".
 
-    Cost: at most (1 + targets) x steps gradients of APGD, targets x steps of FAB with as many
-    forward passes, and ``queries`` forward passes.
+    Cost: at most (1 + targets) x steps gradients of APGD, 10 x steps for l1, targets x steps of FAB
+    with as many forward passes, and ``queries`` forward passes.
 
     Trace: the self-checks (each N, bool): ``randomised``, two passes differ;
     ``softmax_output``, the outputs are non-negative and sum to 1; ``zero_gradient``, the
@@ -59,7 +64,7 @@ class AutoAttack(BudgetAttack):
     family = "ensemble"
     randomness = "the starting points of APGD, and Square"
 
-    norm: Literal["linf", "l2"] = "linf"
+    norm: Literal["linf", "l2", "l1"] = "linf"
     steps: PositiveInt = 100
     """Gradient steps of each run of APGD and of FAB."""
     targets: PositiveInt = 9
@@ -70,11 +75,12 @@ class AutoAttack(BudgetAttack):
     def stages(self) -> dict[str, APGD | FAB | Square]:
         """The four attacks, by name."""
         ball: dict[str, Any] = {"norm": self.norm, "eps": self.eps}
-        aimed: dict[str, Any] = {"steps": self.steps, "targets": self.targets}
+        climb, l1 = {"steps": self.steps, **ball}, self.norm == "l1"
+        targets = min(self.targets, _L1_TARGETS) if l1 else self.targets
         attacks = (
-            APGD(loss="ce", steps=self.steps, **ball),
-            APGD(loss="targeted_dlr", **aimed, **ball),
-            FAB(norm=self.norm, **aimed),
+            APGD(loss="ce", restarts=_L1_STARTS if l1 else 1, shrinking=l1, **climb),
+            APGD(loss="targeted_dlr", targets=targets, shrinking=l1, **climb),
+            FAB(norm=self.norm, steps=self.steps, targets=self.targets, choice="logits"),
             Square(queries=self.queries, **ball),
         )
         return dict(zip(STAGES, attacks, strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from advsparse.attacks._base import Candidate
-from advsparse.attacks._carlini_wagner import CarliniWagner, Descent, Search
+from advsparse.attacks._carlini_wagner import Bisection, CarliniWagner, Descent
 from advsparse.lazy import torch
 from advsparse.settings import PositiveFloat, PositiveInt, settings
 from advsparse.shapes import per_image
@@ -37,17 +37,10 @@ class CW(CarliniWagner):
     """First value of c."""
 
     def perturb(self, oracle, x, y, target, rng) -> Candidate:
-        search = _Search(self, oracle, x, y, target)
-        low, high = torch.zeros_like(search.weight), torch.full_like(search.weight, torch.inf)
-        for _ in range(self.search_steps):
-            weight, found = search.weight, search.descend()
-            high = torch.where(found, torch.minimum(high, weight), high)
-            low = torch.where(found, low, torch.maximum(low, weight))
-            search.weight = torch.where(high.isinf(), 10 * weight, (low + high) / 2)
-        return Candidate(search.best, search.steps)
+        return _Search(self, oracle, x, y, target).run()
 
 
-class _Search(Search):
+class _Search(Bisection):
     """And a descent for one weight of each image."""
 
     def descend(self) -> torch.Tensor:

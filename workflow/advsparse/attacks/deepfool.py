@@ -7,7 +7,8 @@ from typing import Literal
 from advsparse.attacks._base import Candidate, MinimumNormAttack
 from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.lazy import torch
-from advsparse.settings import NonNegativeFloat, PositiveInt, settings
+from advsparse.settings import NonNegativeFloat, NonNegativeInt, PositiveInt, settings
+from advsparse.shapes import per_image
 
 _NUDGE = 1e-4
 """How much further than the boundary each step goes, in the norm of the attack, as in the code of
@@ -35,11 +36,13 @@ class DeepFool(MinimumNormAttack):
     made 1e-4 longer than that, as in the authors' code. The steps end where x + (1 + overshoot) sum
     r_i is adversarial, which is the image returned: on an affine classifier away from the box it
     lies at (1 + overshoot) (d + 1e-4), where d is the distance of the boundary. A targeted attack
-    goes to the boundary with the target alone.
+    goes to the boundary with the target alone. ``ray`` asks for bisections between the clean image
+    and the one that was found, which bring it nearer to the boundary.
 
     Source: Moosavi-Dezfooli et al. 2016, algorithm 2; frecon2021, section 4; sun2019, section 4.
 
-    Cost: at most ``steps`` x K gradients, one for each of the K classes a step.
+    Cost: at most ``steps`` x K gradients, one for each of the K classes a step, and ``ray`` + 1
+    forward passes where there are bisections.
     """
 
     norm: Literal["l2", "linf"] = "l2"
@@ -47,6 +50,8 @@ class DeepFool(MinimumNormAttack):
     """Largest number of linearisations; an image that needs more has failed."""
     overshoot: NonNegativeFloat = 0.02
     """Share by which the perturbation is lengthened to cross the boundary."""
+    ray: NonNegativeInt = 0
+    """Number of bisections at the end, none in the paper."""
 
     def _copies(self, classes, size):
         # Gradients for each class, their differences, and what the norms of those take.
@@ -59,7 +64,22 @@ class DeepFool(MinimumNormAttack):
             return (x[rows] + (1 + self.overshoot) * total).clamp(*bounds)
 
         total, steps = cross_boundary(oracle, x, y, target, self.norm, self.steps, reached)
-        return Candidate(x + (1 + self.overshoot) * total, steps)
+        found = x + (1 + self.overshoot) * total
+        if self.ray:
+            found = self._nearer(oracle, x, y, target, found.clamp(*bounds))
+        return Candidate(found, steps)
+
+    def _nearer(self, oracle, x, y, target, found):
+        """Points on the way to those that are adversarial, just beyond the boundary."""
+        rows = fooled(oracle.logits(found), y, target).nonzero().flatten()
+        if not len(rows):
+            return found
+        inner, outer, goal = x[rows], found[rows], at_rows(target, rows)
+        for _ in range(self.ray):
+            middle = (inner + outer) / 2
+            won = per_image(fooled(oracle.logits(middle, rows), y[rows], goal), middle)
+            inner, outer = torch.where(won, inner, middle), torch.where(won, middle, outer)
+        return found.index_copy(0, rows, outer)
 
 
 def cross_boundary(oracle, x, y, target, norm, limit, reached):

@@ -6,18 +6,22 @@ from collections.abc import Iterable
 from typing import Literal
 
 from advsparse.attacks._base import Candidate, MinimumNormAttack
-from advsparse.attacks._box_projections import step_to_hyperplane
+from advsparse.attacks._box_projections import step_to_hyperplane, steps_to_hyperplanes
 from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._losses import margin
+from advsparse.attacks._walks import size
 from advsparse.attacks.apgd import leading_classes
 from advsparse.lazy import torch
 from advsparse.settings import Fraction, NonNegativeInt, PositiveFloat, PositiveInt, settings
 from advsparse.shapes import per_image
 from advsparse.threat import Threat
 
-_RADIUS = {"linf": 0.3, "l2": 1.0}
+_RADIUS = {"linf": 0.3, "l2": 1.0, "l1": 5.0}
 """Radius that random starts are drawn within while no adversarial image is known (the default of
 the authors' code)."""
+
+_LOOKED = 10
+"""Classes whose boundaries are looked at, where there are as many."""
 
 
 @settings
@@ -32,25 +36,31 @@ class FAB(MinimumNormAttack):
               \alpha = \min\Big(\frac{\|d(x_i)\|_p}{\|d(x_i)\|_p + \|d(x)\|_p}, \alpha_{max}\Big)
 
     An adversarial x_{i+1} is kept if it is the nearest so far, and drawn back to x + beta (x_{i+1}
-    - x). Classes with the largest logits on the clean image are targets in turn; later restarts
-    begin at random in half the ball up to the nearest adversarial image. At the end, secant steps
+    - x). Some classes are targets in turn; later restarts begin at random in half the ball up to
+    the nearest adversarial image. At the end, secant steps
     bring that one closer to the boundary. With a target that is to be reached, f is its margin.
 
     Source: Croce and Hein 2020b; towards target classes (FAB-T) Croce and Hein 2020a; weitzner2023,
     supplement.
 
-    Cost: at most targets x restarts x steps gradients, and as many forward passes.
+    Cost: at most targets x restarts x steps gradients, and as many forward passes; with
+    ``choice`` nearest ten gradients more, unless all classes are targets, each in full.
     """
 
     randomness = "the starting points of all restarts but the first"
 
-    norm: Literal["l2", "linf"] = "l2"
+    norm: Literal["l2", "linf", "l1"] = "l2"
     steps: PositiveInt = 100
     """Number of projections of a run."""
     restarts: PositiveInt = 1
     """Runs towards each target class; the first starts at the clean image."""
     targets: PositiveInt = 9
     """Number of target classes, K - 1 at most."""
+    choice: Literal["nearest", "logits"] | None = None
+    """Which classes are the targets: those with the shortest d(x), on the clean image, out of ten
+    with the largest logits or as many as ``targets``, which takes a gradient for each; or those
+    with the largest logits, as in FAB-T. None means the former, but for l1 the latter: there a
+    single target that is near in one direction fails more often."""
     overshoot: PositiveFloat = 1.05
     """eta: by how much projections are lengthened."""
     clean_share: Fraction = 0.1
@@ -73,7 +83,7 @@ class FAB(MinimumNormAttack):
         stand = torch.arange(len(x), device=x.device)
         aims: Iterable[torch.Tensor | None] = [None]
         if target is None:
-            aims = leading_classes(oracle.logits(x), y, self.targets).T
+            aims = self._aims(oracle, x, y).T
         for number, aim in enumerate(aims):
             for restart in range(self.restarts):
                 stand = stand[found.distance[stand] > enough]
@@ -86,6 +96,28 @@ class FAB(MinimumNormAttack):
                 self._approach(oracle, x, y, target, aim, start, stand, found, enough)
         self._finish(oracle, x, y, target, found, enough)
         return Candidate(found.x, found.steps)
+
+    def _aims(self, oracle, x, y) -> torch.Tensor:
+        """The target classes of each image, in turn, N x targets."""
+        logits, room = oracle.logits(x), oracle.affords(3)
+        whole = room is None or room >= self.targets * self.restarts * self.steps
+        # Where all classes are tried, and each in full, their order is not worth a pass.
+        choice = self.choice or ("logits" if self.norm == "l1" else "nearest")
+        if choice == "logits" or (whole and self.targets >= logits.shape[1] - 1):
+            return leading_classes(logits, y, self.targets)
+        classes = leading_classes(logits, y, max(self.targets, _LOOKED))
+
+        def leads(logits):
+            return list((logits.gather(1, classes) - logits.gather(1, y[:, None])).T)
+
+        logits, slopes = oracle.gradients(x, leads)
+        flat, bounds = x.flatten(1), self.threat.bounds
+        distance = [
+            size(step_to_hyperplane(flat, w.flatten(1), -lead, self.norm, bounds), self.norm)
+            for lead, w in zip(leads(logits), slopes, strict=True)
+        ]
+        order = torch.stack(distance, 1).nan_to_num(torch.inf).argsort(dim=1, stable=True)
+        return classes.gather(1, order[:, : self.targets])
 
     def _approach(self, oracle, x, y, target, aim, point, rows, found, enough):
         """One run from ``point`` for the images ``rows``, towards ``aim`` or to ``target``."""
@@ -115,14 +147,15 @@ class FAB(MinimumNormAttack):
     def _step(self, point, x, value, gradient):
         """x_{i+1} of the formula; both projections in one call."""
         flat, clean, w = point.flatten(1), x.flatten(1), gradient.flatten(1)
-        gaps = torch.cat([-value, -value - (w * (clean - flat)).sum(1)])
-        both = torch.cat([flat, clean])
-        d = step_to_hyperplane(both, w.repeat(2, 1), gaps, self.norm, self.threat.bounds)
-        size = torch.linalg.vector_norm(d, ord=2 if self.norm == "l2" else torch.inf, dim=1)
-        own, other = size.chunk(2)
+        gaps = -value, -value - (w * (clean - flat)).sum(1)
+        steps = steps_to_hyperplanes((flat, clean), w, gaps, self.norm, self.threat.bounds)
+        own, other = (size(d, self.norm) for d in steps)
         tiny = torch.finfo(x.dtype).tiny
         share = (own / (own + other).clamp(min=tiny)).clamp(max=self.clean_share)
-        ahead, aside = both.add_(d, alpha=self.overshoot).chunk(2)
+        ahead, aside = (
+            torch.add(one, d, alpha=self.overshoot)
+            for one, d in zip((flat, clean), steps, strict=True)
+        )
         moved = torch.lerp(ahead, aside, share[:, None])
         return moved.clamp_(*self.threat.bounds).reshape(x.shape)
 
@@ -162,8 +195,7 @@ class _Nearest:
 
     def offer(self, point, x, rows, norm) -> None:
         """Keep those of the adversarial points that are nearer than what is known."""
-        order = 2 if norm == "l2" else torch.inf
-        distance = torch.linalg.vector_norm((point - x[rows]).flatten(1), ord=order, dim=1)
+        distance = size(point - x[rows], norm)
         closer = distance < self.distance[rows]
         at = rows[closer]
         self.x[at], self.distance[at] = point[closer], distance[closer]

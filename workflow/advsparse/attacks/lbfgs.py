@@ -27,7 +27,8 @@ class LBFGS(MinimumNormAttack):
     the path that the minimisers take as c varies, not the boundary at its end. An untargeted attack
     goes towards the runner-up on the clean image (as the targets of frecon2021), and another class
     met on the way counts. The nearest adversarial image evaluated is returned; where there is none,
-    the last minimiser, which matters to an attack that is cut off.
+    the last minimiser, which matters to an attack that is cut off. Searches after the first success
+    may ``start`` there.
 
     Source: Szegedy et al. 2014, "Formal description".
 
@@ -45,6 +46,9 @@ class LBFGS(MinimumNormAttack):
     """First value of c."""
     tolerance: NonNegativeFloat = 1e-6
     """A descent ends once a step lowers the objective by less than this share of it (or of 1)."""
+    start: Literal["clean", "nearest"] = "clean"
+    """Where a descent starts: from the clean image, as in the paper, or from the nearest
+    adversarial one so far, which gets nearer in as many passes."""
 
     def _copies(self, classes, size):
         # Pairs (s, y), and those on the free pixels.
@@ -52,7 +56,7 @@ class LBFGS(MinimumNormAttack):
 
     def perturb(self, oracle, x, y, target, rng) -> Candidate:
         goal = runner_up(oracle.logits(x)) if target is None else target
-        search = _Search(oracle, x, y, target, goal)
+        search = _Search(oracle, x, y, target, goal, self.start)
         weight = x.new_full((len(x),), self.initial_weight, dtype=torch.float64)
         low, high = torch.zeros_like(weight), torch.full_like(weight, torch.inf)
         for _ in range(self.search_steps):
@@ -72,21 +76,23 @@ class LBFGS(MinimumNormAttack):
 class _Search:
     """The objective at one c an image, and the nearest adversarial image that it has been at."""
 
-    def __init__(self, oracle, x, y, target, goal) -> None:
+    def __init__(self, oracle, x, y, target, goal, start) -> None:
         self.oracle, self.x, self.y, self.target, self.goal = oracle, x, y, target, goal
-        self.best = x.clone()
+        self.best, self.start = x.clone(), start
         self.nearest = x.new_full((len(x),), torch.inf, dtype=torch.float64)
         self.steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
 
     def minimiser(self, weight, iterations, tolerance, bounds):
-        """Where the descents from the clean images end, N x P."""
+        """Where the descents end, N x P."""
+        # Of an image that was never adversarial the best one is clean.
+        start = self.x if self.start == "clean" else self.best.clone()
 
         def evaluate(z, rows):
             return self._evaluate(z, rows, weight[rows])
 
         return minimise(
             evaluate,
-            self.x.flatten(1),
+            start.flatten(1),
             evaluations=iterations,
             tolerance=tolerance,
             bounds=bounds,

@@ -94,6 +94,8 @@ LOOKS = {
     "ddn": Look("DDN", "#004488", "_"),
     "sigma_zero": Look("sigma-zero", "#BB5566", "."),
     "pdpgd": Look("PDPGD", "#228833", r"$\oplus$"),
+    "ead": Look("EAD", "#997700", r"$\diamond$"),
+    "one_pixel": Look("one pixel", "#EE99AA", r"$\square$"),
     "alma": Look("ALMA", "#EECC66", r"$\otimes$"),
 }
 
