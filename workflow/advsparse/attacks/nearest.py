@@ -37,7 +37,7 @@ class Nearest(MinimumNormAttack):
     where A is FMN, ALMA and PDPGD for l2, FMN, FAB and PDPGD for linf, FMN and PDPGD for l1, and
     sigma-zero and PDPGD for l0, in that order, each with a share of the passes: which of them gets
     nearest differs from image to image, and where a network masks gradients it is another than
-    elsewhere. With fewer than 400 passes the first gets all of them: so few are better spent on one.
+    elsewhere. With fewer than 400 passes the first gets all: so few are better spent on one.
 
     Source: an ensemble as that of Croce and Hein 2020a, for distances; the attacks are those of
     Pintor et al. 2021, Rony et al. 2021, Croce and Hein 2020b, Cinà et al. 2025, Matyasko and Chau
