@@ -84,7 +84,8 @@ def attack_on(results, at=(3, 1)):
     pixels = np.arange(4 * 3 * 4 * 4, dtype=np.uint8).reshape(4, 3, 4, 4)
     labels = np.arange(4)
     arrays = {"x_train": pixels, "x_test": pixels, "y_train": labels, "y_test": labels}
-    write_slices(results / "datasets/d.safetensors", arrays, metadata("dataset"))
+    about = make_metadata("dataset", params={}, code="", seed=0, extra={"classes": ["tree"]})
+    write_slices(results / "datasets/d.safetensors", arrays, about)
     index = np.array(at)
     x_adv = (pixels[index] / 255).astype(np.float32)
     x_adv[:, :, 0, 0] = 1
@@ -143,7 +144,7 @@ def test_what_is_linked_is_there(results):
 def test_a_picture_holds_the_images_that_were_attacked(results):
     clean, adversarial = attack_on(results)
     text = pages(results)["images.html"]
-    assert "class 3: now 0; class 1: unchanged" in text
+    assert "class 3: now tree; class 1: unchanged" in text
     (picture,) = (results / "pages/images").iterdir()
     pixels = np.asarray(Image.open(picture))
     assert pixels.shape == (3 * 4 + 2 * 2, 2 * 4 + 2, 3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,7 +77,8 @@ def _picture(path: Path, job: Mapping[str, str], images: Slices, folder: Path) -
     tiles = np.stack([clean, 0.5 + difference / (2 * scale), adversarial.clip(0, 1)])
     file = f"images/{job['name'].replace('/', '-')}.png"
     width, height = _save(tiles, folder / file)
-    words = tuple(_words(number, arrays) for number in range(len(index)))
+    names = images.metadata.extra.get("classes")
+    words = tuple(_words(number, arrays, names) for number in range(len(index)))
     return Picture(job["said"], job["name"], file, width, height, words, scale)
 
 
@@ -97,12 +98,13 @@ def _save(tiles: np.ndarray, path: Path) -> tuple[int, int]:
     return size[1], size[0]
 
 
-def _words(number: int, arrays: Mapping[str, np.ndarray]) -> str:
-    label, clean = arrays["label"][number], arrays["clean_prediction"][number]
-    said = f"class {label}"
-    if clean != label:
-        said += f", taken for {clean}"
-    now = arrays["prediction"][number]
-    if now == clean:
-        return f"{said}: unchanged"
-    return f"{said}: now {now}"
+def _words(number: int, arrays: Mapping[str, np.ndarray], names: Sequence[str] | None) -> str:
+    """What became of an image, with the classes' names where there are any."""
+
+    def called(array: str) -> str:
+        label = int(arrays[array][number])
+        return names[label] if names and 0 <= label < len(names) else f"class {label}"
+
+    label, clean, now = map(called, ("label", "clean_prediction", "prediction"))
+    said = label if clean == label else f"{label}, taken for {clean}"
+    return f"{said}: unchanged" if now == clean else f"{said}: now {now}"

@@ -143,7 +143,9 @@ def papers(results: Path, told: Mapping[str, Any], shown: Shown) -> Iterator[Pap
         yield Paper(
             key,
             entry["title"],
-            _ordered([_product(results, key, each, claims) for each in entry["products"]], claims),
+            _ordered(
+                [_product(results, key, each, claims) for each in entry["products"]], key in shown
+            ),
             claims,
             key in shown,
             tuple(
@@ -154,15 +156,14 @@ def papers(results: Path, told: Mapping[str, Any], shown: Shown) -> Iterator[Pap
         )
 
 
-def _ordered(products: list[Product], claims: Iterable[Claim]) -> tuple[Product, ...]:
+def _ordered(products: list[Product], judges: bool) -> tuple[Product, ...]:
     """Figures first, then tables; of a study that judges no claims, the tables are what it is
     about. What failed or warned comes last."""
-    tables_first = not [*claims]
 
     def place(product: Product) -> int:
         if product.told["name"] == "warnings":
             return 2
-        return int(product.is_figure == tables_first)
+        return int(product.is_figure != judges)
 
     return tuple(sorted(products, key=place))
 
