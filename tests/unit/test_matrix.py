@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from advsparse.artifacts import ROW_COLUMNS, make_metadata, write_arrays, write_rows
-from papers.matrix.figures import draw_curves
+from advsparse.figures.curves import draw_curves
 from papers.matrix.tables import matrix
 
 ORIGIN = {"dataset": "photos", "role": "cifar10", "stand_in": True, "preset": "demo", "note": None}

@@ -11,10 +11,10 @@ import pandas as pd
 
 from advsparse import registry
 from advsparse.evaluate.adapted import fault
+from advsparse.evaluate.judged import Found, Judged, found
 from advsparse.evaluate.statistics import proportion
 from advsparse.figures.origin import data_used, origins
 from advsparse.figures.style import look
-from papers.matrix.judged import Found, Judged, found
 
 NORMS = {"linf": "linf", "relative_l2": "relative l2", "l2": "l2", "l1": "l1", "l0": "l0"}
 PLAIN, AGAIN = "plain", "again"

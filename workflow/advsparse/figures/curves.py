@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import textwrap
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from advsparse.evaluate.judged import found
 from advsparse.figures.origin import stamp
 from advsparse.figures.style import WIDTH, look, plt
 from advsparse.verbatim import in_figure
-from papers.matrix.judged import found
 
 _ACROSS = 4
 _SHOWN = 0.9
@@ -18,10 +19,16 @@ _SHOWN = 0.9
 
 
 def draw_curves(inputs, settings):
-    """For each defence, the share of images that withstand each minimum-norm attack up to a budget,
-    and all of them together."""
-    seen = found(inputs["experiments"], settings["reads"]["experiments"])
-    norm, shown = settings["options"]["norm"], settings["options"]["shown"]
+    """For each classifier, the share of images that withstand each minimum-norm attack up to a
+    budget, and all of them together; of any paper's experiments.
+
+    inputs: ``experiments``, their rows; options: ``norm``, and ``shown``, what the figure calls the
+    classifiers, in their order, none meaning all of them by their names.
+    """
+    paths, told = inputs["experiments"], settings["reads"]["experiments"]
+    seen = found([paths], [told]) if isinstance(paths, str) else found(paths, told)
+    norm = settings["options"]["norm"]
+    shown = settings["options"].get("shown") or {model: model for model in seen.clean}
     nearest = [one for one in seen.attacks if one.own and one.eps is None and one.norm == norm]
     models = [model for model in shown if any(one.model == model for one in nearest)]
     distances = np.concatenate([one.distance for one in nearest] or [np.zeros(1)])
@@ -54,11 +61,11 @@ def draw_curves(inputs, settings):
         for ax in lowest:
             ax.set_xlabel(f"budget ({norm})")
             ax.tick_params(labelbottom=True)
-    by_label = {}
+    by_label: dict[str, Any] = {}
     for ax in axes.flat:
         by_label |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
     if by_label:
-        figure.legend(by_label.values(), by_label, loc="outside upper center", ncols=5)
+        figure.legend([*by_label.values()], [*by_label], loc="outside upper center", ncols=5)
     stamp(figure, settings)
     return figure, pd.DataFrame(records, columns=["defence", "attack", "budget", "accuracy"])
 
