@@ -77,7 +77,10 @@ def inputs(tmp_path):
         reads = {"experiments": told}
         options = {"shown": shown, "norm": "linf"}
         settings = {"reads": reads, "options": options, "preset": "demo"}
-        return {"experiments": [str(path) for path in paths]}, settings
+        reported = tmp_path / "reported.csv"
+        reported.write_text("model,accuracy\nshield,0.7\n")
+        paths = [str(path) for path in paths]
+        return {"experiments": paths, "reported": str(reported)}, settings
 
     return write
 
@@ -112,6 +115,8 @@ def test_against_all_is_image_by_image_and_what_fools_within_less_fools(inputs):
     assert shield.loc[SMALL, "against all"] == 0.5
     assert shield.loc[LARGE, "against all"] == 0.0
     assert [*shield["images"]] == [4, 4]
+    assert [*shield["reported"]] == [0.7, 0.7] and [*shield["gap"]] == pytest.approx([0.2, 0.7])
+    assert frame[frame["defence"] == "none"]["gap"].isna().all()
     # Wilson's interval of two in four.
     z = 1.959964
     width = z * np.sqrt(4 / 64 + z**2 / 64) / (1 + z**2 / 4)

@@ -27,7 +27,8 @@ _NOTE = (
     "declares (BPDA, EOT, a detector's score in the objective); nearest found: by attacks that "
     "minimise the norm. Against all: images that withstand each of them, within the budget or "
     "less, with a 95 % interval. An image that a detector refuses counts as right if it is "
-    "attacked, and as wrong if it is clean. Built on {data} with preset {preset}."
+    "attacked, and as wrong if it is clean. Reported: by sun2019, of other networks and data, under "
+    "BIM that ignores the defence; gap: how far that is above what withstands all here. Built on {data} with preset {preset}."
 )
 _WITHIN = 1 + 1e-6
 """Budgets are compared as they were written down."""
@@ -38,10 +39,11 @@ def matrix(inputs, settings) -> dict[str, Any]:
     it, under those made on other networks, under all of them."""
     seen = found(inputs["experiments"], settings["reads"]["experiments"])
     shown = settings["options"]["shown"]
+    reported = pd.read_csv(inputs["reported"]).set_index("model")["accuracy"]
     threats = _threats(seen)
     kinds = list(dict.fromkeys(one.kind for one in seen.attacks if one.eps is not None))
     lines = [
-        _line(words, threat, seen, model, kinds)
+        _line(words, threat, seen, model, kinds, reported.get(model, nan))
         for model, words in shown.items()
         if model in seen.clean
         for threat in threats
@@ -60,7 +62,9 @@ def _threats(seen: Found) -> list[tuple[str, float]]:
     return sorted(budgets, key=lambda threat: (order.index(threat[0]), threat[1]))
 
 
-def _line(words, threat, seen: Found, model: str, kinds: Sequence[str]) -> dict[str, Any]:
+def _line(
+    words: str, threat, seen: Found, model: str, kinds: Sequence[str], reported: float
+) -> dict[str, Any]:
     norm, eps = threat
     attacks = [one for one in seen.of(model) if _within(one, norm, eps)]
     own = [one for one in attacks if one.own and one.eps is not None]
@@ -79,6 +83,7 @@ def _line(words, threat, seen: Found, model: str, kinds: Sequence[str]) -> dict[
     line["nearest found"] = _accuracy(nearest, eps)
     every = proportion(_all(attacks, eps) if attacks else np.empty(0))
     line |= {"against all": every.value, "ci_low": every.low, "ci_high": every.high}
+    line |= {"reported": reported, "gap": reported - every.value}
     line |= {"images": every.n, "warnings": "; ".join(_warnings(own, static + carried, eps))}
     return line
 
