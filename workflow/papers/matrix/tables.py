@@ -27,8 +27,9 @@ _NOTE = (
     "declares (BPDA, EOT, a detector's score in the objective); nearest found: by attacks that "
     "minimise the norm. Against all: images that withstand each of them, within the budget or "
     "less, with a 95 % interval. An image that a detector refuses counts as right if it is "
-    "attacked, and as wrong if it is clean. Reported: by sun2019, of other networks and data, under "
-    "BIM that ignores the defence; gap: how far that is above what withstands all here. Built on {data} with preset {preset}."
+    "attacked, and as wrong if it is clean. Reported: by sun2019, of other networks and data, "
+    "under BIM that ignores the defence; gap: how far that is above what withstands all here. "
+    "Built on {data} with preset {preset}."
 )
 _WITHIN = 1 + 1e-6
 """Budgets are compared as they were written down."""
