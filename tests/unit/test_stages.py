@@ -139,7 +139,9 @@ def test_a_job_that_a_paper_does_not_have_is_told_as_that(graph):
     def give_up(said):
         raise SystemExit(said)
 
-    rule = Wiring(graph.plan, WORKFLOW, give_up, dry=lambda: True).rule("attack", "run_attack.py")
+    rule = Wiring(graph.plan, WORKFLOW, give_up, goes_on=lambda: True).rule(
+        "attack", "run_attack.py"
+    )
     with pytest.raises(SystemExit, match="weitzner2023 has no attack 'deepfool'"):
         rule.input(SimpleNamespace(paper="weitzner2023", repetition="", attack="deepfool"))
 

@@ -97,3 +97,15 @@ def test_a_file_in_the_place_of_results(sources):
     (sources.path / "results/test").touch()
     said = output(sources)
     assert "results/test: is not a folder" in said and "Traceback" not in said
+
+
+def test_what_waits_for_data_that_nobody_can_fetch_says_so_and_the_rest_is_built(sources):
+    sources.configure("datasets: {own: {kind: imagenet}}\nroles: {cifar10: own}\n")
+    table = "results/test/frecon2021/tables/cost.md"
+    waits = "there is no ImageNet with train/<wnid> and val/<wnid> in data/imagenet"
+    said = output(sources, table)
+    assert waits in said and "put it there" in said and "Traceback" not in said
+    said = output(sources, "--keep-going", table, "results/test/datasets/photos.safetensors")
+    assert waits in said and "Traceback" not in said
+    assert (sources.path / "results/test/datasets/photos.safetensors").exists()
+    assert waits.replace("<", "&lt;") in (sources.path / table).read_text()

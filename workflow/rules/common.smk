@@ -40,7 +40,14 @@ except ConfigError as error:
     give_up(f"the configuration can't be run:\n{error}")
 
 RESULTS = plan.results
-wiring = Wiring(plan, WORKFLOW, give_up, lambda: workflow.dryrun)
+# With --keep-going a run does what it can without the data that it lacks: where that is missed, tables
+# and figures say so.
+wiring = Wiring(
+    plan,
+    WORKFLOW,
+    give_up,
+    lambda: workflow.dryrun or workflow.execution_settings.keep_going,
+)
 
 for folder in (Path("results"), Path(RESULTS)):
     if folder.exists() and not folder.is_dir():

@@ -31,7 +31,7 @@ class Wiring:
     """The rules of a workflow, for the jobs of a plan."""
 
     def __init__(
-        self, plan: Plan, workflow: Path, give_up: GiveUp, dry: Callable[[], bool]
+        self, plan: Plan, workflow: Path, give_up: GiveUp, goes_on: Callable[[], bool]
     ) -> None:
         self.plan = plan
         self.graph = Graph(plan)
@@ -39,8 +39,8 @@ class Wiring:
         self.workflow = workflow
         self.code = CodeBase(workflow)
         self.give_up = give_up
-        self.dry = dry
-        """Whether this is a dry run, which is known when jobs are asked for."""
+        self.goes_on = goes_on
+        """Whether what is lacking ends no run, as in a dry one: known when jobs are asked for."""
         # What jobs of this preset took on this device, where that was measured.
         configuration = plan.configuration
         self.measured = requests.read(configuration.preset, configuration.device)
@@ -59,8 +59,8 @@ class Wiring:
         return min(stages().keys() - self._rules.keys(), default=None)
 
     def lacks(self, said: str) -> None:
-        """Without what no job makes a run ends, and a dry run warns."""
-        if not self.dry():
+        """Without what no job makes a run ends; a dry one, and one that keeps going, warns."""
+        if not self.goes_on():
             self.give_up(said)
         print(said, file=sys.stderr)
 
