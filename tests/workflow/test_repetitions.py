@@ -38,6 +38,7 @@ def test_a_repetition_is_made_beside_the_first_and_draws_everything_anew(project
         "make_table warnings",
         "draw_figure tradeoff",
         "write_provenance",
+        "write_results_pages",
     }
     project.snakemake()
     assert {path: path.stat().st_mtime_ns for path in before} == before

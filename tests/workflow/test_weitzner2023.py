@@ -86,7 +86,8 @@ def test_editing_the_convolutional_coder_reruns_it_and_what_it_codes(project):
 
 def test_an_analysis_setting_reruns_that_analysis_alone(project):
     project.configure("settings: {weitzner2023: {analyses: {change: {method: {law: gaussian}}}}}\n")
-    expected = {"analyse change", "draw_figure code_change", "write_provenance"}
+    expected = {"analyse change", "draw_figure code_change"}
+    expected |= {"write_provenance", "write_results_pages"}
     assert project.jobs() == TABLES | expected
 
 
