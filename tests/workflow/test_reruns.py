@@ -50,7 +50,7 @@ def test_editing_deepfool_reruns_its_attack_and_uap_which_builds_on_it(project):
 
 
 def test_editing_one_attack_leaves_the_others(project):
-    project.edit("workflow/advsparse/attacks/cw.py", "10 * weight", "9 * weight")
+    project.edit("workflow/advsparse/attacks/cw.py", "2 * d + per_image", "d + d + per_image")
     assert project.jobs() == ROWS_AND_WHAT_READS_THEM | {"run_attack cw"}
 
 
