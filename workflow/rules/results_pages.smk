@@ -19,7 +19,6 @@ rule write_results_pages:
     params:
         settings={},
         told=lambda w: wiring.shown(),
-        results=RESULTS,
         looks=wiring.looks("advsparse/pages"),
         code=wiring.digest("write_results_pages.py"),
     script:

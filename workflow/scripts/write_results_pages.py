@@ -10,4 +10,4 @@ from advsparse.pages.writing import write_pages
 with job(snakemake, "pages") as this:
     record = json.loads(Path(snakemake.input.record).read_text(encoding="utf-8"))
     shown = seen_in(snakemake.input.claims)
-    write_pages(Path(snakemake.params.results), snakemake.params.told, record, shown)
+    write_pages(Path(snakemake.output.first).parent, snakemake.params.told, record, shown)
