@@ -120,19 +120,21 @@ def test_numbers_are_sorted_filtered_and_exported_as_shown(page, downloads):
     browser = page("pages/frecon2021-numbers.html")
 
     def column(number):
-        cells = f"{NUMBERS} tbody td:nth-child({number})"
-        return [cell.text for cell in browser.find_elements("css selector", cells)]
+        # All cells at once, as the table may be drawn anew in between.
+        read = "return [...document.querySelectorAll(arguments[0])].map((e) => e.textContent)"
+        return browser.execute_script(read, f"{NUMBERS} tbody td:nth-child({number})")
+
+    def numbers():
+        return [float(text) for text in column(value) if text]
 
     header = [cell.text for cell in browser.find_elements("css selector", f"{NUMBERS} thead th")]
     value, metric = header.index("value") + 1, header.index("metric") + 1
     button = f"{NUMBERS} thead th:nth-child({value})"
     before = column(value)
     browser.find_element("css selector", button).click()
-    rising = [float(text) for text in column(value) if text]
-    assert rising == sorted(rising) and before != column(value)
+    wait(lambda: numbers() == sorted(numbers()) and column(value) != before)
     browser.find_element("css selector", button).click()
-    falling = [float(text) for text in column(value) if text]
-    assert falling == sorted(falling, reverse=True)
+    wait(lambda: numbers() == sorted(numbers(), reverse=True))
 
     field = browser.find_element("css selector", ".dt-search input")
     field.send_keys("fooling_rate_8bit")
@@ -141,7 +143,7 @@ def test_numbers_are_sorted_filtered_and_exported_as_shown(page, downloads):
 
     browser.find_element("css selector", ".dt-buttons button").click()
     file = wait(lambda: next(iter(downloads.glob("*.csv")), None))
-    wait(lambda: file.stat().st_size)
+    wait(lambda: file.stat().st_size and not [*downloads.glob("*.crdownload")])
     with file.open(encoding="utf-8-sig") as stream:
         rows = list(csv.DictReader(stream))
     assert {row["metric"] for row in rows} == {"fooling_rate_8bit"}
