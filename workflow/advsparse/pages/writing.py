@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -66,14 +68,10 @@ def _totals(every: list[Paper]) -> dict[str, int]:
 def _described(job: Job) -> dict[str, Any]:
     """What the page of jobs says of one."""
     settings = ""
-    if job.there:
-        try:
-            settings = json.dumps(recorded(job.results / job.told["file"]).params, indent=1)
-        except ArtifactError:
-            settings = ""
-    return {**job.told, "there": job.there, "logged": job.logged, "settings": settings} | {
-        "taken": job.taken
-    }
+    with contextlib.suppress(ArtifactError):  # not there, not an artifact, or damaged
+        settings = json.dumps(recorded(job.results / job.told["file"]).params, indent=1)
+    found = {"there": job.there, "logged": job.logged, "taken": job.taken, "settings": settings}
+    return {**job.told, **found}
 
 
 def _write(path: Path, template: str, what: Mapping[str, Any]) -> None:
@@ -84,6 +82,7 @@ def _write(path: Path, template: str, what: Mapping[str, Any]) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+@cache
 def _environment():
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
