@@ -21,7 +21,7 @@ help:
 	@echo "make bench  measure speed beside published libraries: docs/benchmarks.md (WORDS=pgd: a part)"
 	@echo "make attackbench   what AttackBench finds of some attacks, beside our own count"
 	@echo "make mutants WORDS=threat   does a test fail for each small change of a module? (no word: all)"
-	@echo "make results PRESET=mini   write docs/results.md from the results of a preset on real data"
+	@echo "make results PRESET=mini   write docs/results.md and its pages from a run on real data"
 	@echo "make clean-results PRESET=demo   delete all results of a preset, after asking"
 	@echo "make lint   check formatting, style and types"
 	@echo "make docs   rewrite the generated pages of docs/"

@@ -226,9 +226,14 @@ def test_the_page_of_results(text, tmp_path):
     )
     claims.to_csv(tmp_path / "claims.csv", index=False)
     pd.DataFrame({"quantity": [text]}).to_csv(tmp_path / "numbers.csv", index=False)
-    record = {"configuration": {"settings": {"p": {"title": text}}}}
-    heading, _, table, numbers = results_page._paper(tmp_path, "p", record)
-    assert heading == f"## {in_markdown(text)}\n"
+    frames = {name: results_page._read(tmp_path / f"{name}.csv") for name in ("claims", "numbers")}
+    of = {"title": text, "preset": "mini", "commit": "0", "machine": "m", "runs": "one run"}
+    of |= {"minutes": "2 minutes", "verdicts": {"supported": 1}}
+    settings = {"tables": {"numbers": {"title": text}}}
+    parts = list(results_page._parts(of, settings, frames))
+    assert parts[1] == f"# {in_markdown(text)}\n"
+    table, title, numbers = parts[-3:]
+    assert title == f"## {in_markdown(text)}\n"
     assert table.count(in_markdown(text)) == 7 and in_markdown(text) in numbers
 
 

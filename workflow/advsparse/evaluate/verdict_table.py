@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import pandas as pd
 
@@ -58,9 +58,15 @@ def effects_table(judgements: Sequence[Judgement], data: Callable[[Claim], str])
 def totals(verdicts: Sequence[str]) -> dict[str, int]:
     """How many verdicts there are of each class, in the order of the classes; those on fewer than
     three runs are counted by themselves, whatever they say."""
+    return together({_class_of(verdict): 1} for verdict in verdicts)
+
+
+def together(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Such totals added up, in the order of the classes."""
     found = dict.fromkeys([*map(str, Class), f"fewer than {ENOUGH} runs"], 0)
-    for verdict in verdicts:
-        found[_class_of(verdict)] += 1
+    for each in counts:
+        for kind, count in each.items():
+            found[kind] += count
     return {kind: count for kind, count in found.items() if count}
 
 
