@@ -37,8 +37,8 @@ where a likely reason was seen, the paper's page gives it.
 """
 
 _INTRODUCTION = """\
-What a run of the preset `{preset}` found: built at commit {commit} on {machine}, in {runs}. All jobs
-together took {minutes}. [The other papers, and what the verdicts speak of](results.md).
+What a run of the preset `{preset}` found: built at commit {commit} on {machine}, in {runs}.
+All jobs together took {minutes}. [The other papers, and what the verdicts speak of](results.md).
 """
 
 
