@@ -156,6 +156,18 @@ def test_a_picture_holds_the_images_that_were_attacked(results):
     assert (middle[1:, 1:] == 128).all() and middle[0, 0].max() == 255
 
 
+def test_what_a_defence_makes_of_adversarial_images_is_shown(results):
+    attack_on(results)
+    made = np.full((2, 3, 4, 4), 7, np.uint8)
+    samples = {"own:fgsm:defended": made, "own:fgsm:accuracy": np.array([True, False])}
+    write_arrays(results / "p/rows/e.npz", samples, metadata("rows"))
+    told = json.loads(json.dumps(TOLD).replace('"said": "fgsm/eps=0.1"', '"said": "fgsm"'))
+    text = pages(results, told)["images.html"]
+    assert "behind own: 1 of 2 right" in text
+    pixels = np.asarray(Image.open(results / "pages/images/p-fgsm-eps=0.1-behind-own.png"))
+    assert pixels.shape == (4, 2 * 4 + 2, 3) and (pixels[:, :4] == 7).all()
+
+
 def test_numbers_lead_to_the_jobs_behind_them(results):
     attack_on(results)
     row = dict.fromkeys(ROW_COLUMNS, "")

@@ -19,13 +19,15 @@ from advsparse.evaluate.attacked import (
     predictions,
     transfer_metrics,
 )
+from advsparse.evaluate.shown import DEFENDED, defended
 from advsparse.evaluate.statistics import number
 from advsparse.models._io import load_classifier
 
 logger = logging.getLogger(__name__)
 
-Evaluated = tuple[Mapping[str, str], str, Iterable[Metric], np.ndarray]
-"""An attack, what it warned of, its metrics, and the places of its images in their split."""
+Evaluated = tuple[Mapping[str, str], str, Iterable[Metric], np.ndarray, np.ndarray | None]
+"""An attack, what it warned of, its metrics, the places of its images in their split, and what the
+judge's transformation makes of the first, where it has one."""
 
 _CLEAN = {"id": "none", "model": ""}
 """No attack, made on no classifier."""
@@ -50,7 +52,8 @@ def experiment_rows(
     """A frame of evaluation rows with the columns ROW_COLUMNS, and what each image did.
 
     That is an array for each row but those of failures, by :func:`samples_key`, and ``image`` for
-    each attack: the places of its images in their split, in whose order the others are.
+    each attack: the places of its images in their split, in whose order the others are; and, where
+    the judge has a transformation in front, ``defended``: what it makes of the first of them.
 
     ``settings["attacks"]`` names id, model and dataset of each attack, ``settings["judges"]`` the
     classifiers that judge the images of each; without any, the attacked one does;
@@ -85,8 +88,10 @@ def experiment_rows(
             model, _ = load_classifier(models[judge], device)
             clean = settings.get("clean", {}).get(dataset)
             evaluated = _evaluated(judge, model, data[dataset], done, clean, settings["seed"])
-        for entry, note, metrics, images in evaluated:
+        for entry, note, metrics, images, transformed in evaluated:
             samples[samples_key(judge, entry["id"], "image")] = images
+            if transformed is not None:
+                samples[samples_key(judge, entry["id"], DEFENDED)] = transformed
             for metric in metrics:
                 rows.append(common | _row(entry, note, metric))
                 samples[samples_key(judge, entry["id"], metric.name)] = metric.samples
@@ -103,7 +108,7 @@ def _evaluated(judge, model, dataset, entries, clean, seed) -> Iterator[Evaluate
     if clean is not None:
         index = choose(len(y), **clean)
         y, pixels = y[index], Chosen(pixels, index)
-    yield _CLEAN, "", clean_metrics(model, pixels, y), index
+    yield _CLEAN, "", clean_metrics(model, pixels, y), index, None
     # What it says of clean images is asked once: behind a defence that takes long.
     said: dict[tuple[str, bytes], np.ndarray] = {}
     for entry, path in entries:
@@ -120,7 +125,8 @@ def _evaluated(judge, model, dataset, entries, clean, seed) -> Iterator[Evaluate
                 said[key] = predictions(model, images)
             metrics = transfer_metrics(model, images, attacked, seed, said[key])
         count = Metric("warnings", number(len(warned)), np.array(len(warned)))
-        yield entry, "; ".join(warned), [*metrics, count], attacked["index"]
+        transformed = defended(model, attacked["x_adv"])
+        yield entry, "; ".join(warned), [*metrics, count], attacked["index"], transformed
 
 
 def _row(entry, note: str, metric: Metric) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""Pictures of what attacks did to images: clean, perturbation and adversarial, in one file each."""
+"""Pictures of what attacks did to images: clean, perturbation and adversarial in one file each, and
+what each defence makes of the adversarial ones in others."""
 
 from __future__ import annotations
 
@@ -11,11 +12,24 @@ import numpy as np
 
 from advsparse.artifacts import Slices, read_arrays
 from advsparse.errors import ArtifactError
+from advsparse.evaluate.experiment import samples_key
+from advsparse.evaluate.shown import DEFENDED, SHOWN
 
-SHOWN = 6
-"""Images of an attack that are shown."""
 _GAP = 2
 """Pixels between them."""
+
+
+@dataclass(frozen=True)
+class Behind:
+    """What the defence in front of a classifier made of the adversarial images."""
+
+    judge: str
+    file: str
+    width: int
+    height: int
+    right: int
+    """How many of the images shown are classified rightly then."""
+    shown: int
 
 
 @dataclass(frozen=True)
@@ -33,6 +47,7 @@ class Picture:
     """What became of each image, in words."""
     scale: float
     """What the strongest colour of a perturbation stands for."""
+    behind: tuple[Behind, ...]
 
 
 @dataclass(frozen=True)
@@ -52,13 +67,16 @@ def pictures(results: Path, jobs: Iterable[Mapping[str, Any]], folder: Path) -> 
     """
     grouped: dict[tuple[str, str, str], list[Picture]] = {}
     opened: dict[str, Slices] = {}
+    jobs = list(jobs)
+    seen = _defended(results, jobs)
     for job in jobs:
         if job["stage"] != "attack" or job["repetition"] or not (results / job["file"]).is_file():
             continue
         try:
             if job["dataset"] not in opened:
                 opened[job["dataset"]] = Slices(results / job["dataset"])
-            picture = _picture(results / job["file"], job, opened[job["dataset"]], folder)
+            judged = seen.get((job["paper"], job["said"]), {})
+            picture = _picture(results / job["file"], job, opened[job["dataset"]], judged, folder)
         except ArtifactError:  # who made it was told; here is no place to stop for it
             continue
         key = job["paper"], job["said"].split("/")[0], Path(job["dataset"]).stem
@@ -66,7 +84,32 @@ def pictures(results: Path, jobs: Iterable[Mapping[str, Any]], folder: Path) -> 
     return [Pictures(*key, tuple(points)) for key, points in grouped.items()]
 
 
-def _picture(path: Path, job: Mapping[str, str], images: Slices, folder: Path) -> Picture:
+Seen = Mapping[str, tuple[np.ndarray, np.ndarray]]
+"""For each classifier with a defence in front, what that made of the images, and which are right."""
+
+
+def _defended(results: Path, jobs: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Seen]:
+    """What was kept of defended images, by paper and attack."""
+    found: dict[tuple[str, str], dict[str, tuple[np.ndarray, np.ndarray]]] = {}
+    for job in jobs:
+        if job["stage"] != "experiment" or job["repetition"]:
+            continue
+        try:
+            samples, _ = read_arrays((results / job["file"]).with_suffix(".npz"), stage="rows")
+        except ArtifactError:
+            continue
+        for key, images in samples.items():
+            judge, _, rest = key.partition(":")
+            attack, _, what = rest.rpartition(":")
+            if what == DEFENDED:
+                right = samples[samples_key(judge, attack, "accuracy")][: len(images)]
+                found.setdefault((job["paper"], attack), {})[judge] = images, right
+    return found
+
+
+def _picture(
+    path: Path, job: Mapping[str, str], images: Slices, seen: Seen, folder: Path
+) -> Picture:
     arrays, metadata = read_arrays(path, stage="attack")
     split = metadata.params["images"]["split"]
     index = arrays["index"][:SHOWN]
@@ -79,7 +122,14 @@ def _picture(path: Path, job: Mapping[str, str], images: Slices, folder: Path) -
     width, height = _save(tiles, folder / file)
     names = images.metadata.extra.get("classes")
     words = tuple(_words(number, arrays, names) for number in range(len(index)))
-    return Picture(job["said"], job["name"], file, width, height, words, scale)
+    behind = tuple(_behind(file, folder, judge, *of) for judge, of in seen.items())
+    return Picture(job["said"], job["name"], file, width, height, words, scale, behind)
+
+
+def _behind(file: str, folder: Path, judge: str, made: np.ndarray, right: np.ndarray) -> Behind:
+    at = f"{file.removesuffix('.png')}-behind-{judge}.png"
+    size = _save(made[None].astype(np.float64) / 255, folder / at)
+    return Behind(judge, at, *size, int(right.sum()), len(right))
 
 
 def _save(tiles: np.ndarray, path: Path) -> tuple[int, int]:

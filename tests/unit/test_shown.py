@@ -1,0 +1,37 @@
+"""What is kept of defended images, for pages to show."""
+
+import numpy as np
+import torch
+
+from advsparse.defenses._defended import Beside, InFront
+from advsparse.evaluate.shown import SHOWN, defended
+
+IMAGES = np.linspace(0, 1, 8 * 3 * 2 * 2, dtype=np.float32).reshape(8, 3, 2, 2)
+
+
+def network():
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 2))
+
+
+def halved(x):
+    return x / 2
+
+
+def test_the_first_images_as_the_transformation_leaves_them():
+    kept = defended(InFront(network(), halved), IMAGES)
+    assert kept.dtype == np.uint8
+    np.testing.assert_array_equal(kept, np.round(255 * (IMAGES[:SHOWN] / 2)))
+
+
+def test_also_where_a_detector_stands_beside_it():
+    one = torch.tensor(1.0)
+    watched = Beside(InFront(network(), halved), lambda x: x[:, 0, 0, 0], threshold=one, spread=one)
+    np.testing.assert_array_equal(
+        defended(watched, IMAGES), defended(InFront(network(), halved), IMAGES)
+    )
+
+
+def test_nothing_without_a_transformation_or_of_what_is_no_image():
+    assert defended(network(), IMAGES) is None
+    doubled = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(24, 2))
+    assert defended(InFront(doubled, lambda x: torch.cat([x, x], 1)), IMAGES) is None
