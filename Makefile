@@ -39,8 +39,9 @@ demo: install
 	@echo "Full log:    $$(ls -t .snakemake/log/*.snakemake.log | sed -n 2p)"
 	@echo "In the environment (source $(BIN)/activate), snakemake --cores 2 rebuilds what has changed."
 
+# As many at a time as there are cores; eight need 16 GiB. TESTS="-n 0 tests/unit": otherwise.
 test: install-test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n logical --maxprocesses 8 $(TESTS)
 
 # MNIST=/path/to/mnist.npz: what one of the networks of "equal cost" is trained on.
 bench: install-bench install-attackbench
