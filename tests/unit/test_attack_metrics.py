@@ -197,7 +197,7 @@ def test_on_another_network_fooled_is_a_change_of_its_own_prediction():
     }
     assert found["fooling_rate"] == 1 / 3 and found["accuracy"] == 0
     assert found["rmse"] == pytest.approx(0.04, rel=1e-5)
-    assert not {"success_rate", "distance", "queries"} & found.keys()
+    assert not {"success_rate", "distance", "queries", "accuracy_8bit"} & found.keys()
 
 
 def test_images_without_logits_are_no_prediction():

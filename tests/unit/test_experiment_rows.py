@@ -172,11 +172,11 @@ def sizes():
     return [("rmse", estimate), ("rmse_returned", estimate)]
 
 
-def judged(hits):
-    """Whole levels stay what they are in 8 bits."""
+def judged(hits, suffixes=("",)):
+    """What is expected of predictions."""
     return [
         (f"{name}{suffix}", proportion(np.array(values)))
-        for suffix in ("", "_8bit")
+        for suffix in suffixes
         for name, values in hits.items()
     ]
 
@@ -216,7 +216,8 @@ def test_the_attacked_network_judges_where_no_other_is_named(files, tmp_path):
     distances = (np.arange(len(SUCCESS)) / 4)[np.array(SUCCESS, bool)]
     more = [("success_rate", proportion(np.array(SUCCESS))), ("distance", mean(distances, 7))]
     more += [("queries", mean(QUERIES, 7))]
-    estimates = judged(ON_DIM) + sizes() + more + [("warnings", number(2))]
+    # Whole levels stay what they are in 8 bits.
+    estimates = judged(ON_DIM, ("", "_8bit")) + sizes() + more + [("warnings", number(2))]
     of_up = {"model": "dim", "attacked": "dim", "attack": "up"}, estimates
     same(found, frame(clean("dim"), of_up, note="gradients vanish; few queries"))
 

@@ -70,7 +70,10 @@ def attack_metrics(
     ``refused`` is the share of them, ``auc`` how well its score tells attacked images from clean
     ones (the area under its curve).
     """
-    yield from _judged(model, attacked, attacked["clean_prediction"], x)
+    x_adv = attacked["x_adv"]
+    levels = np.round(x_adv.clip(0, 1) * 255).astype(np.float32) / np.float32(255)
+    for suffix, images in (("", x_adv), ("_8bit", levels)):
+        yield from _judged(model, images, attacked, attacked["clean_prediction"], x, suffix)
     yield from _distances(x, attacked, seed)
     yield _rate("success_rate", attacked["success"])
     yield _mean("distance", np.where(attacked["success"], attacked["distance"], np.nan), seed)
@@ -94,28 +97,27 @@ def transfer_metrics(
     """Those of :func:`attack_metrics` that mean something on another network than was attacked.
 
     What counts as fooled is then a change of that network's own prediction on the clean image:
-    ``clean``, where it is known already.
+    ``clean``, where it is known already. What an image file can hold is asked of the attacked
+    network alone: a defence in front of this one may take longer than the attack.
     """
-    yield from _judged(model, attacked, predictions(model, x) if clean is None else clean, x)
+    clean = predictions(model, x) if clean is None else clean
+    yield from _judged(model, attacked["x_adv"], attacked, clean, x)
     yield from _distances(x, attacked, seed)
 
 
-def _judged(model, attacked, clean: np.ndarray, x: np.ndarray) -> Iterator[Metric]:
+def _judged(model, images, attacked, clean: np.ndarray, x: np.ndarray, suffix: str = ""):
     """How often predictions differ from those on clean images, and how often they are right."""
-    x_adv = attacked["x_adv"]
-    rounded = np.round(x_adv.clip(0, 1) * 255).astype(np.float32) / np.float32(255)
-    for suffix, images in (("", x_adv), ("_8bit", rounded)):
-        predicted = predictions(model, images, choices)
-        # As the attack has it, an image that was led to where it has no class is not fooled.
-        predicted = np.where(predicted == UNDECIDED, clean, predicted)
-        excess = excesses(model, images)
-        refused = np.zeros(len(images), bool) if excess is None else excess > 0
-        yield _rate(f"fooling_rate{suffix}", (predicted != clean) & ~refused)
-        yield _rate(f"accuracy{suffix}", (predicted == attacked["label"]) | refused)
-        of_clean = None if excess is None else excesses(model, x)
-        if excess is not None and of_clean is not None:
-            yield _rate(f"refused{suffix}", refused)
-            yield _number(f"auc{suffix}", _area(excess, of_clean))
+    predicted = predictions(model, images, choices)
+    # As the attack has it, an image that was led to where it has no class is not fooled.
+    predicted = np.where(predicted == UNDECIDED, clean, predicted)
+    excess = excesses(model, images)
+    refused = np.zeros(len(images), bool) if excess is None else excess > 0
+    yield _rate(f"fooling_rate{suffix}", (predicted != clean) & ~refused)
+    yield _rate(f"accuracy{suffix}", (predicted == attacked["label"]) | refused)
+    of_clean = None if excess is None else excesses(model, x)
+    if excess is not None and of_clean is not None:
+        yield _rate(f"refused{suffix}", refused)
+        yield _number(f"auc{suffix}", _area(excess, of_clean))
 
 
 def _area(attacked: np.ndarray, clean: np.ndarray) -> float:

@@ -85,7 +85,7 @@ def pictures(results: Path, jobs: Iterable[Mapping[str, Any]], folder: Path) -> 
 
 
 Seen = Mapping[str, tuple[np.ndarray, np.ndarray]]
-"""For each classifier with a defence in front, what that made of the images, and which are right."""
+"""For each classifier with a defence in front, what that made of images, and which are right."""
 
 
 def _defended(results: Path, jobs: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Seen]:
