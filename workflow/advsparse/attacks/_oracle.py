@@ -308,7 +308,8 @@ def slope(
         found = torch.autograd.grad(value.sum(), wanted, retain_graph=keep, allow_unused=True)
     if not found or found[-1] is None:
         raise ValueError(refusal)
-    return found[0]
+    # Convolutions may hand back another order of the axes, which each further step would pay for.
+    return found[0].contiguous()
 
 
 def slopes(values: list[torch.Tensor], x: torch.Tensor) -> list[torch.Tensor]:

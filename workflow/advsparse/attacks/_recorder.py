@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 
 from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._losses import margin
 from advsparse.attacks._oracle import Objective, Oracle, one_by_one
 from advsparse.attacks._result import Candidate
+from advsparse.attacks._walks import size
 from advsparse.lazy import torch
 from advsparse.shapes import per_image
 from advsparse.threat import Threat
@@ -17,15 +17,12 @@ from advsparse.threat import Threat
 _ROUNDING = 1e-6
 """By how much the pixels of a point may be off the ball or the box, which settling mends."""
 
-_ROUGH = 1e-4
-"""More than the share by which distances in single precision are wrong."""
-
-_ORDERS = {"l2": 2.0, "l1": 1.0, "linf": math.inf}
-"""Of the norms that cost most in double precision."""
-
 _TIE = 1e-12
-"""Share by which an image has to be nearer: walks return to a radius, and of two images at the same
-distance the first is kept, whatever is rounded."""
+"""Share by which an image has to be nearer, in double precision: walks return to a radius, and of
+two images at the same distance the first is kept, whatever is rounded."""
+
+_UNITS = 8
+"""And as many units of rounding in any other."""
 
 
 class PassesSpent(Exception):
@@ -248,6 +245,7 @@ class _Kept:
         self.distance = x.new_full((len(x),), torch.inf, dtype=torch.float64)
         self._sure = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         self._all = torch.arange(len(x), device=x.device)
+        self._tie = max(_TIE, _UNITS * torch.finfo(x.dtype).eps)
         # Without it the clean image stands for an effort.
         self.effort = x.clone() if effort else x
         self._least = x.new_full((len(x),), torch.inf) if effort else None
@@ -266,20 +264,12 @@ class _Kept:
         if not won.any():
             return
         clean = self.x if torch.equal(at, self._all) else self.x[at]
-        if point.dtype == torch.float32 and self._threat.norm in _ORDERS:
-            # In single precision first, which tells most of those that are further.
-            likely = self._roughly(point, clean) * (1 - _ROUGH) <= self.distance[at]
-            won &= likely | ~self._sure[at]
-            if not won.any():
-                return
-        if not won.all():
-            point, at, clean = point[won], at[won], clean[won]
-        distance = self._threat.distance(point, clean)
-        nearer = (distance < self.distance[at] * (1 - _TIE)) | ~self._sure[at]
-        if not nearer.any():
+        distance = self._measured(point, clean)
+        won &= (distance < self.distance[at] * (1 - self._tie)) | ~self._sure[at]
+        if not won.any():
             return
-        if not nearer.all():
-            point, at, clean, distance = point[nearer], at[nearer], clean[nearer], distance[nearer]
+        if not won.all():
+            point, at, clean, distance = point[won], at[won], clean[won], distance[won]
         point, sure, close = self._within(point, clean)
         # What was asked about as it is goes before what is adversarial but for rounding.
         kept = sure | (close & self.distance[at].isinf())
@@ -287,12 +277,11 @@ class _Kept:
             point, at, distance, sure = point[kept], at[kept], distance[kept], sure[kept]
         self.best[at], self.distance[at], self._sure[at] = point, distance, sure
 
-    def _roughly(self, point, clean):
-        """Distances in single precision."""
-        d = (point - clean).flatten(1)
-        if self._threat.norm == "linf":
-            return d.abs_().amax(1)
-        return torch.linalg.vector_norm(d, ord=_ORDERS[self._threat.norm], dim=1)
+    def _measured(self, point, clean):
+        """Distances, in the precision of the images where the norm allows it."""
+        if self._threat.norm == "relative_l2":
+            return self._threat.distance(point, clean)
+        return size(point - clean, self._threat.norm).double()
 
     def _try_harder(self, point, value, at):
         better = (value < self._least[at]) & point.flatten(1).isfinite().all(1)
