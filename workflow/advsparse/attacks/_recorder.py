@@ -17,12 +17,12 @@ from advsparse.threat import Threat
 _ROUNDING = 1e-6
 """By how much the pixels of a point may be off the ball or the box, which settling mends."""
 
-_TIE = 1e-12
-"""Share by which an image has to be nearer, in double precision: walks return to a radius, and of
-two images at the same distance the first is kept, whatever is rounded."""
+_ROUGH = 1e-4
+"""More than the share by which distances in single precision are wrong."""
 
-_UNITS = 8
-"""And as many units of rounding in any other."""
+_TIE = 1e-12
+"""Share by which an image has to be nearer: walks return to a radius, and of two images at the same
+distance the first is kept, whatever is rounded."""
 
 
 class PassesSpent(Exception):
@@ -99,7 +99,7 @@ class Recorder(Oracle):
     @property
     def nearest(self) -> torch.Tensor:
         """The distance of the nearest adversarial image so far, float64 of shape N."""
-        return self._kept.distance[self._at]
+        return self._kept.distance(self._at)
 
     @property
     def effort(self) -> torch.Tensor:
@@ -219,7 +219,7 @@ class Recorder(Oracle):
         """
         kept, device = self._kept, self._kept.x.device
         ended = self._ended.to(device)
-        found = kept.distance.isfinite()
+        found = kept.found()
         x, steps, trace = kept.effort, self._asked.to(device), {}
         if candidate is not None:
             x = torch.where(per_image(ended, x), x, candidate.x.detach())
@@ -242,13 +242,23 @@ class _Kept:
     def __init__(self, threat, x, y, target, effort) -> None:
         self._threat, self.x, self._y, self._target = threat, x, y, target
         self.best = x.clone()
-        self.distance = x.new_full((len(x),), torch.inf, dtype=torch.float64)
+        self._distance = x.new_full((len(x),), torch.inf, dtype=torch.float64)
         self._sure = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         self._all = torch.arange(len(x), device=x.device)
-        self._tie = max(_TIE, _UNITS * torch.finfo(x.dtype).eps)
+        exact = x.dtype == torch.float64 or threat.norm in ("l0", "relative_l2")
+        self._rough = -_TIE if exact else _ROUGH
         # Without it the clean image stands for an effort.
         self.effort = x.clone() if effort else x
         self._least = x.new_full((len(x),), torch.inf) if effort else None
+
+    def found(self):
+        """Whether there is one, N."""
+        return self._distance.isfinite()
+
+    def distance(self, at):
+        """Of the nearest adversarial ones for the images ``at``, infinite where there is none."""
+        exact = self._threat.distance(self.best[at], self.x[at])
+        return exact.where(self._distance[at].isfinite(), torch.inf)
 
     def harmless(self, at, classes):
         goal = self._y[at] if self._target is None else self._target[at]
@@ -264,21 +274,28 @@ class _Kept:
         if not won.any():
             return
         clean = self.x if torch.equal(at, self._all) else self.x[at]
-        distance = self._measured(point, clean)
-        won &= (distance < self.distance[at] * (1 - self._tie)) | ~self._sure[at]
+        distance, known = self._roughly(point, clean), self._distance[at]
+        won &= (distance <= known * (1 + self._rough)) | ~self._sure[at]
+        equal = won & self._sure[at] & (distance >= known * (1 - self._rough))
+        if equal.any():
+            some, here = equal.nonzero().flatten(), at[equal]
+            found, other = (
+                self._threat.distance(one, clean[some]) for one in (point[some], self.best[here])
+            )
+            won[some] = found < other * (1 - _TIE)
         if not won.any():
             return
         if not won.all():
             point, at, clean, distance = point[won], at[won], clean[won], distance[won]
         point, sure, close = self._within(point, clean)
         # What was asked about as it is goes before what is adversarial but for rounding.
-        kept = sure | (close & self.distance[at].isinf())
+        kept = sure | (close & self._distance[at].isinf())
         if not kept.all():
             point, at, distance, sure = point[kept], at[kept], distance[kept], sure[kept]
-        self.best[at], self.distance[at], self._sure[at] = point, distance, sure
+        self.best[at], self._distance[at], self._sure[at] = point, distance, sure
 
-    def _measured(self, point, clean):
-        """Distances, in the precision of the images where the norm allows it."""
+    def _roughly(self, point, clean):
+        """Distances in the precision of the images, which tell most of those that are nearer."""
         if self._threat.norm == "relative_l2":
             return self._threat.distance(point, clean)
         return size(point - clean, self._threat.norm).double()
