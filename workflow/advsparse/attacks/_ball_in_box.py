@@ -12,9 +12,7 @@ it is far from the one that is wanted (Croce and Hein 2021, section 2).
 from __future__ import annotations
 
 from advsparse.attacks._secants import root_from_below
-from advsparse.attacks._walks import size
 from advsparse.lazy import torch
-from advsparse.shapes import per_image
 
 _ROUNDS = 60
 """More than Newton's steps and halvings take to the last digit."""
