@@ -22,7 +22,8 @@ UNITS = {"l2": "l2 norm", "linf": "linf norm", "l1": "l1 norm", "l0": "changed e
 def drawn(runs: list[dict[str, Any]], entries: list[dict[str, Any]], norm: str, path: Path) -> None:
     """Panels of the networks, one below the other, and of the budgets, side by side.
 
-    Ours have full lines, the ensemble a thick one, published attacks broken ones of the same colour.
+    Ours have full lines, the ensemble a thick one, and published attacks broken ones of the same
+    colour.
     """
     runs = [run for run in runs if run["norm"] == norm]
     best = best_known(runs)
