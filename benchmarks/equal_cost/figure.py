@@ -11,7 +11,7 @@ from advsparse.figures.style import WIDTH, look, plt
 from benchmarks.attacks import OURS
 from benchmarks.equal_cost.measuring import BUDGETS
 from benchmarks.equal_cost.optimality import robust_accuracy
-from benchmarks.equal_cost.summary import best_known, mean
+from benchmarks.equal_cost.summary import ENSEMBLE, best_known, mean
 
 MOST = 5
 """Attacks of ours, and published ones, that are drawn: those of largest LO at the larger budget."""
@@ -22,7 +22,8 @@ UNITS = {"l2": "l2 norm", "linf": "linf norm", "l1": "l1 norm", "l0": "changed e
 def drawn(runs: list[dict[str, Any]], entries: list[dict[str, Any]], norm: str, path: Path) -> None:
     """Panels of the networks, one below the other, and of the budgets, side by side.
 
-    Ours have full lines, published attacks broken ones of the same colour.
+    Ours have full lines, the ensemble a thick one, and published attacks broken ones of the same
+    colour.
     """
     runs = [run for run in runs if run["norm"] == norm]
     best = best_known(runs)
@@ -64,7 +65,9 @@ def _leading(entries: list[dict[str, Any]]) -> list[tuple[str, str]]:
         found.append(mean(entry, BUDGETS[-1]))
     ranked = sorted(total, key=lambda one: -float(np.mean(total[one])))
     own = [one for one in ranked if one[0] == OURS][:MOST]
-    return own + [one for one in ranked if one[0] != OURS][:MOST]
+    # Of the same attack in several libraries the better one: they would look the same.
+    peers = {name: (library, name) for library, name in reversed(ranked) if library != OURS}
+    return own + [one for one in ranked if one in peers.values()][:MOST]
 
 
 def _curve(ax: Any, eps: np.ndarray, distances: np.ndarray, library: str, name: str) -> None:
@@ -78,6 +81,6 @@ def _curve(ax: Any, eps: np.ndarray, distances: np.ndarray, library: str, name: 
         marker=style.marker,
         markersize=4,
         markevery=(5 if own else 9, 16),
-        linewidth=1.1,
-        label=style.label if own else f"{style.label} ({library})",
+        linewidth=1.8 if own and name == ENSEMBLE else 1.1,
+        label=f"{style.label} ({'ours' if own else library})",
     )

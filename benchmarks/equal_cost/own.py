@@ -21,6 +21,7 @@ def own() -> list[Contender]:
         _attack("ddn", ("l2",)),
         _attack("alma", ("l2", "l1")),
         _attack("pdpgd", every),
+        _attack("pdpgd", ("l2",), _pdgd, "pdpgd without the proximal operator, step 0.1", "PDGD"),
         _attack("sigma_zero", ("l0",)),
         _attack("fab", ("l2", "linf"), _fab, "1 target, 3 from 300 passes on"),
         _attack("deepfool", ("l2", "linf")),
@@ -31,14 +32,18 @@ def own() -> list[Contender]:
 
 
 def _attack(
-    kind: str, norms: tuple[str, ...], options: Options = lambda task: {}, said: str = ""
+    kind: str,
+    norms: tuple[str, ...],
+    options: Options = lambda task: {},
+    said: str = "",
+    name: str = "",
 ) -> Contender:
     def run(network, task: Task):
         spec = {"kind": kind, "norm": task.norm, "passes": task.budget, **options(task)}
         attack = registry.from_spec("attacks", spec)
         return attack(network, task.x, task.y, rng=task.seed)
 
-    return Contender(OURS, kind, norms, run, said)
+    return Contender(OURS, name or kind, norms, run, said)
 
 
 MANY = 300
@@ -49,6 +54,10 @@ def _fab(task: Task) -> dict[str, Any]:
     targets = 3 if task.budget >= MANY else 1
     # A step is a gradient and a look; the clean image, the targets and the secants take 6.
     return {"targets": targets, "steps": max(1, (task.budget - 8) // (3 * targets))}
+
+
+def _pdgd(task: Task) -> dict[str, Any]:
+    return {"proximal": False, "step": 0.1}
 
 
 def _lbfgs(task: Task) -> dict[str, Any]:

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from advsparse import registry
+from advsparse.attacks._asking import undisturbed
 from advsparse.attacks._base import BudgetAttack
+from advsparse.attacks._first_look import bytes_per_image
 from advsparse.attacks._fitting import UniversalAttack
-from advsparse.attacks._oracle import bytes_per_image, undisturbed
 from advsparse.coding._convolution_map import Convolution
 
 SHAPE, CLASSES = (3, 8, 8), 4

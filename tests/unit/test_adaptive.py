@@ -29,10 +29,11 @@ from models_for_tests import (
 from sklearn.datasets import load_digits
 
 from advsparse import registry
+from advsparse.attacks._asking import refused, undisturbed
 from advsparse.attacks._checks import AttackWarning
 from advsparse.attacks._eot import Expectation
 from advsparse.attacks._fitting import UniversalAttack
-from advsparse.attacks._oracle import Oracle, refused, undisturbed
+from advsparse.attacks._oracle import Oracle
 from advsparse.attacks.adaptive import Adaptive
 from advsparse.attacks.fgsm import FGSM
 from advsparse.attacks.pgd import PGD

@@ -21,9 +21,9 @@ from models_for_tests import (
 )
 
 from advsparse.attacks import _checks
+from advsparse.attacks._asking import ask
 from advsparse.attacks._checks import AttackWarning, looks_like_softmax
 from advsparse.attacks._fitting import UniversalAttack
-from advsparse.attacks._oracle import ask
 
 BLIND = ("noise", "one_pixel", "random_pixels", "square")
 """Attacks that take no gradient."""

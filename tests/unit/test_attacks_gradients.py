@@ -16,7 +16,7 @@ from models_for_tests import (
     setting,
 )
 
-from advsparse.attacks._oracle import bytes_per_image
+from advsparse.attacks._first_look import bytes_per_image
 from advsparse.attacks.adaptive import Adaptive
 from advsparse.attacks.deepfool import DeepFool
 from advsparse.attacks.fgsm import FGSM

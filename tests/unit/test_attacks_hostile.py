@@ -27,11 +27,11 @@ from models_for_tests import (
 )
 
 from advsparse import registry
+from advsparse.attacks._asking import ask
 from advsparse.attacks._base import BudgetAttack
 from advsparse.attacks._checks import AttackWarning
 from advsparse.attacks._confirm import fooled
 from advsparse.attacks._fitting import Fit, UniversalAttack
-from advsparse.attacks._oracle import ask
 from advsparse.attacks.adaptive import Adaptive
 from advsparse.attacks.deepfool import DeepFool
 from advsparse.attacks.fgsm import FGSM

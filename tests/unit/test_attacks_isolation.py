@@ -30,7 +30,7 @@ from models_for_tests import (
 )
 
 from advsparse import registry
-from advsparse.attacks._oracle import bytes_per_image
+from advsparse.attacks._first_look import bytes_per_image
 
 RANDOM = [kind for kind in registry.kinds("attacks") if registry.load("attacks", kind).randomness]
 """The attacks that draw random numbers, some of them while they learn."""

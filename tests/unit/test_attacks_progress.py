@@ -51,5 +51,5 @@ def test_each_chunk_is_told_with_all_that_were_fooled_so_far(caplog):
         result = build("pgd", "l2")(model, x, y, memory=1)
     fooled = result.success.cumsum(0).tolist()
     assert fooled[0] < fooled[-1]
-    said = [one.getMessage() for one in caplog.records if one.name == "advsparse.attacks._base"]
+    said = [one.getMessage() for one in caplog.records if one.name == "advsparse.attacks._calls"]
     assert said == [f"{i + 1} of 7 images attacked, {n} fooled" for i, n in enumerate(fooled)]

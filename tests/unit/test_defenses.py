@@ -9,9 +9,11 @@ import torch
 from defenses_for_tests import Masking, Noise, NoisyRounding, Rounding, Sine
 from models_for_tests import evaluated, small_images, small_network
 
+from advsparse.attacks._asking import refused
 from advsparse.attacks._eot import as_attacked
+from advsparse.attacks._first_look import bytes_per_image
 from advsparse.attacks._fitting import Fit
-from advsparse.attacks._oracle import Oracle, bytes_per_image, refused
+from advsparse.attacks._oracle import Oracle
 from advsparse.attacks._universal import UniversalPerturbation
 from advsparse.defenses._base import Defense, Detector, Inside
 from advsparse.defenses._defended import Beside, Changed, InFront

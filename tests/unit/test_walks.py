@@ -24,6 +24,7 @@ NEAR = {
     "alma l2": (ALMA(steps=400), 1.02),
     "alma l1": (ALMA(norm="l1", steps=600), 1.05),
     "pdpgd l2": (PDPGD(steps=600), 1.02),
+    "pdgd": (PDPGD(steps=600, step=0.1, proximal=False), 1.02),
     "pdpgd linf": (PDPGD(norm="linf", steps=600), 1.02),
     "pdpgd l1": (PDPGD(norm="l1", steps=600), 1.02),
 }
@@ -43,6 +44,12 @@ def test_boundary_of_an_affine_classifier_is_found(name):
     )
     ratio = result.distance / exact
     assert ratio.min() >= 1 - 1e-6 and ratio.max() <= most
+
+
+@pytest.mark.parametrize("norm", ["linf", "l1", "l0"])
+def test_the_gradient_of_the_norm_is_descended_in_l2_alone(norm):
+    with pytest.raises(ValueError, match=f"proximal: .*{norm}"):
+        PDPGD(norm=norm, proximal=False)
 
 
 @pytest.mark.parametrize("name", NEAR)

@@ -15,11 +15,11 @@ from collections.abc import Callable
 from typing import Literal
 
 from advsparse.arguments import check_tensor
+from advsparse.attacks._asking import CONSTANT, slope, undisturbed
 from advsparse.attacks._base import BudgetAttack, Candidate
 from advsparse.attacks._checks import check_images, check_model
 from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._losses import cross_entropy, direction, margin
-from advsparse.attacks._oracle import CONSTANT, slope, undisturbed
 from advsparse.lazy import torch
 from advsparse.modes import recordable
 from advsparse.seeding import Random, seeded

@@ -1,67 +1,30 @@
-"""The contract of all attacks, and what every one of them needs done right.
+"""The contract of all attacks: what one is told, what it promises, and what it overrides.
 
-An attack is a frozen set of hyper-parameters. Calling it checks its input, puts the model into
-evaluation mode, splits the images into chunks that fit into memory, leaves alone the images that
-need no attack, brings what comes back into the threat model, and measures success and distance on
-the tensor that it returns. A subclass derives from one of :class:`BudgetAttack`,
-:class:`MinimumNormAttack` and :class:`PenaltyAttack`, and overrides :meth:`Attack.perturb`.
+An attack is a frozen set of hyper-parameters; what calling it does is in ``_calls.py``. A subclass
+derives from one of :class:`BudgetAttack`, :class:`MinimumNormAttack` and :class:`PenaltyAttack`,
+and overrides :meth:`Attack.perturb`.
 """
 
 from __future__ import annotations
 
-import logging
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar
 
-from advsparse import lots
-from advsparse.attacks import _checks
-from advsparse.attacks._confirm import at_rows, fooled
-from advsparse.attacks._eot import as_attacked
-from advsparse.attacks._oracle import (
-    FirstLook,
-    Oracle,
-    ask,
-    bytes_per_image,
-    first_look,
-    undisturbed,
-)
-from advsparse.attacks._recorder import PassesSpent, Recorder
+from advsparse.attacks._calls import run, warned
+from advsparse.attacks._oracle import Oracle
 from advsparse.attacks._result import Candidate, Result, Whole
-from advsparse.decisions import decided
 from advsparse.lazy import torch
-from advsparse.modes import exactly, recordable
-from advsparse.seeding import Random, seeded
+from advsparse.seeding import Random
 from advsparse.settings import NonNegativeFloat, PositiveInt, settings
 from advsparse.shapes import per_image
 from advsparse.threat import Norm, Threat
 
-logger = logging.getLogger(__name__)
-
 MEMORY = 2 * 2**30
 """Bytes that an attack may take for activations and working copies, unless told otherwise: neither
 its input nor what it returns is among them, and one image at a time is the least it can do."""
-
-
-Perturb = Callable[..., Candidate]
-
-
-class Prepared(NamedTuple):
-    """What a call and a fit go by, once their arguments have been checked."""
-
-    x: torch.Tensor
-    """The images, without a graph."""
-    labels: dict[str, Any]
-    """Those of the images and their targets, by name; none where there are none."""
-    rng: Random
-    at_once: int
-    """How many images fit into memory at once."""
-    first: FirstLook | None
-    """What a pass of the first image has shown, where each of them counts."""
 
 
 @settings
@@ -155,24 +118,7 @@ class Attack(ABC):
         fit, and for a model that the attack needs gradients of and that has none; TypeError for
         arguments of another kind.
         """
-        return self._run(self.perturb, model, x, y, target, towards, rng, memory)
-
-    def _run(self, perturb: Perturb, model, x, y, target, towards, rng, memory) -> Result:
-        labels = {"y": y, "target": target, "towards": towards}
-        with self._prepared(model, x, labels, rng, memory, self.follows_gradients) as ready:
-            x, rng, size = ready.x, ready.rng, ready.at_once
-            y, target, aim = ready.labels.values()
-            aim = target if aim is None else aim
-            whole = Whole(x)
-            first = ready.first
-            for part in _chunks(len(x), size):
-                goals = y[part], at_rows(target, part), at_rows(aim, part)
-                found = self._chunk(perturb, model, x[part], *goals, rng, first, size)
-                first = None
-                whole.put(part, found)
-                count = int(whole.result.success[: part.stop].sum())
-                logger.info("%d of %d images attacked, %d fooled", part.stop, len(x), count)
-        return self._warned(whole)
+        return run(self, self.perturb, model, x, y, target, towards, rng, memory)
 
     def joined(self, parts: Sequence[Result]) -> Result:
         """The result for all images of those for some of them, of which there is one at least."""
@@ -180,37 +126,7 @@ class Attack(ABC):
         whole = Whole(parts[0].x.new_empty(ends[-1], *parts[0].x.shape[1:]))
         for part, end in zip(parts, ends, strict=True):
             whole.put(slice(end - len(part.x), end), part)
-        return self._warned(whole)
-
-    def _warned(self, whole: Whole) -> Result:
-        """The result, with what is to be said of it."""
-        result = whole.result
-        found = _checks.warnings_of(result.signs, self.scales) + self._suspicions(result)
-        _checks.report(type(self).__name__, found)
-        return replace(result, warnings=found)
-
-    @contextmanager
-    def _prepared(self, model, x, labels, rng, memory, gradients) -> Iterator[Prepared]:
-        """Checked arguments, of which ``labels`` come by name, and a model that is as it was
-        afterwards. ``gradients``: whether any are going to be taken."""
-        _checks.check_types(model, x, memory, **labels)
-        rng = seeded(rng)
-        with undisturbed(model, x.device):
-            x = recordable(x)
-            labels = {k: None if v is None else recordable(v) for k, v in labels.items()}
-            _checks.check_images(x)
-            first = None
-            if self._limit is None:
-                with torch.no_grad():
-                    classes = ask(model, x[:1]).shape[1]
-                _checks.check_labels(x, classes, **labels)
-                kept = bytes_per_image(model, x[:1], gradients)
-            else:
-                first = first_look(model, x[:1], gradients)
-                kept, classes = first.nbytes, first.logits.shape[1]
-                _checks.check_labels(x, classes, **labels)
-            at_once = max(1, memory // self._need(kept, x[:1], classes))
-            yield Prepared(x, labels, rng, at_once, first)
+        return warned(self, whole)
 
     def _need(self, kept: int, x: torch.Tensor, classes: int) -> int:
         """Bytes that the attack takes for each image like the single one of ``x``.
@@ -232,69 +148,6 @@ class Attack(ABC):
         """Sentences of this attack alone on why ``result`` is not to be trusted."""
         return ()
 
-    def _chunk(self, perturb: Perturb, model, x, y, target, aim, rng, first, room):
-        """The result for some images, of the first of which something may be known."""
-        oracle = Oracle(model, len(x), goals=(y, target), first=first, room=room)
-        with exactly():
-            return self._judged(perturb, oracle, x, y, target, aim, rng)
-
-    def _judged(self, perturb: Perturb, oracle, x, y, target, aim, rng):
-        clean = oracle.clean_logits(x)
-        adversarial = fooled(clean, y, target)
-        undecided = oracle.undecided.to(x.device)
-        astray = torch.zeros_like(undecided)
-        stand = (~adversarial & ~undecided).nonzero().flatten()
-        if self._idle or self._limit == 1:  # there must be one for what is found
-            stand = stand[:0]
-        x_adv = x.clone()
-        steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        trace = {}
-        if len(stand):
-            seen = as_attacked(oracle.restrict(stand), x[stand], rng)
-            goal = at_rows(aim, stand)
-            given = x[stand].contiguous(), y[stand]
-            if self._limit is None and not self.records:
-                candidate = perturb(seen, *given, goal, rng)
-            else:
-                seen = self._recorder(seen, *given, at_rows(target, stand), clean.shape[1])
-                candidate = self._recorded(perturb, seen, *given, goal, rng)
-            proposed, astray[stand] = _finite(candidate.x.detach(), x[stand])
-            x_adv[stand] = self._settle(proposed, x[stand])
-            steps[stand] = candidate.steps.to(steps.device)
-            for name, values in candidate.trace.items():
-                trace[name] = values.new_zeros(len(x), *values.shape[1:])
-                trace[name][stand] = values
-        final = self._look_again(oracle, x_adv, clean)
-        success = fooled(final, y, target)
-        astray |= ~decided(final) & ~undecided
-        distance = self.threat.distance(x_adv, x)
-        x_adv, distance = self._conclude(x, x_adv, success, distance)
-        signs = self._signs(oracle, astray)
-        return Result(x_adv, success, distance, oracle.queries, steps, signs, trace)
-
-    def _recorder(self, oracle, x, y, target, classes) -> Recorder:
-        """The oracle, which keeps the best images, and leaves a pass to look at them again."""
-        left = None if self._limit is None else self._limit - 2
-        return Recorder(
-            oracle, self.threat, x, y, target, classes, passes=left, effort=self._effort
-        )
-
-    def _recorded(self, perturb: Perturb, recorder: Recorder, x, y, aim, rng) -> Candidate:
-        try:
-            candidate = perturb(recorder, x, y, aim, rng)
-        except PassesSpent:
-            candidate = None
-        return recorder.settled(candidate, weighed=self._weighed)
-
-    def _look_again(self, oracle, x_adv, clean):
-        """The logits of what is returned; of a clean image that has no pass left, as they were."""
-        rows = torch.arange(len(clean), device=clean.device)
-        if self._limit is not None:
-            rows = rows[(oracle.queries < self._limit).to(rows.device)]
-        if len(rows) == len(clean):
-            return oracle.logits(x_adv, rows)
-        return clean.index_copy(0, rows, oracle.logits(x_adv[rows], rows)) if len(rows) else clean
-
     @property
     def _limit(self) -> int | None:
         """The limit of passes; none for an attack whose ``passes`` are those of its learning."""
@@ -309,18 +162,6 @@ class Attack(ABC):
     def _weighed(self) -> bool:
         """Whether what it proposes is what it is after, even if it is not the nearest."""
         return False
-
-    def _signs(self, oracle: Oracle, astray: torch.Tensor) -> _checks.Signs:
-        """What the images say, and what became of them, that a call or a fit is to warn of."""
-        return _checks.Signs(
-            oracle.softmax,
-            oracle.differentiated,
-            oracle.zero,
-            oracle.broken,
-            oracle.undecided,
-            astray,
-            _checks.misscaled(oracle.spread, self.scales),
-        )
 
     @property
     def _idle(self) -> bool:
@@ -444,19 +285,3 @@ class PenaltyAttack(_NormAttack):
     @property
     def _weighed(self) -> bool:
         return True
-
-
-def _chunks(count: int, at_once: int) -> Iterator[slice]:
-    """All of ``count`` images, at most ``at_once`` of one lot at a time."""
-    for lot in range(0, count, lots.ATTACKED):
-        end = min(lot + lots.ATTACKED, count)
-        for start in range(lot, end, at_once):
-            yield slice(start, min(start + at_once, end))
-
-
-def _finite(proposed, x):
-    """The images proposed for ``x``, which stands in for those that are not finite, and which."""
-    lost = ~proposed.flatten(1).isfinite().all(1)
-    if lost.any():
-        proposed = torch.where(per_image(lost, x), x, proposed)
-    return proposed, lost

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from advsparse.attacks._secants import root_from_below
 from advsparse.lazy import torch
 
-_ENTRIES = 2**17
-"""Entries that are done at once, so that all there is of them stays in a processor's cache."""
-
-_REACH = 2.0
-"""How many times the step that the box cuts nowhere: pixels still free there are set aside."""
+_ENTRIES = 2**20
+"""Entries that are done at once."""
 
 _FEW = 64
 """The least number of entries that are looked at by themselves."""
@@ -18,8 +16,8 @@ _FEW = 64
 _SMALL = 1e-15
 """Normals whose norms lie between this and its inverse are taken as they come."""
 
-_POOR = 1e-3
-"""Share of a slope below which a difference of slopes is taken for rounding."""
+_CLOSE = 16
+"""How many units of rounding a step may end short of its hyperplane."""
 
 
 def step_to_hyperplane(
@@ -41,9 +39,7 @@ def step_to_hyperplane(
 
     The solution is d_j = t r_j, cut off where x + d leaves the box, with r_j = w_j for l2 and its
     sign for linf, and t is the root of g(t) = sum_j w_j d_j = gap. From 0 on, |g| is concave, rises
-    and is linear between the points where pixels are cut. Newton's method from below never passes
-    the root, passes a point with each step but the last, and ends in it. It looks at the pixels
-    near the box alone, as long as the others turn out not to be cut off.
+    and is linear between the points where pixels are cut.
 
     For l1 the pixels of largest |w_j| take all the room they have, but for the last, which takes
     what is left.
@@ -80,77 +76,29 @@ def steps_to_hyperplanes(
 def _cut(w, some, norm, bounds):
     """For l2 and linf: t r, cut off by the box, at the root of g."""
     rate = w if norm == "l2" else w.sign()
-    slope = _dot(w, rate)
+    slope = (w * rate).sum(1)
     return [_boxed(w, rate, slope, x, gap, bounds) for x, gap in some]
 
 
 def _boxed(w, rate, slope, x, gap, bounds):
     tiny, most = torch.finfo(x.dtype).tiny, torch.finfo(x.dtype).max
     least, largest = bounds[0] - x, bounds[1] - x
+    sign = gap.sign()
+
+    def step(t, rows):
+        some = slice(None) if len(rows) == len(w) else rows
+        d = rate[some] * (t * sign[some])[:, None]
+        return torch.minimum(torch.maximum(d, least[some]), largest[some])
+
+    def height(t, rows):
+        some = slice(None) if len(rows) == len(w) else rows
+        return step(t, rows).mul_(w[some]).sum(1) * sign[some]
+
+    goal = gap.abs()
     # Where no pixel is cut off: below the root, or in it.
-    start = (gap / slope.clamp(min=tiny)).clamp(-most / _REACH, most / _REACH)
-    far = rate * (_REACH * start)[:, None]
-    near = (far.clamp(least, largest) != far).flatten().nonzero().flatten()
-    up = gap > 0
-    some = _near(near, w, rate, least, largest, up)
-    others = slope - _dot(some[0], some[1])
-    # What is left of a difference may be rounding.
-    poor = (others < _POOR * slope).nonzero().flatten()
-    if len(poor):
-        kept = far[poor].clamp(least[poor], largest[poor]) == far[poor]
-        others[poor] = (w[poor] * rate[poor]).where(kept, 0.0).sum(1)
-    t = _root(*some, others, start.abs(), gap.abs())
-    # Then more of them are cut off: all of them are looked at.
-    rows = (t > _REACH * start.abs()).nonzero().flatten()
-    if len(rows):
-        every = torch.arange(w[rows].numel(), device=w.device)
-        given = (values[rows] for values in (w, rate, least, largest, up))
-        none = torch.zeros_like(others[rows])
-        t[rows] = _root(*_near(every, *given), none, start[rows].abs(), gap[rows].abs())
-    signed = torch.where(up, t, -t)[:, None]
-    return torch.mul(rate, signed, out=far).clamp_(least, largest)
-
-
-def _near(chosen, w, rate, least, largest, up):
-    """|w|, |r| and the room of the ``chosen`` entries, side by side in rows that 0 fills up."""
-    row = chosen // w.shape[1]
-    counts = torch.bincount(row, minlength=len(w))
-    width = int(counts.max())
-    place = torch.arange(len(row), device=row.device) - (counts.cumsum(0) - counts)[row]
-    at = row * width + place
-    normal = w.flatten()[chosen]
-    higher = (normal > 0) == up[row]
-    room = torch.where(higher, largest.flatten()[chosen], -least.flatten()[chosen])
-    speed = normal if rate is w else rate.flatten()[chosen]
-    empty = w.new_zeros(len(w) * width)
-    found = (empty.index_copy(0, at, v).reshape(len(w), width) for v in (normal, speed, room))
-    normal, speed, room = found
-    return normal.abs_(), speed.abs_(), room
-
-
-def _root(size, rate, room, others, start, goal):
-    """|t| where |g| is the goal, given some entries and the slope of all ``others``, all free.
-
-    A hyperplane that misses the box is approached as far as it goes.
-    """
-    tiny, most = torch.finfo(goal.dtype).tiny, torch.finfo(goal.dtype).max
-    full, rise = size * room, size * rate
-    t = start.masked_fill((others == 0) & (full.sum(1) <= goal), most)
-    for _ in range(size.shape[1] + 1):
-        cut = torch.gt(rate * t[:, None], room).to(goal.dtype)
-        held = _dot(full, cut)
-        slope = _dot(rise, cut.neg_().add_(1)) + others
-        # A row whose pixels are free as before gets the same root again.
-        root = ((goal - held) / slope.clamp(min=tiny)).clamp(max=most)
-        if not (root > t).any():
-            break
-        t = torch.maximum(t, root)
-    return t
-
-
-def _dot(one, other):
-    """The inner products of the rows, N."""
-    return torch.bmm(one[:, None], other[:, :, None])[:, 0, 0]
+    start = (goal / slope.clamp(min=tiny)).clamp(max=most)
+    t = root_from_below(height, start, goal, _CLOSE * torch.finfo(x.dtype).eps * goal, most)
+    return step(t, torch.arange(len(t), device=t.device))
 
 
 def _filled(w, some, bounds):

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from advsparse.attacks._oracle import slope
+from advsparse.attacks._asking import slope
 from advsparse.lazy import torch
 
 Logits = Callable[..., "torch.Tensor"]

@@ -17,7 +17,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from advsparse.attacks._oracle import Objective, Oracle, one_by_one, slopes
+from advsparse.attacks._asking import slopes
+from advsparse.attacks._oracle import Objective, Oracle, one_by_one
 from advsparse.lazy import torch
 from advsparse.seeding import Draws, Random, stable_seed
 

@@ -11,6 +11,7 @@ from typing import ClassVar, Self
 from advsparse.arguments import check_tensor, kind_of
 from advsparse.attacks import _checks
 from advsparse.attacks._base import MEMORY, Result
+from advsparse.attacks._calls import prepared, run, signs_of
 from advsparse.attacks._eot import as_attacked
 from advsparse.attacks._oracle import Oracle
 from advsparse.lazy import torch
@@ -87,13 +88,13 @@ class UniversalAttack(ABC):
     ) -> Fit:
         """Learn from the images ``x``; arguments and errors as for a call."""
         labels = {"y": y, "target": target}
-        with self._prepared(model, x, labels, rng, memory, self.looks_at_images) as ready:
+        with prepared(self, model, x, labels, rng, memory, self.looks_at_images) as ready:
             goals = ready.labels["y"], ready.labels["target"]
             oracle = Oracle(model, len(x), at_once=ready.at_once, goals=goals)
             with exactly():
                 seen = as_attacked(oracle, ready.x, ready.rng)
                 fit = self.learner().learn(seen, ready.x, *goals, ready.rng)
-        signs = self._signs(oracle, oracle.astray & ~oracle.undecided)
+        signs = signs_of(self, oracle, oracle.astray & ~oracle.undecided)
         found = (*fit.warnings, *_checks.warnings_of(signs, self.scales, learning=True))
         _checks.report(type(self).__name__, found)
         return replace(fit, warnings=found)
@@ -108,4 +109,4 @@ class UniversalAttack(ABC):
         _checks.check_form(x)
         _checks.check_fit(fit.arrays, self.perturbations, x)
         perturb = partial(self.perturb, fit=fit)
-        return self._run(perturb, model, x, y, target, towards, rng, memory)
+        return run(self, perturb, model, x, y, target, towards, rng, memory)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 
 from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._losses import margin
 from advsparse.attacks._oracle import Objective, Oracle, one_by_one
 from advsparse.attacks._result import Candidate
+from advsparse.attacks._walks import size
 from advsparse.lazy import torch
 from advsparse.shapes import per_image
 from advsparse.threat import Threat
@@ -19,9 +19,6 @@ _ROUNDING = 1e-6
 
 _ROUGH = 1e-4
 """More than the share by which distances in single precision are wrong."""
-
-_ORDERS = {"l2": 2.0, "l1": 1.0, "linf": math.inf}
-"""Of the norms that cost most in double precision."""
 
 _TIE = 1e-12
 """Share by which an image has to be nearer: walks return to a radius, and of two images at the same
@@ -102,7 +99,7 @@ class Recorder(Oracle):
     @property
     def nearest(self) -> torch.Tensor:
         """The distance of the nearest adversarial image so far, float64 of shape N."""
-        return self._kept.distance[self._at]
+        return self._kept.distance(self._at)
 
     @property
     def effort(self) -> torch.Tensor:
@@ -222,7 +219,7 @@ class Recorder(Oracle):
         """
         kept, device = self._kept, self._kept.x.device
         ended = self._ended.to(device)
-        found = kept.distance.isfinite()
+        found = kept.found()
         x, steps, trace = kept.effort, self._asked.to(device), {}
         if candidate is not None:
             x = torch.where(per_image(ended, x), x, candidate.x.detach())
@@ -245,12 +242,23 @@ class _Kept:
     def __init__(self, threat, x, y, target, effort) -> None:
         self._threat, self.x, self._y, self._target = threat, x, y, target
         self.best = x.clone()
-        self.distance = x.new_full((len(x),), torch.inf, dtype=torch.float64)
+        self._distance = x.new_full((len(x),), torch.inf, dtype=torch.float64)
         self._sure = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         self._all = torch.arange(len(x), device=x.device)
+        exact = x.dtype == torch.float64 or threat.norm in ("l0", "relative_l2")
+        self._rough = -_TIE if exact else _ROUGH
         # Without it the clean image stands for an effort.
         self.effort = x.clone() if effort else x
         self._least = x.new_full((len(x),), torch.inf) if effort else None
+
+    def found(self):
+        """Whether there is one, N."""
+        return self._distance.isfinite()
+
+    def distance(self, at):
+        """Of the nearest adversarial ones for the images ``at``, infinite where there is none."""
+        exact = self._threat.distance(self.best[at], self.x[at])
+        return exact.where(self._distance[at].isfinite(), torch.inf)
 
     def harmless(self, at, classes):
         goal = self._y[at] if self._target is None else self._target[at]
@@ -266,33 +274,31 @@ class _Kept:
         if not won.any():
             return
         clean = self.x if torch.equal(at, self._all) else self.x[at]
-        if point.dtype == torch.float32 and self._threat.norm in _ORDERS:
-            # In single precision first, which tells most of those that are further.
-            likely = self._roughly(point, clean) * (1 - _ROUGH) <= self.distance[at]
-            won &= likely | ~self._sure[at]
-            if not won.any():
-                return
-        if not won.all():
-            point, at, clean = point[won], at[won], clean[won]
-        distance = self._threat.distance(point, clean)
-        nearer = (distance < self.distance[at] * (1 - _TIE)) | ~self._sure[at]
-        if not nearer.any():
+        distance, known = self._roughly(point, clean), self._distance[at]
+        won &= (distance <= known * (1 + self._rough)) | ~self._sure[at]
+        equal = won & self._sure[at] & (distance >= known * (1 - self._rough))
+        if equal.any():
+            some, here = equal.nonzero().flatten(), at[equal]
+            found, other = (
+                self._threat.distance(one, clean[some]) for one in (point[some], self.best[here])
+            )
+            won[some] = found < other * (1 - _TIE)
+        if not won.any():
             return
-        if not nearer.all():
-            point, at, clean, distance = point[nearer], at[nearer], clean[nearer], distance[nearer]
+        if not won.all():
+            point, at, clean, distance = point[won], at[won], clean[won], distance[won]
         point, sure, close = self._within(point, clean)
         # What was asked about as it is goes before what is adversarial but for rounding.
-        kept = sure | (close & self.distance[at].isinf())
+        kept = sure | (close & self._distance[at].isinf())
         if not kept.all():
             point, at, distance, sure = point[kept], at[kept], distance[kept], sure[kept]
-        self.best[at], self.distance[at], self._sure[at] = point, distance, sure
+        self.best[at], self._distance[at], self._sure[at] = point, distance, sure
 
     def _roughly(self, point, clean):
-        """Distances in single precision."""
-        d = (point - clean).flatten(1)
-        if self._threat.norm == "linf":
-            return d.abs_().amax(1)
-        return torch.linalg.vector_norm(d, ord=_ORDERS[self._threat.norm], dim=1)
+        """Distances in the precision of the images, which tell most of those that are nearer."""
+        if self._threat.norm == "relative_l2":
+            return self._threat.distance(point, clean)
+        return size(point - clean, self._threat.norm).double()
 
     def _try_harder(self, point, value, at):
         better = (value < self._least[at]) & point.flatten(1).isfinite().all(1)

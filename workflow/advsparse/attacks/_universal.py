@@ -10,11 +10,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
+from advsparse.attacks._asking import slope
 from advsparse.attacks._base import AdditiveAttack, Candidate
 from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._fitting import Fit, UniversalAttack
 from advsparse.attacks._losses import cross_entropy, direction
-from advsparse.attacks._oracle import slope
 from advsparse.attacks.deepfool import nearest_boundary
 from advsparse.lazy import torch
 from advsparse.settings import PositiveFloat, settings

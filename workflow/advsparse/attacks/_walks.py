@@ -40,9 +40,9 @@ def _norm(d, order):
     flat = d.flatten(1)
     if order == 2:
         return torch.linalg.vector_norm(flat, dim=1)
+    # Several times as fast as torch's counts and norms.
     if order == 0:
-        return flat.count_nonzero(1).to(d.dtype)
-    # Several times as fast as torch's norms.
+        return flat.sign().abs_().sum(1)
     return flat.abs().amax(1) if order == math.inf else flat.abs().sum(1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from advsparse.attacks._ball_in_box import project
+from advsparse.attacks._ball_in_box import Balls
 from advsparse.attacks._base import Candidate, MinimumNormAttack
 from advsparse.attacks._confirm import fooled
 from advsparse.attacks._losses import margin
@@ -62,6 +62,7 @@ class FMN(MinimumNormAttack):
         steps = steps_within(oracle, self.steps, 100)
         delta, best = torch.zeros_like(x), x.new_full((len(x),), torch.inf)
         radius = best if self.norm != "l0" else torch.ones_like(best)
+        balls = Balls(x, self.norm)
         # Nothing in the box is further away.
         furthest = size(torch.maximum(x, 1 - x), self.norm)
         for k in range(steps):
@@ -81,7 +82,7 @@ class FMN(MinimumNormAttack):
             radius = torch.minimum(radius, furthest)
             step = annealed(self.step, _LAST * self.step, k, steps)
             advance(delta, gradient, step)
-            delta = project(delta, x, self.norm, radius)
+            delta = balls.project(delta, radius)
         count = torch.full((len(x),), steps, dtype=torch.int64, device=x.device)
         return Candidate(x + delta, count)
 

@@ -9,9 +9,10 @@ from advsparse.attacks._base import Candidate, MinimumNormAttack
 from advsparse.attacks._confirm import fooled
 from advsparse.attacks._losses import margin
 from advsparse.attacks._proximal import approached, proximal
-from advsparse.attacks._walks import Adam, steps_within
+from advsparse.attacks._walks import Adam, size, steps_within
 from advsparse.lazy import torch
 from advsparse.settings import Fraction, NonNegativeInt, PositiveFloat, PositiveInt, settings
+from advsparse.shapes import per_image
 
 _STEPS = {"l2": 0.03, "linf": 0.03, "l1": 0.1, "l0": 0.3}
 """The first step of Adam."""
@@ -41,10 +42,14 @@ class PDPGD(MinimumNormAttack):
     by as much. The step falls from ``step`` to ``last_share`` of it geometrically. For l0 the
     proximal operator is that of the sum of |delta_j|^(2/3), as the authors prefer.
 
+    Without ``proximal``, for l2 alone, Adam descends the gradient of both terms (the paper's PDGD):
+    pixels that the network tells nothing of then shrink as fast as the others, which gets nearer
+    where it masks gradients.
+
     The proximal operators of l2 and linf are exact; those of l1 and l0 are approached by
     ``inner_steps``, as in published code, which also cuts m off at 0.
 
-    Source: Matyasko and Chau 2021, "PDPGD".
+    Source: Matyasko and Chau 2021, "PDPGD" and "PDGD".
 
     Cost: ``steps`` gradients.
     """
@@ -64,8 +69,15 @@ class PDPGD(MinimumNormAttack):
     inner_steps: NonNegativeInt | None = None
     """Steps by which the proximal operator is approached; 0 solves it exactly, and none means 5 in
     l1 and l0 and 0 in l2 and linf."""
+    proximal: bool = True
+    """Whether the norm is descended by its proximal operator; if not, by its gradient."""
     dual_rate: PositiveFloat = 0.1
     """Step of s at first, which falls to a tenth of it."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.proximal and self.norm != "l2":
+            raise ValueError(f"proximal: the gradient of {self.norm} is no way to go; l2 alone")
 
     def perturb(self, oracle, x, y, target, rng) -> Candidate:
         steps = steps_within(oracle, self.steps, 500)
@@ -73,19 +85,23 @@ class PDPGD(MinimumNormAttack):
         first = _STEPS[self.norm] if self.step is None else self.step
         inner = _INNER[self.norm] if self.inner_steps is None else self.inner_steps
         s = x.new_full((len(x),), -math.log(self.ratio))
-        share = torch.sigmoid(s)
+        share, tiny = torch.sigmoid(s), torch.finfo(x.dtype).tiny
         for k in range(steps):
             _, logits, gradient = oracle.gradient(
                 x + delta,
                 lambda z: torch.nn.functional.softplus(margin(z, y, target)),
             )
+            if not self.proximal:
+                shrink = (1 - share) / size(delta, "l2").clamp(min=tiny)
+                gradient = per_image(share, x) * gradient + per_image(shrink, x) * delta
             mean, scale = adam.step(gradient)
             step = first * self.last_share ** (k / steps)
             delta.addcdiv_(mean, scale, value=-step).add_(x).clamp_(0, 1).sub_(x)
-            price = (1 - share) / share
-            metric = delta.flatten(1), scale.flatten(1) / step, price, self.norm
-            flat = approached(*metric, inner) if inner else proximal(*metric)
-            delta = flat.reshape(x.shape).add_(x).clamp_(0, 1).sub_(x)
+            if self.proximal:
+                price = (1 - share) / share
+                metric = delta.flatten(1), scale.flatten(1) / step, price, self.norm
+                flat = approached(*metric, inner) if inner else proximal(*metric)
+                delta = flat.reshape(x.shape).add_(x).clamp_(0, 1).sub_(x)
             rise = self.dual_rate * (1 - (1 - _DUAL_LAST) * k / max(steps - 1, 1))
             s = s + torch.where(fooled(logits, y, target), -rise, rise)
             s = s.clamp(math.log(_RATIO), -math.log(_RATIO))
