@@ -22,6 +22,7 @@ from advsparse.config.plan import Plan
 from advsparse.errors import UserError
 from advsparse.gpu_check.jobs_again import Example, Runner, examples
 from advsparse.lazy import torch
+from advsparse.models._io import load_classifier
 from advsparse.stages._registry import stages
 from advsparse.stages._stage import Job
 
@@ -87,7 +88,8 @@ def _rows_apart(one: Arrays, other: Arrays) -> float | None:
         a, b = (x[name].reshape(len(x[name]), -1).astype(np.float64) for x in (one, other))
         length = np.linalg.norm(a, axis=1)
         shares.append(float((np.linalg.norm(a - b, axis=1) > 0.01 * length + 1e-12).mean()))
-    return max(shares) if shares else None
+    # Of most arrays: components and features may turn, and what follows from them does not.
+    return sorted(shares)[len(shares) // 2] if shares else None
 
 
 def _pixels_apart(one: Arrays, other: Arrays) -> float | None:
@@ -127,6 +129,24 @@ def _shares_apart(one: Arrays, other: Arrays) -> float | None:
 _SHARES = ("accuracy", "fooling_rate", "success_rate")
 
 
+def _steps_apart(one: Arrays, other: Arrays) -> float | None:
+    return None if _DRAWN in one else _distance(one, other)
+
+
+def _lengths_apart(one: Arrays, other: Arrays) -> float | None:
+    if any(not np.isfinite(array).all() for array in other.values()):
+        return float("inf")
+    lengths = [
+        sum(float((array.astype(np.float64) ** 2).sum()) for array in arrays.values()) ** 0.5
+        for arrays in (one, other)
+    ]
+    return abs(lengths[0] - lengths[1]) / max(*lengths, 1e-12)
+
+
+_DRAWN = "drawn"
+"""The array that says of a network that its layers draw at random."""
+
+
 def _ends_apart(one: Arrays, other: Arrays) -> float | None:
     names = [name for name in _ENDS if name in one]
     ends = [[float(arrays[name].reshape(-1)[-1]) for name in names] for arrays in (one, other)]
@@ -143,11 +163,17 @@ def _is_float(array: np.ndarray) -> bool:
 
 _TRAINED = (
     Measure(
-        "distance of all weights after a few steps, relative to their length",
-        0.01,
-        "a training amplifies rounding with each step, so that few are compared; Adam takes steps "
-        "of full size along gradients that are hardly more than rounding",
-        _distance,
+        "distance of the first steps, relative to their length",
+        0.05,
+        "a training amplifies rounding with each step, so that the first ones are compared, along "
+        "plain gradients; not where layers draw at random, which each device does by itself",
+        _steps_apart,
+    ),
+    Measure(
+        "difference of the length of the first steps, relative",
+        0.3,
+        "where layers draw at random, steps go other ways, about as far",
+        _lengths_apart,
     ),
 )
 _FITTED = (
@@ -166,7 +192,8 @@ _FITTED = (
 )
 _LEARNED = (
     Measure(
-        "share of rows (atoms, filters, patches, weights) that differ by 1 % of their length",
+        "share of rows (atoms, filters, patches, weights) that differ by 1 % of their length, of "
+        "the median array",
         0.25,
         "what is chosen among candidates that are as good as equal may be another one, and a "
         "training amplifies rounding",
@@ -277,11 +304,44 @@ def agreement(
 
 def both(runner: Runner, job: Job, device: str) -> tuple[Arrays, Arrays]:
     """What a job makes on the CPU, and on the device."""
-    # Of a training some steps: what a whole one comes to hangs on rounding.
-    short = "training" in stages()[job.stage].settings(runner.plan, job)
-    one = contents(runner.run(job, "cpu", again=short, short=short))
+    if "training" in stages()[job.stage].settings(runner.plan, job):
+        return _first_steps(runner, job, device)
+    one = contents(runner.run(job, "cpu"))
     with _otherwise(device):
-        return one, contents(runner.run(job, device, again=True, short=short))
+        return one, contents(runner.run(job, device, again=True))
+
+
+def _first_steps(runner: Runner, job: Job, device: str) -> tuple[Arrays, Arrays]:
+    """By how much a network's weights are changed by the first steps of its training: what a whole
+    one comes to hangs on rounding."""
+
+    def after(where: str, rate: float) -> Arrays:
+        return contents(runner.run(job, where, again=True, rate=rate))
+
+    start, one = after("cpu", _HARDLY), after("cpu", RATE)
+    with _otherwise(device):
+        other = after(device, RATE)
+    changes = [
+        {n: arrays[n].astype(np.float64) - start[n] for n in start if _is_float(start[n])}
+        for arrays in (one, other)
+    ]
+    if stages()[job.stage].name == "classifier" and _draws(runner.run(job, "cpu")[0]):
+        changes = [change | {_DRAWN: np.array(True)} for change in changes]
+    return changes[0], changes[1]
+
+
+def _draws(path: Path) -> bool:
+    """Whether layers of a classifier draw at random while it is trained."""
+    network, _ = load_classifier(path)
+    return any(getattr(layer, "p", 0) for layer in network.modules() if _is_dropout(layer))
+
+
+def _is_dropout(layer: Any) -> bool:
+    return isinstance(layer, torch.nn.modules.dropout._DropoutNd)
+
+
+RATE, _HARDLY = 0.001, 1e-30
+"""The length of steps that are compared; and one at which weights stay where they start."""
 
 
 def contents(files: list[Path]) -> dict[str, np.ndarray]:

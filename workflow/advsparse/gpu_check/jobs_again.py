@@ -93,11 +93,13 @@ class Runner:
         for before in self.graph.before(job)[:-1]:
             self.run(before, "cpu")
 
-    def run(self, job: Job, device: str, again: bool = False, short: bool = False) -> list[Path]:
+    def run(
+        self, job: Job, device: str, again: bool = False, rate: float | None = None
+    ) -> list[Path]:
         """Run a job on a device, with what it reads from the CPU; once, unless ``again``.
 
-        short: of a training, a few steps. Returns its files. Raises UserError with what it has
-        said if it fails.
+        rate: of a training a few steps, of this length along the gradient. Returns its files.
+        Raises UserError with what it has said if it fails.
         """
         first = device == "cpu" and not again
         places = Places(str(self.folder / ("cpu" if first else "again")))
@@ -107,8 +109,8 @@ class Runner:
         for file in files:
             file.parent.mkdir(parents=True, exist_ok=True)
         told = self._snakemake(job, device, places, files)
-        if short:
-            _shorten(told.params.settings["training"])
+        if rate is not None:
+            _shorten(told.params.settings["training"], rate)
         with _in_this_process(Path(told.log[0])):
             source = self._scripts[job.stage]
             try:
@@ -151,9 +153,10 @@ class Runner:
         )
 
 
-def _shorten(training: dict[str, Any]) -> None:
+def _shorten(training: dict[str, Any], rate: float) -> None:
     """A training of :data:`STEPS` mini-batches."""
     training |= {"epochs": 1, "examples": STEPS * training["batch_size"], "warmup": 0.0}
+    training |= {"optimizer": "sgd", "learning_rate": rate, "weight_decay": 0.0}
 
 
 _OUTPUTS = {".csv": "rows", ".npz": "samples"}
