@@ -388,15 +388,13 @@ def test_the_page_tells_what_was_found(tmp_path):
     one = example("attack", "pgd <b>")
     other = altered("attack")[0]
     compared = rows(compare(one, ATTACKED, other))
-    row = {
-        "key": Pass(NETWORK).key,
-        "what": "pass",
-        "unit": "passes",
-        "variant": "",
-        "counts": True,
-    }
-    row |= {"seconds_each": 0.002, "at_least": False, "runs": 3, "first_seconds": 1.0}
-    row |= {"gpu_mib": 17.0, "host_mib": 100.0, "batch": 256}
+    work = Workload(lambda: None, 256, 256)
+    took = Took(256 * 0.002, 3, 1.0, 17.0, 100.0)
+    measured = [throughput._row(Pass(NETWORK), took.seconds, work, took)]
+    tf32 = Variant("tf32")
+    measured.append(throughput._row(Pass(NETWORK), took.seconds, work, took, variant=tf32))
+    slow = Training(NETWORK, 8, "float32")
+    measured.append(throughput._row(slow, 20.0, work, None, least=True))
     told = {
         "written": "2026-01-01T00:00:00+00:00",
         "commit": {"commit": "0123456789abcdef", "clean": True},
@@ -407,7 +405,7 @@ def test_the_page_tells_what_was_found(tmp_path):
         "tests": {"passed": True, "said": "7 passed"},
         "agreement": compared,
         "not_compared": ["p attack late"],
-        "measured": [row, row | {"variant": "tf32", "counts": False}],
+        "measured": measured,
         "attacks": [],
         "skipped": [{"key": "slow", "why": "took more than 20 s"}],
         "seconds": 100.0,
@@ -416,7 +414,16 @@ def test_the_page_tells_what_was_found(tmp_path):
     }
     page = write_page(tmp_path, told)
     text = page.read_text(encoding="utf-8")
-    for part in ("a card", "7 passed", "differs", "500", "tf32", "took more than 20 s", "12 hours"):
+    for part in (
+        "a card",
+        "7 passed",
+        "differs",
+        "500",
+        "tf32",
+        "took more than 20 s",
+        "12 hours",
+        "at most",
+    ):
         assert part in text
     assert "<b>" not in text and "a &lt;processor&gt;" in text and "p attack late" in text
     assert (tmp_path / "page.css").is_file() and 'href="page.css"' in text

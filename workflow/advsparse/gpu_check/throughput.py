@@ -14,8 +14,8 @@ from typing import Any
 from advsparse import registry
 from advsparse.estimate.kinds import Defending, Kind, Learning, Network, Pass, Training
 from advsparse.estimate.passes import Asked
-from advsparse.gpu_check.clock import Took, TooLong, taken
-from advsparse.gpu_check.workloads import Variant, at_once, built, images, workload
+from advsparse.gpu_check.clock import Took, TooLong, at_most, taken
+from advsparse.gpu_check.workloads import Variant, Workload, at_once, built, images, workload
 from advsparse.lazy import torch
 
 SECONDS, LIMIT = 0.4, 20.0
@@ -79,23 +79,24 @@ class Measuring:
         if left < 1:
             self.found.skipped.append({"key": name, "why": "the time was over"})
             return
-        limit = min(limit, left)
+        limit, work = min(limit, left), None
         try:
             with _quiet():
-                work = workload(kind, self.device, variant or Variant())
+                with at_most(limit):
+                    work = workload(kind, self.device, variant or Variant())
                 took = taken(work.run, self.device, seconds=SECONDS, limit=limit)
         except TooLong as error:
             self.found.skipped.append({"key": name, "why": str(error)})
-            if variant is None:
-                self.found.measured.append(_row(kind, limit, work.amount, None, least=True))
+            if variant is None and work is not None:
+                self.found.measured.append(_row(kind, limit, work, None, least=True))
         except Exception as error:
             # Of one kind of work that fails, the others say nothing.
             why = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             self.found.skipped.append({"key": name, "why": why})
         else:
             each = self._without_forward(kind, variant, took.seconds / work.amount)
-            row = _row(kind, each * work.amount, work.amount, took, variant=variant)
-            self.found.measured.append(row | {"batch": work.batch})
+            seconds = each * work.amount
+            self.found.measured.append(_row(kind, seconds, work, took, variant=variant))
         finally:
             self._free()
 
@@ -221,7 +222,7 @@ def _whole(method: Any, network: Network, device: str, limit: float) -> dict[str
 def _row(
     kind: Kind,
     seconds: float,
-    amount: float,
+    work: Workload,
     took: Took | None,
     *,
     variant: Variant | None = None,
@@ -233,7 +234,8 @@ def _row(
         "unit": kind.unit,
         "variant": str(variant) if variant else "",
         "counts": variant is None,
-        "seconds_each": seconds / amount,
+        "seconds_each": seconds / work.amount,
+        "batch": work.batch,
         "at_least": least,
         "runs": took.runs if took else 0,
         "first_seconds": took.first if took else seconds,
