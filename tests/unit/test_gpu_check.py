@@ -21,12 +21,12 @@ from advsparse.estimate.learning import of_learning
 from advsparse.gpu_check import __main__ as command
 from advsparse.gpu_check import throughput
 from advsparse.gpu_check.agreement import agreement, compare, measures, rows
-from advsparse.gpu_check.clock import TooLong, at_most, taken
+from advsparse.gpu_check.clock import Took, TooLong, at_most, taken
 from advsparse.gpu_check.jobs_again import Example, examples, scripts
 from advsparse.gpu_check.page import write_page
 from advsparse.gpu_check.tests import run_tests
 from advsparse.gpu_check.throughput import Measuring, brief, in_order
-from advsparse.gpu_check.workloads import AS_IT_IS, Variant, at_once, built, workload
+from advsparse.gpu_check.workloads import AS_IT_IS, Variant, Workload, at_once, built, workload
 from advsparse.lazy import torch as lazy_torch
 from advsparse.stages._registry import stages
 from advsparse.stages._stage import Job
