@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from advsparse import registry
@@ -175,9 +175,10 @@ def at_once(model: Any, network: Network, device: str) -> int:
     return max(1, min(ATTACKED, MEMORY // need))
 
 
-@cache
+@lru_cache(1)
 def _learned(method: str, shape: tuple[int, ...], network: Network | None, device: str) -> Any:
-    """A defence that has learned for as short as it can, from noise; kept for its derivative."""
+    """A defence that has learned for as short as it can, from noise; kept for its derivative, which
+    is measured next."""
     made = _shortest(registry.from_spec("defenses", json.loads(method)))
     model = built(network, device) if network else None
     _, count = shortened(_largest(made), 10**6)
