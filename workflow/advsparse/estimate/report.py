@@ -20,10 +20,12 @@ LARGE = 8
 ASSUMPTIONS = (
     "Passes of attacks are counted on a small random network: where an attack stops once an image "
     "is fooled, that network's images stand for the real ones.",
-    "What a job does between passes (steps of an optimiser, codes of a dictionary) costs what it "
-    "costs in the attacks that were measured as a whole; nothing, where none of its kind was.",
-    "An image takes the same time in any lot of the size that was measured; reading data, starting "
-    "Python, drawing figures and waiting in a queue are left out.",
+    "What an attack does between passes (steps of an optimiser, projections) costs what it costs "
+    "in the first one of its kind, which was measured as a whole with 20 iterations, so that what "
+    "it does once counts as often; nothing where none of its kind was.",
+    "An image takes the same time in any lot as in a full one: what asks about few images at once "
+    "(UAP while it learns, the last ones of DeepFool) takes longer than is estimated.",
+    "Reading data, starting Python, drawing figures and waiting in a queue are left out.",
     "What a defence learns takes time in proportion to its steps.",
     "Analyses count by the images that they transform alone; certificates run on CPUs, and count "
     "by their own limit of time, which many end before.",
