@@ -12,13 +12,14 @@ pip = $(BIN)/python -m pip install --disable-pip-version-check $(1) >> $(PIP_LOG
   { tail -n 15 $(PIP_LOG); echo "The installation failed. All that pip said: $(PIP_LOG)"; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench mutants results clean-results lint docs site install install-test \
+.PHONY: help demo test bench gpu-check mutants results clean-results lint docs site install install-test \
   install-bench install-attackbench attackbench install-mutants
 
 help:
 	@echo "make demo   build every figure and table on small stand-in data, and pages to read them"
 	@echo "make test   run the tests"
 	@echo "make bench  measure speed beside published libraries: docs/benchmarks.md (WORDS=pgd: a part)"
+	@echo "make gpu-check   first on a GPU machine, ten minutes: does it agree, how fast is it, what to ask for"
 	@echo "make attackbench   what AttackBench finds of some attacks, beside our own count"
 	@echo "make mutants WORDS=threat   does a test fail for each small change of a module? (no word: all)"
 	@echo "make results PRESET=mini   write docs/results.md and its pages from a run on real data"
@@ -46,6 +47,9 @@ test: install-test
 # MNIST=/path/to/mnist.npz: what one of the networks of "equal cost" is trained on.
 bench: install-bench install-attackbench
 	@PYTHONPATH=.:$(PEERS) $(BIN)/python -m benchmarks $(WORDS) $(if $(MNIST),--mnist "$(MNIST)")
+
+gpu-check: install-test
+	@$(BIN)/python -m advsparse.gpu_check $(OPTIONS)
 
 attackbench: install-attackbench
 	@PYTHONPATH=$(ATTACKBENCH):. $(BIN)/python -m benchmarks.equal_cost.adapter

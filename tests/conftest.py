@@ -12,6 +12,31 @@ import pytest
 from project import Project, copy_sources
 
 
+def pytest_addoption(parser):
+    parser.addoption("--device", choices=("cpu", "cuda"), default="cpu", help="of tests marked gpu")
+
+
+def pytest_collection_modifyitems(items):
+    """What takes the device of the command line is a test for GPUs; what is given one by its
+    parameters says so itself."""
+    for item in items:
+        given = getattr(getattr(item, "callspec", None), "params", {})
+        if "device" in getattr(item, "fixturenames", ()) and "device" not in given:
+            item.add_marker(pytest.mark.gpu)
+
+
+@pytest.fixture(scope="session")
+def device(request) -> str:
+    """Where a test runs: ``--device``."""
+    chosen = request.config.getoption("--device")
+    if chosen == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            pytest.skip("there is no GPU")
+    return chosen
+
+
 @pytest.fixture(scope="session")
 def built(tmp_path_factory) -> Project:
     """The project with all results of the test preset. Not to be changed."""

@@ -71,14 +71,14 @@ def defense(kind):
 
 
 @pytest.fixture
-def network(kind):
+def network(kind, device):
     """A network for what the defence makes of images; images, and their labels."""
     x = small_images(30)
     plain = small_network(x).eval()
     model = plain
     if reshapes(kind):
         model = small_network(defense(kind).transformation({})(x)).eval()
-    return model, x, predictions(plain, x)
+    return model.to(device), x.to(device), predictions(plain.cpu(), x).to(device)
 
 
 def reshapes(kind):
@@ -114,7 +114,7 @@ def test_an_image_is_treated_by_itself(kind, network):
     x = network[1][:12]
     defended = wrapped(kind, network)
     together = said(defended, x)
-    order = torch.randperm(12, generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(0)).to(x.device)
     for found, moved in zip(together, said(defended, x[order]), strict=True):
         torch.testing.assert_close(moved, found[order], **ROUNDING)
     for found, *alone in zip(together, *(said(defended, one) for one in x.split(1)), strict=True):
@@ -148,7 +148,7 @@ def test_what_is_in_front_keeps_range_and_says_its_shape(kind, network):
     made = defense(kind)
     if not isinstance(made, Transformation):
         pytest.skip("changes no image")
-    edges = torch.stack([torch.zeros(3, 8, 8), torch.ones(3, 8, 8)])
+    edges = torch.stack([torch.zeros(3, 8, 8), torch.ones(3, 8, 8)]).to(network[1])
     x = torch.cat([network[1], edges])
     t = wrapped(kind, network).transform(x)
     assert t.shape == (len(x), *made.shape((3, 8, 8))) and t.dtype == x.dtype
@@ -156,7 +156,7 @@ def test_what_is_in_front_keeps_range_and_says_its_shape(kind, network):
     if made.eight_bits:  # what no image file could hold may leave the range
         assert t.min() >= 0 and t.max() <= 1
     for channels in (1, 3):
-        images = torch.rand(2, channels, 28, 28)
+        images = torch.rand(2, channels, 28, 28).to(x)
         model = torch.nn.Flatten()
         other = made.wrap(model, made.fit(images, None, model=model, rng=0))
         assert other.transform(images).shape == (2, *made.shape((channels, 28, 28)))
@@ -165,7 +165,7 @@ def test_what_is_in_front_keeps_range_and_says_its_shape(kind, network):
 @each
 @pytest.mark.parametrize("backward", ["declared", "exact", "identity"])
 def test_gradients_are_finite_also_where_images_are_flat(kind, network, backward):
-    flat = torch.full((2, 3, 8, 8), 0.5)
+    flat = torch.full((2, 3, 8, 8), 0.5).to(network[1])
     x = torch.cat([network[1][:6], flat, 0 * flat, 2 * flat]).requires_grad_()
     defended = wrapped(kind, network).adapted(backward, 2)
     if backward == "identity" and reshapes(kind):
@@ -241,7 +241,8 @@ def test_attacks_that_adapt_find_what_it_lets_through(kind, network):
 @quiet
 @each
 def test_an_attack_that_adapts_is_no_worse_than_one_that_does_not(kind, network):
-    x, plain = network[1], small_network(network[1]).eval()
+    x = network[1]
+    plain = small_network(x.cpu()).eval().to(x.device)
     attack, defended = PGD(eps=0.2, steps=8), wrapped(kind, network)
     static = attack(plain, x, predictions(plain, x)).x
     y = predictions(defended, x)

@@ -30,6 +30,7 @@ TIME_MARGIN, MEMORY_MARGIN = 2.0, 1.5
 _HEADER = """\
 # What jobs ask a cluster for, by preset, device and job: memory in MB, runtime in minutes.
 # Written from measured runs by: python -m advsparse.requests <preset>
+# and of GPUs, from what they were estimated to take, by: make gpu-check
 """
 
 Needs = dict[str, dict[str, int]]
@@ -48,15 +49,24 @@ def main() -> None:
     if len(devices) != 1:
         sys.exit(f"{results}: jobs ran on {' and '.join(devices)}, and none can be told apart")
     found = measured(results / "benchmarks")
-    everything = _read()
-    everything.setdefault(preset, {})[devices[0]] = found
-    FILE.write_text(_HEADER + yaml.safe_dump(everything), encoding="utf-8")
+    write(preset, devices[0], found)
     print(f"written: {FILE.name}, {len(found)} kinds of jobs of {preset} on {devices[0]}")
 
 
 def read(preset: str, device: str) -> Needs:
     """What was measured of a preset on a device; nothing where it never was."""
-    return _read().get(preset, {}).get(device, {})
+    return _read(FILE).get(preset, {}).get(device, {})
+
+
+def write(preset: str, device: str, needs: Needs, file: Path | None = None) -> None:
+    """Write what to ask for of a preset on a device, in the place of what the file said of it.
+
+    file: another one than that which rules read.
+    """
+    file = file or FILE
+    everything = _read(file)
+    everything.setdefault(preset, {})[device] = needs
+    file.write_text(_HEADER + yaml.safe_dump(everything), encoding="utf-8")
 
 
 def key(parts: Sequence[str]) -> str:
@@ -77,7 +87,7 @@ def measured(benchmarks: Path) -> Needs:
         seconds, mib = most.get(name, (0.0, 0.0))
         now = taken(path)
         most[name] = max(now[0], seconds), max(now[1], mib)
-    return {name: _with_margin(*needs) for name, needs in most.items()}
+    return {name: with_margin(*needs) for name, needs in most.items()}
 
 
 def _made_by(stage: Stage, parts: Sequence[str]) -> bool:
@@ -87,8 +97,8 @@ def _made_by(stage: Stage, parts: Sequence[str]) -> bool:
     return stage.folder == parts[0 if stage.shared else 1] and alike
 
 
-def _with_margin(seconds: float, mib: float) -> dict[str, int]:
-    """In steps of 500 MB and 5 minutes.
+def with_margin(seconds: float, mib: float) -> dict[str, int]:
+    """What to ask for, of what was measured: in steps of 500 MB and 5 minutes.
 
     Never less than 2000 MB, as Snakemake looks at a job's memory too seldom to measure a short one,
     and never less than 10 minutes.
@@ -98,8 +108,8 @@ def _with_margin(seconds: float, mib: float) -> dict[str, int]:
     return {"mem_mb": 500 * max(4, memory), "runtime": 5 * max(2, minutes)}
 
 
-def _read() -> dict[str, dict[str, Needs]]:
-    return yaml.safe_load(FILE.read_text(encoding="utf-8")) if FILE.exists() else {}
+def _read(file: Path) -> dict[str, dict[str, Needs]]:
+    return yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else {}
 
 
 if __name__ == "__main__":

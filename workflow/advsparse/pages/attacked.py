@@ -88,7 +88,7 @@ Seen = Mapping[str, tuple[np.ndarray, np.ndarray]]
 """For each classifier with a defence in front, what that made of images, and which are right."""
 
 
-def _defended(results: Path, jobs: Iterable[Mapping[str, Any]]) -> dict[tuple[str, str], Seen]:
+def _defended(results: Path, jobs: Iterable[Mapping[str, Any]]) -> Mapping[tuple[str, str], Seen]:
     """What was kept of defended images, by paper and attack."""
     found: dict[tuple[str, str], dict[str, tuple[np.ndarray, np.ndarray]]] = {}
     for job in jobs:

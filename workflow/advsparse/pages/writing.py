@@ -19,6 +19,8 @@ from advsparse.pages.contents import Job, Paper, Shown, papers
 from advsparse.provenance import duration
 
 _HERE = Path(__file__).parent
+ASSETS = _HERE / "assets"
+"""What pages look like, and what moves on them."""
 _FOLDER = "pages"
 """Where all pages but the first are, below the folder of results."""
 
@@ -77,17 +79,18 @@ def _described(job: Job) -> dict[str, Any]:
 def _write(path: Path, template: str, what: Mapping[str, Any]) -> None:
     up = "" if path.parent.name != _FOLDER else "../"
     pages = "" if up else f"{_FOLDER}/"
-    text = _environment().get_template(template).render(what, up=up, pages=pages)
+    text = environment().get_template(template).render(what, up=up, pages=pages)
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 @cache
-def _environment():
+def environment(*folders: Path):
+    """What makes pages of templates: of these here, and of those in other folders."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(_HERE / "templates"),
+        loader=FileSystemLoader([_HERE / "templates", *folders]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -122,7 +125,7 @@ def _write_assets(folder: Path) -> None:
         name: base64.b64encode(bundle.with_suffix(suffix).read_bytes()).decode()
         for name, suffix in (("script", ".js"), ("style", ".css"))
     }
-    for file in sorted((_HERE / "assets").iterdir()):
+    for file in sorted(ASSETS.iterdir()):
         with atomic_path(folder / file.name) as path:
             path.write_bytes(file.read_bytes())
     with atomic_path(folder / "tables.js") as path:

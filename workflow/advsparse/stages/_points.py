@@ -80,6 +80,11 @@ class Point:
         """The attack with the point's values."""
         return varied(self.entry.method, self.values)
 
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """The settings of the attack, and of the one that it wraps."""
+        return all_settings(self.method)
+
     @property
     def kind(self) -> str:
         """The attack's kind."""
@@ -225,8 +230,8 @@ def plugin_modules(point: Point) -> Iterator[str]:
 
 def told_of(point: Point) -> dict[str, Any]:
     """What figures and tables are told of an attack."""
-    settings = all_settings(point.method)
-    return {"id": point.id, "name": point.name, "kind": point.kind, "settings": settings}
+    about = {"id": point.id, "name": point.name, "kind": point.kind}
+    return about | {"settings": point.settings}
 
 
 def all_settings(method: Any) -> dict[str, Any]:

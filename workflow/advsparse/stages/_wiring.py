@@ -45,7 +45,8 @@ class Wiring:
         configuration = plan.configuration
         self.measured = requests.read(configuration.preset, configuration.device)
         self._rules: dict[str, Rule] = {}
-        self.failed = cache(self._failed)
+        # Asked of each job, and the same for most.
+        self.failed, self.digest = cache(self._failed), cache(self._digest)
 
     def rule(self, stage: str, script: str) -> Rule:
         """What the rule of a stage says, whose jobs run ``workflow/scripts/<script>``."""
@@ -64,7 +65,7 @@ class Wiring:
             self.give_up(said)
         print(said, file=sys.stderr)
 
-    def digest(self, script: str, *modules: str) -> str:
+    def _digest(self, script: str, *modules: str) -> str:
         """The digest of the code that a job runs: its script, and modules imported by name."""
         return self.code.digest(self.workflow / "scripts" / script, *modules)
 
