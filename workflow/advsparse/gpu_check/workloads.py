@@ -166,7 +166,8 @@ def _pass(kind: Pass, device: str, variant: Variant) -> Workload:
 
 def at_once(model: Any, network: Network, device: str) -> int:
     """How many images an attack passes at once: what its memory allows, within a lot."""
-    from advsparse.attacks._oracle import bytes_per_image, undisturbed
+    from advsparse.attacks._asking import undisturbed
+    from advsparse.attacks._first_look import bytes_per_image
     from advsparse.attacks.pgd import PGD
 
     x = images(1, network.shape, device)
