@@ -557,15 +557,18 @@ def test_a_dead_start_is_told_in_one_sentence(scheme):
 
 
 @pytest.mark.parametrize("norm", ["l2", "linf"])
-@pytest.mark.parametrize("factor", [1e-28, 1e-22, 1e-18, 1e18, 1e20, 1e30])
-def test_deepfool_feels_no_scale_of_the_logits(factor, norm, lenet):
+@pytest.mark.parametrize("exponent", [-93, -73, -60, 60, 66, 100])
+def test_deepfool_feels_no_scale_of_the_logits(exponent, norm, lenet):
+    # A power of two rounds nothing: other factors turn the sign of slopes that are next to 0, and
+    # which ones differs from one processor to the next.
+    factor = 2.0**exponent
     model = Function(lenet.model.eval(), after=lambda logits: factor * logits)
     x, y = lenet.x[:8], lenet.y[:8]
     for target in (None, (y + 1) % 10):
         plain = DeepFool(norm=norm)(lenet.model, x, y, target)
         scaled = DeepFool(norm=norm)(model, x, y, target)
         assert plain.success.sum() >= 6 and torch.equal(scaled.success, plain.success)
-        torch.testing.assert_close(scaled.distance, plain.distance, rtol=1e-3, atol=0)
+        torch.testing.assert_close(scaled.distance, plain.distance, rtol=1e-6, atol=0)
     attack = UAP(norm=norm, eps={"l2": 2.0, "linf": 0.1}[norm], passes=1)
     one, other = (attack.fit(m, x, y).arrays["perturbation"] for m in (lenet.model, model))
     assert one.any()

@@ -33,8 +33,9 @@ def ask(model: torch.nn.Module, x: torch.Tensor, *more) -> torch.Tensor:
     if torch.promote_types(logits.dtype, x.dtype) == x.dtype:
         return rounded
     with torch.no_grad():
-        tied = rounded == rounded.amax(1, keepdim=True)
-        tied.scatter_(1, logits.argmax(1, keepdim=True), False)
+        # Those that were tied before stay so, as they are to a model of fewer digits.
+        behind = logits < logits.amax(1, keepdim=True)
+        tied = behind & (rounded == rounded.amax(1, keepdim=True))
         down = torch.nextafter(rounded, torch.full_like(rounded, -torch.inf)) - rounded
     return rounded + torch.where(tied, down, 0.0)
 
