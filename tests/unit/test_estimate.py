@@ -191,6 +191,12 @@ def test_an_experiment_judges_clean_images_and_each_attack_twice(paper):
     assert isinstance(kind, Pass) and amount == 10000 + 2 * 6 * 128
 
 
+def test_on_another_network_each_attack_is_judged_once(paper):
+    found = amounts(paper, "canu2021", "experiment", "transfer")
+    # The clean test set; its own attack twice; two others once, with the clean images of both.
+    assert [*found.values()] == 3 * [10000 + 2 * 128 + 2 * 128 + 128]
+
+
 def test_parts_have_their_share():
     plan = Plan(load([ROOT / "config.yaml"], {"preset": "paper", "shards": {"attack": 20}}))
     counting = Counting(plan, ["sun2019"], Once())

@@ -90,18 +90,28 @@ class Job:
         # the time of starting and ending a process.
         gc.disable()
         leave_out_tracing()
-        torch.set_num_threads(self.threads)
+        fix_rounding(self.threads)
         gc.enable()
-        # Read by cuBLAS when it starts; without it, deterministic algorithms refuse to run.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        # The same as use_deterministic_algorithms(True), which imports a compiler for a second.
-        torch.set_deterministic_debug_mode("error")
-        torch.backends.cudnn.allow_tf32 = False
-        torch.backends.cuda.matmul.allow_tf32 = False
         if self.device == "cuda" and not torch.cuda.is_available():
             raise UserError("device is cuda, but torch finds no GPU here: set 'device: cpu'")
         self.imported_torch = True
         self._begin()
+
+
+def fix_rounding(threads: int, deterministic: str = "error") -> None:
+    """Fix what decides how torch rounds: threads, algorithms, reduced precision.
+
+    deterministic: what becomes of an operation that is none ("error"), or "default" for any.
+    """
+    from advsparse.lazy import torch
+
+    torch.set_num_threads(threads)
+    # Read by cuBLAS when it starts; without it, deterministic algorithms refuse to run.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    # "error" is use_deterministic_algorithms(True), which imports a compiler for a second.
+    torch.set_deterministic_debug_mode(deterministic)
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cuda.matmul.allow_tf32 = False
 
 
 @contextmanager

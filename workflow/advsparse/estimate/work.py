@@ -274,10 +274,12 @@ class Counting:
             clean = self._chosen(paper, dataset, entry.clean) if entry.clean else test
             self._looks(work, judge, clean)
             judged = [point for point in every if entry.models or point.entry.model == judge]
-            # Each as it is, and in eight bits; on another network clean images once for all.
+            # On the attacked network in eight bits, too; on another one clean images once for all.
             sets = {point.entry.images for point in judged if point.entry.model != judge}
             self._looks(work, judge, sum(self._chosen(paper, dataset, one) for one in sets))
-            self._looks(work, judge, sum(2 * self._images(paper, point) for point in judged))
+            for point in judged:
+                times = 2 if point.entry.model == judge else 1
+                self._looks(work, judge, times * self._images(paper, point))
             most = max((self._images(paper, point) for point in judged), default=0)
             work.held_mib = max(work.held_mib, self._held(paper, judge, most))
 

@@ -72,8 +72,9 @@ def attack_metrics(
     """
     x_adv = attacked["x_adv"]
     levels = np.round(x_adv.clip(0, 1) * 255).astype(np.float32) / np.float32(255)
+    clean, of_clean = attacked["clean_prediction"], excesses(model, x)
     for suffix, images in (("", x_adv), ("_8bit", levels)):
-        yield from _judged(model, images, attacked, attacked["clean_prediction"], x, suffix)
+        yield from _judged(model, images, attacked, clean, of_clean, suffix)
     yield from _distances(x, attacked, seed)
     yield _rate("success_rate", attacked["success"])
     yield _mean("distance", np.where(attacked["success"], attacked["distance"], np.nan), seed)
@@ -101,11 +102,18 @@ def transfer_metrics(
     network alone: a defence in front of this one may take longer than the attack.
     """
     clean = predictions(model, x) if clean is None else clean
-    yield from _judged(model, attacked["x_adv"], attacked, clean, x)
+    yield from _judged(model, attacked["x_adv"], attacked, clean, excesses(model, x))
     yield from _distances(x, attacked, seed)
 
 
-def _judged(model, images, attacked, clean: np.ndarray, x: np.ndarray, suffix: str = ""):
+def _judged(
+    model: torch.nn.Module,
+    images: np.ndarray,
+    attacked: Mapping[str, np.ndarray],
+    clean: np.ndarray,
+    of_clean: np.ndarray | None,
+    suffix: str = "",
+) -> Iterator[Metric]:
     """How often predictions differ from those on clean images, and how often they are right."""
     predicted = predictions(model, images, choices)
     # As the attack has it, an image that was led to where it has no class is not fooled.
@@ -114,7 +122,6 @@ def _judged(model, images, attacked, clean: np.ndarray, x: np.ndarray, suffix: s
     refused = np.zeros(len(images), bool) if excess is None else excess > 0
     yield _rate(f"fooling_rate{suffix}", (predicted != clean) & ~refused)
     yield _rate(f"accuracy{suffix}", (predicted == attacked["label"]) | refused)
-    of_clean = None if excess is None else excesses(model, x)
     if excess is not None and of_clean is not None:
         yield _rate(f"refused{suffix}", refused)
         yield _number(f"auc{suffix}", _area(excess, of_clean))

@@ -38,6 +38,13 @@ def samples_key(judge: str, attack: str, metric: str) -> str:
     return f"{judge}:{attack}:{metric}"
 
 
+def of_samples_key(key: str) -> tuple[str, str, str]:
+    """The judge, the attack and the metric that :func:`samples_key` made a name of."""
+    judge, _, rest = key.partition(":")
+    attack, _, metric = rest.rpartition(":")
+    return judge, attack, metric
+
+
 def experiment_rows(
     settings: Mapping[str, Any],
     *,

@@ -30,6 +30,7 @@ from advsparse.gpu_check.page import write_page
 from advsparse.gpu_check.tests import run_tests
 from advsparse.gpu_check.throughput import Measuring
 from advsparse.gpu_check.whole import wholes
+from advsparse.jobs import fix_rounding
 from advsparse.lazy import torch
 from advsparse.stages._places import Places
 
@@ -195,12 +196,7 @@ def _summary(told: dict[str, Any]) -> list[str]:
 
 def prepare(device: str, threads: int) -> None:
     """What decides rounding, and speed on a CPU, as jobs have it."""
-    # Read by cuBLAS when it starts.
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    torch.set_num_threads(threads)
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.set_deterministic_debug_mode("default" if device == "cpu" else "error")
+    fix_rounding(threads, "default" if device == "cpu" else "error")
 
 
 def _device(device: str) -> dict[str, Any]:

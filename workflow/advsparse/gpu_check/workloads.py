@@ -181,12 +181,20 @@ def _learned(method: str, shape: tuple[int, ...], network: Network | None, devic
     """A defence that has learned for as short as it can, from noise; kept for its derivative, which
     is measured next."""
     made = _shortest(registry.from_spec("defenses", json.loads(method)))
-    model = built(network, device) if network else None
-    _, count = shortened(_largest(made), 10**6)
-    x = images(count, shape, device)
-    # What tells attacked images from others needs labels that attacks can lead away from.
-    y = model(x).argmax(1) if model is not None else None
+    x, y, model = _lesson(_largest(made), shape, network, device)
     return made, made.fit(x, y, model=model, rng=0), model
+
+
+def _lesson(method: Any, shape: tuple[int, ...], network: Network | None, device: str) -> Any:
+    """Noise that a defence learns from, as few images as it can; with the network that it asks,
+    their labels: what tells attacked images from others needs some that attacks can lead away from.
+    """
+    _, count = shortened(method, 10**6)
+    x = images(count, shape, device)
+    if network is None:
+        return x, None, None
+    model = built(network, device)
+    return x, model(x).argmax(1), model
 
 
 def _largest(method: Any) -> Any:
@@ -228,8 +236,6 @@ def _defending(kind: Defending, device: str) -> Workload:
 
 def _learning(kind: Learning, device: str) -> Workload:
     method = registry.from_spec("defenses", json.loads(kind.method))
-    _, count = shortened(method, 10**6)
-    x = images(count, kind.shape, device)
-    model = built(kind.network, device) if kind.network else None
-    y = model(x).argmax(1) if model is not None else None
+    x, y, model = _lesson(method, kind.shape, kind.network, device)
+    count = len(x)
     return Workload(lambda: method.fit(x, y, model=model, rng=0), steps(method, count), count)

@@ -12,7 +12,7 @@ import numpy as np
 
 from advsparse.artifacts import Slices, read_arrays
 from advsparse.errors import ArtifactError
-from advsparse.evaluate.experiment import samples_key
+from advsparse.evaluate.experiment import of_samples_key, samples_key
 from advsparse.evaluate.shown import DEFENDED, SHOWN
 
 _GAP = 2
@@ -99,8 +99,7 @@ def _defended(results: Path, jobs: Iterable[Mapping[str, Any]]) -> Mapping[tuple
         except ArtifactError:
             continue
         for key, images in samples.items():
-            judge, _, rest = key.partition(":")
-            attack, _, what = rest.rpartition(":")
+            judge, attack, what = of_samples_key(key)
             if what == DEFENDED:
                 right = samples[samples_key(judge, attack, "accuracy")][: len(images)]
                 found.setdefault((job["paper"], attack), {})[judge] = images, right

@@ -96,7 +96,7 @@ def environment(*folders: Path):
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"duration": duration, "rst": _html, "slug": _slug}
+    environment.filters |= {"duration": duration, "rst": _html, "slug": _slug, "commit": _commit}
     return environment
 
 
@@ -107,6 +107,12 @@ def _html(text: str) -> str:
     settings = {"report_level": 5, "raw_enabled": False, "file_insertion_enabled": False}
     parts = publish_parts(text, writer="html5", settings_overrides=settings)
     return parts["body"]
+
+
+def _commit(commit: Mapping[str, Any]) -> str:
+    """A commit in words (:func:`advsparse.provenance.commit`)."""
+    said = commit["commit"] if commit["clean"] is None else commit["commit"][:10]
+    return f"{said} with uncommitted changes" if commit["clean"] is False else said
 
 
 def _slug(text: str) -> str:

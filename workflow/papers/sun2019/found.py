@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from advsparse.artifacts import read_arrays
+from advsparse.evaluate.experiment import of_samples_key
 
 DATASETS = {
     "cifar10": "CIFAR-10",
@@ -83,9 +84,8 @@ class Judged:
         attacks = {point["id"]: attack_of(point) for point in told["points"]}
         self.right: dict[tuple[str, str], np.ndarray] = {}
         self.refused: dict[tuple[str, str], np.ndarray] = {}
-        for key, values in samples.items():  # as evaluate.experiment.samples_key makes them
-            model, _, rest = key.partition(":")
-            id, _, metric = rest.rpartition(":")
+        for key, values in samples.items():
+            model, id, metric = of_samples_key(key)
             place = defense_of(model, dataset), attacks.get(id, "clean")
             if metric == "accuracy":
                 self.right[place] = values
