@@ -16,8 +16,8 @@ from advsparse.artifacts import (
 from advsparse.config.loading import WORKFLOW
 from advsparse.evaluate.claims import read_claims
 from advsparse.evaluate.dead_starts import DEAD
-from advsparse.evaluate.experiment import samples_key
 from advsparse.evaluate.judging import judge
+from advsparse.evaluate.samples import samples_key
 from advsparse.evaluate.verdicts import Class
 from papers.canu2021 import defence, found, objectives, tables
 

@@ -4,7 +4,8 @@ import numpy as np
 import torch
 
 from advsparse.defenses._defended import Beside, InFront
-from advsparse.evaluate.shown import SHOWN, defended
+from advsparse.evaluate.samples import SHOWN
+from advsparse.evaluate.shown import defended
 
 IMAGES = np.linspace(0, 1, 8 * 3 * 2 * 2, dtype=np.float32).reshape(8, 3, 2, 2)
 

@@ -19,7 +19,8 @@ from advsparse.evaluate.attacked import (
     predictions,
     transfer_metrics,
 )
-from advsparse.evaluate.shown import DEFENDED, defended
+from advsparse.evaluate.samples import DEFENDED, samples_key
+from advsparse.evaluate.shown import defended
 from advsparse.evaluate.statistics import number
 from advsparse.models._io import load_classifier
 
@@ -31,18 +32,6 @@ judge's transformation makes of the first, where it has one."""
 
 _CLEAN = {"id": "none", "model": ""}
 """No attack, made on no classifier."""
-
-
-def samples_key(judge: str, attack: str, metric: str) -> str:
-    """The name of the array of what each image did, as a classifier judges an attack's images."""
-    return f"{judge}:{attack}:{metric}"
-
-
-def of_samples_key(key: str) -> tuple[str, str, str]:
-    """The judge, the attack and the metric that :func:`samples_key` made a name of."""
-    judge, _, rest = key.partition(":")
-    attack, _, metric = rest.rpartition(":")
-    return judge, attack, metric
 
 
 def experiment_rows(
@@ -58,9 +47,10 @@ def experiment_rows(
 ):
     """A frame of evaluation rows with the columns ROW_COLUMNS, and what each image did.
 
-    That is an array for each row but those of failures, by :func:`samples_key`, and ``image`` for
-    each attack: the places of its images in their split, in whose order the others are; and, where
-    the judge has a transformation in front, ``defended``: what it makes of the first of them.
+    That is an array for each row but those of failures, and ``image`` for each attack: the places
+    of its images in their split, in whose order the others are; and, where the judge has a
+    transformation in front, ``defended``: what it makes of the first of them. Their names are
+    :func:`~advsparse.evaluate.samples.samples_key`'s.
 
     ``settings["attacks"]`` names id, model and dataset of each attack, ``settings["judges"]`` the
     classifiers that judge the images of each; without any, the attacked one does;

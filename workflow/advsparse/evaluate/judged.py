@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from advsparse.artifacts import read_arrays, read_rows
-from advsparse.evaluate.experiment import samples_key
+from advsparse.evaluate.samples import samples_key
 
 
 @dataclass(frozen=True)

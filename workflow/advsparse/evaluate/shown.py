@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from advsparse.evaluate.samples import SHOWN
 from advsparse.lazy import torch
-
-SHOWN = 6
-"""Images of an attack that are shown: its first."""
-
-DEFENDED = "defended"
-"""The name under which they stand among what each image did."""
 
 
 def defended(model: torch.nn.Module, images: np.ndarray) -> np.ndarray | None:

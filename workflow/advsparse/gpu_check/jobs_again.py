@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import runpy
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,7 +115,7 @@ class Runner:
         with _in_this_process(Path(told.log[0])):
             source = self._scripts[job.stage]
             try:
-                exec(compile(source.read_text(), source, "exec"), {"snakemake": told})
+                runpy.run_path(str(source), {"snakemake": told})
             except SystemExit as error:
                 raise UserError(Path(told.log[0]).read_text(encoding="utf-8")[-2000:]) from error
         if first:

@@ -12,8 +12,7 @@ import numpy as np
 
 from advsparse.artifacts import Slices, read_arrays
 from advsparse.errors import ArtifactError
-from advsparse.evaluate.experiment import of_samples_key, samples_key
-from advsparse.evaluate.shown import DEFENDED, SHOWN
+from advsparse.evaluate.samples import DEFENDED, SHOWN, of_samples_key, samples_key
 
 _GAP = 2
 """Pixels between them."""

@@ -17,7 +17,7 @@ import pandas as pd
 
 from advsparse.artifacts import read_arrays, read_rows
 from advsparse.evaluate.dead_starts import why_silent
-from advsparse.evaluate.experiment import samples_key
+from advsparse.evaluate.samples import samples_key
 from advsparse.prefixes import below
 
 SPECIFIC, UNIVERSAL, SCADA = ("fgsm", "pgd", "deepfool"), ("uap",), ("scada",)

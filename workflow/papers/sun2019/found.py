@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from advsparse.artifacts import read_arrays
-from advsparse.evaluate.experiment import of_samples_key
+from advsparse.evaluate.samples import of_samples_key
 
 DATASETS = {
     "cifar10": "CIFAR-10",
