@@ -150,7 +150,7 @@ def test_clean_accuracy_of_chosen_images(files, tmp_path):
     chosen = {"split": "test", "start": 2, "count": 3, "order": 6}
     index = np.random.default_rng(6).permutation(8)[2:5]
     settings = {"attacks": [UP], "judges": ["lit"], "defenses": {}, "seed": 7, "repetition": 0}
-    frame, samples = experiment_rows(
+    frame, samples, seconds = experiment_rows(
         settings | {"clean": {"greys": chosen}},
         paper="a2020",
         experiment="tradeoff",
@@ -158,6 +158,7 @@ def test_clean_accuracy_of_chosen_images(files, tmp_path):
         classifiers=[files["lit"]],
         datasets=[files["greys"]],
     )
+    assert seconds.keys() == {"lit"} and 0 < seconds["lit"] < 60
     right = (TEST["greys"][index] > BRIGHT["lit"]) == LABELS["greys"][index]
     clean = frame[frame["attack"] == "none"].iloc[0]
     assert (clean["value"], clean["n"]) == (pytest.approx(right.mean()), 3)
@@ -329,7 +330,7 @@ def test_networks_judge_on_the_device_that_is_named(files, tmp_path):
 
 def test_what_each_image_did_stands_beside_the_rows(files, tmp_path):
     made = [up(tmp_path), attacked(tmp_path / "night.npz", [5, 200], [1, 0])]
-    found, samples = evaluated(files, [UP, NIGHT], made, judges=["dim"])
+    found, samples, _ = evaluated(files, [UP, NIGHT], made, judges=["dim"])
     shown = found[~found["metric"].isin(["failed"])]
     keys = {f"{row.model}:{row.attack}:{row.metric}" for row in shown.itertuples()}
     attacks = {f"dim:{name}:image" for name in ("none", "up", "night")}

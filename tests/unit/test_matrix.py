@@ -69,7 +69,8 @@ def inputs(tmp_path):
                     samples[f"{judge}:{attack}:distance"] = distance
             paths.append(tmp_path / f"{name}.csv")
             frame = pd.DataFrame(rows).reindex(columns=list(ROW_COLUMNS)).astype(object)
-            made = make_metadata("rows", params={}, code="", seed=0)
+            timed = {"seconds_per_image": {judge: 0.25 * len(judge) for judge, _, _ in judged}}
+            made = make_metadata("rows", params={}, code="", seed=0, extra=timed)
             write_rows(paths[-1], frame.fillna({"note": ""}), made)
             write_arrays(paths[-1].with_suffix(".npz"), samples, made)
             told.append({"points": POINTS, "origin": ORIGIN})
@@ -123,6 +124,13 @@ def test_against_all_is_image_by_image_and_what_fools_within_less_fools(inputs):
     assert shield.loc[SMALL, "ci_low"] == pytest.approx(0.5 - width, abs=1e-6)
     assert note.endswith("Built on photos, a stand-in for CIFAR-10 with preset demo.")
     assert note.startswith("Here 3 kinds of attacks and 1 defences of the library's ")
+
+
+def test_seconds_are_shown_but_not_among_what_is_the_same_in_each_run(inputs):
+    made = matrix(*inputs())
+    assert made["timed"] == ["seconds an image"]
+    (seconds,) = {*lines(made).loc["a shield", "seconds an image"]}
+    assert seconds == 0.25 * len("shield")
 
 
 def test_what_failed_is_missing_and_named(inputs):

@@ -6,7 +6,7 @@ from advsparse.jobs import job
 
 with job(snakemake, "rows") as this:
     this.prepare_torch()
-    frame, samples = experiment_rows(
+    frame, samples, seconds = experiment_rows(
         this.settings,
         paper=snakemake.wildcards.paper,
         experiment=snakemake.wildcards.experiment,
@@ -16,5 +16,5 @@ with job(snakemake, "rows") as this:
         failures=snakemake.params.failures,
         device=this.device,
     )
-    write_arrays(snakemake.output.samples, samples, this.metadata())
+    write_arrays(snakemake.output.samples, samples, this.metadata(seconds_per_image=seconds))
     write_rows(snakemake.output.rows, frame, this.metadata())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,12 +46,13 @@ def experiment_rows(
     failures: Mapping[str, Mapping[str, str]] | None = None,
     device: str = "cpu",
 ):
-    """A frame of evaluation rows with the columns ROW_COLUMNS, and what each image did.
+    """A frame of evaluation rows with the columns ROW_COLUMNS, what each image did, and how many
+    seconds each classifier took for a clean image, with what defends it.
 
-    That is an array for each row but those of failures, and ``image`` for each attack: the places
-    of its images in their split, in whose order the others are; and, where the judge has a
-    transformation in front, ``defended``: what it makes of the first of them. Their names are
-    :func:`~advsparse.evaluate.samples.samples_key`'s.
+    What each image did is an array for each row but those of failures, and ``image`` for each
+    attack: the places of its images in their split, in whose order the others are; and, where the
+    judge has a transformation in front, ``defended``: what it makes of the first of them. Their
+    names are :func:`~advsparse.evaluate.samples.samples_key`'s.
 
     ``settings["attacks"]`` names id, model and dataset of each attack, ``settings["judges"]`` the
     classifiers that judge the images of each; without any, the attacked one does;
@@ -72,7 +74,7 @@ def experiment_rows(
     data = {Path(path).stem: path for path in datasets}
     ids = [entry["id"] for entry in entries if entry["id"] not in failed]
     paths = dict(zip(ids, attacks, strict=True))
-    rows, samples = [], {}
+    rows, samples, seconds = [], {}, {}
     for judge in judges or dict.fromkeys(entry["model"] for entry in entries):
         judged = [entry for entry in entries if judges or entry["model"] == judge]
         dataset = judged[0]["dataset"]
@@ -85,6 +87,7 @@ def experiment_rows(
             model, _ = load_classifier(models[judge], device)
             clean = settings.get("clean", {}).get(dataset)
             evaluated = _evaluated(judge, model, data[dataset], done, clean, settings["seed"])
+        began = time.perf_counter()
         for entry, note, metrics, images, transformed in evaluated:
             samples[samples_key(judge, entry["id"], "image")] = images
             if transformed is not None:
@@ -92,10 +95,12 @@ def experiment_rows(
             for metric in metrics:
                 rows.append(common | _row(entry, note, metric))
                 samples[samples_key(judge, entry["id"], metric.name)] = metric.samples
+            if entry is _CLEAN:
+                seconds[judge] = (time.perf_counter() - began) / len(images)
         for entry in judged:
             if why := failed.get(entry["id"]) or absent.get(judge):
                 rows.append(common | _failed(entry, why))
-    return pd.DataFrame(rows, columns=list(ROW_COLUMNS)), samples
+    return pd.DataFrame(rows, columns=list(ROW_COLUMNS)), samples, seconds
 
 
 def _evaluated(judge, model, dataset, entries, clean, seed) -> Iterator[Evaluated]:

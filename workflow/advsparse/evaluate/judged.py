@@ -54,6 +54,8 @@ class Found:
     attacks: tuple[Judged, ...]
     clean: Mapping[str, np.ndarray]
     """For each classifier, whether it is right about clean images."""
+    seconds: Mapping[str, float]
+    """For each classifier, those that it took for a clean image, with what defends it."""
     failed: Mapping[str, Sequence[str]]
     """For each classifier, the attacks that failed and why."""
 
@@ -67,12 +69,14 @@ def found(paths: Sequence[str], told: Sequence[Mapping[str, Any]]) -> Found:
     the first."""
     attacks: list[Judged] = []
     clean: dict[str, np.ndarray] = {}
+    seconds: dict[str, float] = {}
     failed: dict[str, list[str]] = {}
     for path, about in zip(paths, told, strict=True):
         if about.get("repetition", 0):
             continue
         rows, _ = read_rows(path, stage="rows")
-        samples, _ = read_arrays(Path(path).with_suffix(".npz"), stage="rows")
+        samples, metadata = read_arrays(Path(path).with_suffix(".npz"), stage="rows")
+        seconds |= metadata.extra["seconds_per_image"]
         points = {point["id"]: point for point in about["points"]}
         for row in rows[rows["metric"] == "failed"].itertuples():
             failed.setdefault(row.model, []).append(f"{row.attack} ({row.note})")
@@ -81,7 +85,7 @@ def found(paths: Sequence[str], told: Sequence[Mapping[str, Any]]) -> Found:
             key = samples_key(model, "none", "accuracy")
             if key in samples:
                 clean[model] = samples[key]
-    return Found(tuple(attacks), clean, failed)
+    return Found(tuple(attacks), clean, seconds, failed)
 
 
 def _attacks(rows, samples, points) -> Iterator[Judged]:
