@@ -76,7 +76,7 @@ def test_deepfool_makes_no_step_along_a_gradient_of_rounding_errors(scale, norm)
     assert not nearest_boundary(logits, scale * jacobian, y, None, norm).any()
 
 
-@pytest.mark.parametrize("box", ["tanh", "clip"])
+@pytest.mark.parametrize("box", ["mixed", "tanh", "clip"])
 def test_cw_finds_the_boundary_of_an_affine_classifier(box):
     model, x, y = affine_setting()
     result = CW(iterations=250, initial_weight=0.1, box=box)(model, x, y)
@@ -170,7 +170,7 @@ def test_scaled_logits_do_not_raise_robustness(factor, lenet):
     assert CW(search_steps=9, iterations=60, learning_rate=0.02)(Scaled(), x, y).success.all()
 
 
-@pytest.mark.parametrize(("box", "rate"), [("clip", 0.01), ("tanh", 0.05)])
+@pytest.mark.parametrize(("box", "rate"), [("mixed", 0.01), ("clip", 0.01), ("tanh", 0.1)])
 def test_cw_attacks_binary_images(box, rate, lenet):
     x = (lenet.x[:10] > 0.5).float()
     y = predictions(lenet.model, x)
