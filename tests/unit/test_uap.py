@@ -54,7 +54,7 @@ def test_learns_towards_a_target(inner, lenet):
         learned = [attack.fit(lenet.model, x, y, aim) for aim in (target, None)]
         one, other = (attack(lenet.model, x, y, target, fit=fit).success.sum() for fit in learned)
         aimed, blind = aimed + int(one), blind + int(other)
-    assert aimed >= blind + 10 * 10
+    assert aimed > 2 * blind and aimed > 0.2 * 400
 
 
 def plain_algorithm(attack, model, x, y, norm):
