@@ -17,8 +17,8 @@ _SQUEEZE = 1 - 1e-6
 """Keeps atanh finite at pixels that are exactly 0 or 1."""
 
 _EDGE = 1 / 512
-"""How near to 0 or 1 a pixel hardly moves through tanh: half a level of eight bits, there it takes a
-hundred steps of 0.01 to get ten times as far."""
+"""How near to 0 or 1 a pixel hardly moves through tanh: half a level of eight bits, where a hundred
+steps of 0.01 get it ten times as far."""
 
 
 @settings
