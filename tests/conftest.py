@@ -5,15 +5,20 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from project import Project, copy_sources
 
+T = TypeVar("T")
+
 
 def pytest_addoption(parser):
     parser.addoption("--device", choices=("cpu", "cuda"), default="cpu", help="of tests marked gpu")
+    parser.addoption("--exhaustive", action="store_true", help="all cases where some are tried")
 
 
 def pytest_collection_modifyitems(items):
@@ -35,6 +40,13 @@ def device(request) -> str:
         if not torch.cuda.is_available():
             pytest.skip("there is no GPU")
     return chosen
+
+
+@pytest.fixture(scope="session")
+def share(request) -> Callable[[Sequence[T], int], Sequence[T]]:
+    """One of so many cases, where each takes long; with ``--exhaustive`` all."""
+    every = request.config.getoption("--exhaustive")
+    return lambda cases, of: cases if every else cases[::of]
 
 
 @pytest.fixture(scope="session")

@@ -164,7 +164,7 @@ def batches(changes: dict[config_keys.Key, object]) -> list[list[config_keys.Key
     return [batch for section in found.values() for batch in section]
 
 
-def test_a_changed_key_reruns_the_jobs_that_read_it_and_what_follows(copied):
+def test_a_changed_key_reruns_the_jobs_that_read_it_and_what_follows(copied, share):
     path = duplicate(copied.project, "with-spare-entries").path
     Project(path).configure(SPARE[copied.paper])
     before = Plan(config_keys.configured(path, {}))
@@ -181,7 +181,7 @@ def test_a_changed_key_reruns_the_jobs_that_read_it_and_what_follows(copied):
     changes = {key: value for key, value in found.items() if value is not None}
     # What can only be one thing is left.
     assert len(changes) > 0.7 * len(found)
-    plan = batches(changes)
+    plan = share(batches(changes), 4)
     configs = [
         config_keys.merged(*(config_keys.nested(key, changes[key]) for key in batch))
         for batch in plan
