@@ -57,7 +57,7 @@ def accepted(path, given: dict | None = None) -> bool:
 
 def test_mistakes_end_in_a_message_or_a_plan(tmp_path, share):
     path, outcomes = tmp_path / "config.yaml", []
-    for seed in share(range(200), 4):
+    for seed in share(range(200)):
         path.write_bytes(mutated_configuration(seed, "demo"))
         outcomes.append(accepted(path))
     # Else it would show nothing.
@@ -65,7 +65,7 @@ def test_mistakes_end_in_a_message_or_a_plan(tmp_path, share):
 
 
 def test_mistakes_on_the_command_line(share):
-    for seed in share(range(40), 4):
+    for seed in share(range(40)):
         values = shipped("demo")
         mutate(values, random.Random(seed))
         accepted(WORKFLOW.parent / "config.yaml", values)

@@ -174,7 +174,7 @@ def test_a_changed_key_reruns_the_jobs_that_read_it_and_what_follows(copied, sha
     random.Random(0).shuffle(keys)
     found = {
         key: config_keys.change(path, key, value, described)
-        for key, value in share(keys, 4)
+        for key, value in share(keys)
         # Which folder, and which of the projects built here; kinds, whose other keys would have to
         # change too; and repetitions, which add jobs (test_repetitions), or of which a function
         # reads all or one. Nor empty mappings: each key of one is a key of its own.

@@ -87,8 +87,8 @@ def experiment_rows(
             model, _ = load_classifier(models[judge], device)
             clean = settings.get("clean", {}).get(dataset)
             evaluated = _evaluated(judge, model, data[dataset], done, clean, settings["seed"])
-        began = time.perf_counter()
         for entry, note, metrics, images, transformed in evaluated:
+            began = time.perf_counter()
             samples[samples_key(judge, entry["id"], "image")] = images
             if transformed is not None:
                 samples[samples_key(judge, entry["id"], DEFENDED)] = transformed
