@@ -23,7 +23,7 @@ SHAPE, CLASSES = (3, 8, 8), 4
 EPS = {"linf": 0.1, "l2": 1.0, "relative_l2": 0.1, "l1": 10.0, "l0": 10.0}
 """A radius at which the attacks fool some images of the small network."""
 
-CHEAP = {
+CHEAP: dict[str | tuple[str, str], dict] = {
     "alma": {"steps": 20},
     "ddn": {"steps": 20},
     "nearest": {"total": 90},
@@ -45,14 +45,19 @@ CHEAP = {
     "ls_pga": {"steps": 4, "step": 0.5},
     "lbfgs": {"search_steps": 4, "iterations": 8},
     "fab": {"steps": 6, "targets": 2, "restarts": 2},
-    "fmn": {"steps": 20},
+    "fmn": {"steps": 20, "restarts": 2},
+    ("fmn", "l0"): {"steps": 20},
     "pgd": {"steps": 4, "restarts": 2},
+    "shrinking_square": {"queries": 15},
     "square": {"queries": 15},
     "scada": {"atoms": 3, "iterations": 15, "coding_iterations": 15},
     "targeted_uap": {"passes": 2, "relative_step": 0.5},
     "uap": {"passes": 2, "inner_steps": 5},
 }
 
+
+BLIND = ("noise", "one_pixel", "random_pixels", "shrinking_square", "square")
+"""Attacks that ask for no gradient, whatever they have learned."""
 
 WRAPPED = {"adaptive": "pgd"}
 """What the attacks that wrap another one wrap here."""
@@ -78,7 +83,8 @@ def build(kind: str, norm: str, **settings):
         return registry.load("attacks", kind)(attack=build(WRAPPED[kind], norm, **settings))
     if is_a(kind, BudgetAttack):
         settings.setdefault("eps", EPS[norm])
-    return registry.load("attacks", kind)(norm=norm, **CHEAP.get(kind, {}) | settings)
+    cheap = CHEAP.get((kind, norm), CHEAP.get(kind, {}))
+    return registry.load("attacks", kind)(norm=norm, **cheap | settings)
 
 
 def run(attack, model, x, y, target=None, *, fit=None, rng=0, **options):
@@ -102,6 +108,18 @@ def filters(count: int = 3, channels: int = SHAPE[0], size: int = 3) -> torch.Te
     """Random filters, standard normal."""
     generator = torch.Generator().manual_seed(5)
     return torch.randn((count, channels, size, size), generator=generator)
+
+
+class Blunt(torch.nn.Module):
+    """A network that has no gradient."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x):
+        with torch.no_grad():
+            return self.network(x)
 
 
 class SparseCodeClassifier(torch.nn.Module):

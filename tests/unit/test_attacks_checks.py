@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from models_for_tests import (
+    BLIND,
     CASES,
     CLASSES,
     affine,
@@ -24,9 +25,6 @@ from advsparse.attacks import _checks
 from advsparse.attacks._asking import ask
 from advsparse.attacks._checks import AttackWarning, looks_like_softmax
 from advsparse.attacks._fitting import UniversalAttack
-
-BLIND = ("noise", "one_pixel", "random_pixels", "square")
-"""Attacks that take no gradient."""
 
 each_attack = pytest.mark.parametrize(("kind", "norm"), CASES)
 

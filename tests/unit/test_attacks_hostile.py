@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from models_for_tests import (
+    BLIND,
     CASES,
     CLASSES,
     EPS,
@@ -40,9 +41,6 @@ from advsparse.attacks.uap import UAP
 from advsparse.defenses._defended import InFront
 
 EXACT = {"rtol": 0, "atol": 0}
-
-BLIND = ("noise", "one_pixel", "random_pixels", "square")
-"""Attacks that take no gradient."""
 
 each_attack = pytest.mark.parametrize(("kind", "norm"), CASES)
 quiet = pytest.mark.filterwarnings("ignore::advsparse.attacks._checks.AttackWarning")

@@ -165,6 +165,33 @@ def test_signs_of_a_faulty_evaluation_are_told_in_words(inputs):
     assert "weaker than those that ignore it" not in large
 
 
+def test_the_nearest_image_of_a_black_box_counts_as_one(inputs, monkeypatch):
+    count = 40
+    right = {
+        "adapted_shield": {
+            ("shield", "shield", "pgd_for_shield/eps=0.2"): [1] * count,
+            ("shield", "shield", "blind_for_shield"): [0] * count,
+        }
+    }
+    monkeypatch.setitem(DISTANCES, "blind_for_shield", [0.15] * count)
+    paths, settings = inputs(right=right)
+    (told,) = settings["reads"]["experiments"]
+    told["points"] = [*POINTS, point("blind_for_shield", "shrinking_square")]
+    (warnings,) = lines(matrix(paths, settings)).loc["a shield", "warnings"]
+    assert "a black-box attack is stronger than all by gradients" in warnings
+    told["points"] = [*POINTS, point("blind_for_shield", "fmn")]
+    (warnings,) = lines(matrix(paths, settings)).loc["a shield", "warnings"]
+    assert "black-box" not in warnings
+
+
+def test_what_no_line_has_is_no_column(inputs):
+    columns = {*matrix(*inputs())["frame"].columns}
+    assert {"static", "transferred", "nearest found", "gap"} <= columns
+    only = {"adapted_plain": EXPERIMENTS["adapted_plain"]}
+    gone = columns - {*matrix(*inputs(right=only))["frame"].columns}
+    assert gone >= {"static", "transferred", "nearest found"}
+
+
 def test_curves_are_those_of_the_distances(inputs):
     figure, numbers = draw_curves(*inputs())
     assert {*numbers["defence"]} == {"a shield"} and {*numbers["attack"]} == {"FMN"}

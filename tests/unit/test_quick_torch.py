@@ -30,6 +30,7 @@ for optimizer in (torch.optim.Adam, torch.optim.SGD, torch.optim.LBFGS):
     steps.load_state_dict(steps.state_dict())
     print([p.tolist() for p in network.parameters()])
 print("tracer", "torch._dynamo.utils" in sys.modules, file=sys.stderr)
+print("export", "torch.export.exported_program" in sys.modules, file=sys.stderr)
 """
 COMPILED = """
 from advsparse.quick_torch import leave_out_tracing
@@ -39,6 +40,15 @@ import torch
 double = torch.compile(lambda x: x.sin() * 2, backend="eager")
 assert torch.equal(double(torch.ones(3)), torch.ones(3).sin() * 2)
 assert torch.empty(3, device="meta").sin().shape == (3,)
+"""
+EXPORTED = """
+from advsparse.quick_torch import leave_out_tracing
+leave_out_tracing()
+import torch
+{first}
+network = torch.nn.Linear(3, 4)
+program = torch.export.export(network, (torch.ones(2, 3),))
+assert torch.equal(program.module()(torch.ones(2, 3)), network(torch.ones(2, 3)))
 """
 
 
@@ -52,7 +62,7 @@ def run(code: str) -> subprocess.CompletedProcess:
 def test_networks_are_trained_to_the_same_bits_without_the_tracer():
     quick, whole = (run(TRAINED.format(quick=quick)) for quick in (True, False))
     assert quick.stdout == whole.stdout and quick.stdout.count("[") > 6
-    assert "tracer False" in quick.stderr
+    assert "tracer False" in quick.stderr and "export False" in quick.stderr
 
 
 def test_who_compiles_gets_the_tracer():
@@ -61,3 +71,8 @@ def test_who_compiles_gets_the_tracer():
 
 def test_who_needs_what_needs_the_tracer_gets_it():
     run(COMPILED.format(first="import torchvision"))
+
+
+def test_who_exports_gets_what_that_needs():
+    run(EXPORTED.format(first=""))
+    run(EXPORTED.format(first="from torch.export.exported_program import ExportedProgram"))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from models_for_tests import SHAPE, evaluated, measured
+from models_for_tests import SHAPE, Blunt, evaluated, measured
 
+from advsparse.attacks._ball_in_box import project
 from advsparse.attacks._losses import margin
+from advsparse.attacks._square_moves import Moves, _corner
 from advsparse.attacks._square_windows import (
     bump,
     two_bumps,
@@ -15,7 +17,7 @@ from advsparse.attacks._square_windows import (
     window_side,
 )
 from advsparse.attacks.noise import Noise
-from advsparse.attacks.square import Square, _corner
+from advsparse.attacks.square import Square
 from advsparse.seeding import Random
 
 
@@ -64,26 +66,37 @@ def test_windows_are_where_they_should_be():
     assert len(counts[0]) == 25 and counts[1].unique().tolist() == [4]
 
 
+def moves(norm: str) -> Moves:
+    def into(point, x, radius):
+        return x + project(point - x, x, norm, radius.flatten())
+
+    return Moves(norm, Random(0), 1, 0.8, into)
+
+
+RADII = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5, 0.6]).double()
+"""A radius for each image."""
+
+
 def test_linf_proposal_recolours_one_window():
     x = torch.full((2, *SHAPE), 0.5, dtype=torch.float64)
     x[:, :, :2] = 0.97
     draw = torch.tensor([[0.0, 0.0, 0, 0, 0, 0.1, 0.9, 0.9], [0.99, 0.5, 0, 0, 0, 0.9, 0.1, 0.1]])
-    changed = Square(eps=0.1)._recolour(x, x, 3, draw.double())
+    radius = torch.tensor([0.1, 0.2]).double()[:, None, None, None]
+    changed = moves("linf")._recolour(x, x, radius, 3, draw.double())
     d = changed - x
     assert (d != 0).sum((1, 2, 3)).tolist() == [27, 27]
     torch.testing.assert_close(d[0, :, 2, 0], torch.tensor([-0.1, 0.1, 0.1]).double())
     torch.testing.assert_close(d[0, :, 0, 0], torch.tensor([-0.1, 0.03, 0.03]).double())
-    torch.testing.assert_close(d[1, :, 7, 4], torch.tensor([0.1, -0.1, -0.1]).double())
+    torch.testing.assert_close(d[1, :, 7, 4], torch.tensor([0.2, -0.2, -0.2]).double())
 
 
 def test_l2_proposal_moves_mass_within_the_budget():
-    attack = Square(norm="l2", eps=0.4)
     x = torch.full((6, *SHAPE), 0.5, dtype=torch.float64)
     rng = Random(3)
-    now = x + 0.02 * rng.normal_like(x)  # well within the budget
+    now = x + 0.003 * rng.normal_like(x)  # well within the budget
     draw = torch.rand((6, 8), generator=torch.Generator().manual_seed(0)).double()
-    new = attack._move_mass(now, x, 3, draw)
-    torch.testing.assert_close(measured(new, x, "l2"), torch.full((6,), 0.4).double())
+    new = moves("l2")._move_mass(now, x, RADII[:, None, None, None], 3, draw)
+    torch.testing.assert_close(measured(new, x, "l2"), RADII)
     # Outside of both windows, the perturbation is what it was, up to one factor.
     before, after = (now - x).flatten(2), (new - x).flatten(2)
     for i in range(6):
@@ -102,12 +115,11 @@ def test_l2_proposal_moves_mass_within_the_budget():
 @pytest.mark.parametrize("norm", ["l2", "l1"])
 def test_windows_gain_what_another_lost(norm):
     """Far from the box the norm is that of the budget, and the drained window is clean again."""
-    attack = Square(norm=norm, eps=0.4)
     x = torch.full((6, *SHAPE), 0.5, dtype=torch.float64)
     now = x + 0.002 * Random(3).normal_like(x)
     draw = torch.rand((6, 8), generator=torch.Generator().manual_seed(0)).double()
-    new = attack._move_mass(now, x, 3, draw)
-    torch.testing.assert_close(measured(new, x, norm), torch.full((6,), 0.4).double())
+    new = moves(norm)._move_mass(now, x, RADII[:, None, None, None], 3, draw)
+    torch.testing.assert_close(measured(new, x, norm), RADII)
     for i in range(6):
         drained, gained = (
             window_indices(_corner(two, 8, 8, 3), 3, 8)[0].tolist()
@@ -143,14 +155,9 @@ def test_margin_falls_with_every_query_budget(norm):
 
 @pytest.mark.parametrize("norm", ["linf", "l2", "l1"])
 def test_finds_more_than_noise_and_needs_no_gradient(norm, lenet):
-    class Blunt(torch.nn.Module):
-        def forward(self, x):
-            with torch.no_grad():
-                return lenet.model(x)
-
     eps = {"linf": 0.02, "l2": 1.2, "l1": 12.0}[norm]
     x, y = lenet.x[:40], lenet.y[:40]
-    result = Square(norm=norm, eps=eps, queries=150)(Blunt(), x, y)
+    result = Square(norm=norm, eps=eps, queries=150)(Blunt(lenet.model), x, y)
     # Noise in l1 is shorter in l2 than that, whatever it hits.
     length, radius = ("l2", 1.2) if norm == "l1" else (norm, eps)
     blind = Noise(norm=length, eps=radius)(lenet.model, x, y)

@@ -21,7 +21,9 @@ def soft_threshold(v: torch.Tensor, threshold: float | torch.Tensor) -> torch.Te
 
 def project_atoms(d: torch.Tensor) -> torch.Tensor:
     """Each column of ``d`` (P x M) moved to the nearest point of the unit l2 ball."""
-    return d / d.norm(dim=0).clamp(min=1)
+    # Squares of single precision add up to as much as a millionth too little.
+    length = torch.linalg.vector_norm(d, dim=0, dtype=torch.float64)
+    return d / length.clamp(min=1).to(d.dtype)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
-"""What walks around the boundary share: how many steps they take, how long these are, and sizes."""
+"""What walks around the boundary share: where they start, how many steps they take, how long these
+are, and sizes."""
 
 from __future__ import annotations
 
@@ -6,7 +7,9 @@ import math
 
 from advsparse.attacks._losses import direction
 from advsparse.lazy import torch
+from advsparse.seeding import Random
 from advsparse.shapes import per_image
+from advsparse.threat import Norm, Threat
 
 _SMALL = 1e-15
 """Norms from this to its inverse are taken as they come, in any precision."""
@@ -24,6 +27,20 @@ def steps_within(oracle, steps: int | None, otherwise: int, passes: int = 2) -> 
         return steps
     room = oracle.affords(passes)
     return otherwise if room is None else max(1, room)
+
+
+def divided(steps: int, parts: int) -> list[int]:
+    """So many steps in parts as alike as possible, the longer ones first; none of them is 0."""
+    return [count for k in range(parts) if (count := (steps + parts - 1 - k) // parts)]
+
+
+def scattered(x, norm: Norm, radius: torch.Tensor, rng: Random, stream: int) -> torch.Tensor:
+    """A point of the box for each image, from uniform in the ball of ``radius`` (N) around it, or
+    of that which just holds the box, where a radius is larger."""
+    radius = torch.minimum(radius, size(torch.maximum(x, 1 - x), norm))
+    ball = Threat(norm=norm, eps=1.0, bounds=(-math.inf, math.inf))
+    unit = ball.random_start(x, rng, stream) - x
+    return (x + unit * per_image(radius, x)).clamp(0, 1)
 
 
 def annealed(first: float, last: float, k: int, steps: int) -> float:

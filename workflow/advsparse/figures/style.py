@@ -96,6 +96,7 @@ LOOKS = {
     "pdpgd": Look("PDPGD", "#228833", r"$\oplus$"),
     "ead": Look("EAD", "#997700", r"$\diamond$"),
     "one_pixel": Look("one pixel", "#EE99AA", r"$\square$"),
+    "shrinking_square": Look("shrinking Square", "#555555", r"$\boxtimes$"),
     "alma": Look("ALMA", "#EECC66", r"$\otimes$"),
 }
 

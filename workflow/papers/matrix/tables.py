@@ -19,7 +19,7 @@ from advsparse.figures.style import look
 NORMS = {"linf": "linf", "relative_l2": "relative l2", "l2": "l2", "l1": "l1", "l0": "l0"}
 PLAIN, AGAIN = "plain", "again"
 """The undefended network, and the same trained anew."""
-_BLACK_BOX, _CONTROLS = ("square",), ("noise", "random_pixels")
+_BLACK_BOX, _CONTROLS = ("square", "shrinking_square", "one_pixel"), ("noise", "random_pixels")
 _NOTE = (
     "Here {attacks} kinds of attacks and {defenses} defences of the library's {known}. Accuracy "
     "under the attack that is strongest for each image. Static: made on the undefended network; "
@@ -52,7 +52,8 @@ def matrix(inputs, settings) -> dict[str, Any]:
         for threat in threats
     ]
     return {
-        "frame": pd.DataFrame(lines),
+        # A part of the matrix need not have attacks of all sorts.
+        "frame": pd.DataFrame(lines).dropna(axis="columns", how="all"),
         "title": "Every attack against every defence",
         "note": _note(seen, shown, settings),
         "timed": [_SECONDS],
@@ -89,7 +90,10 @@ def _line(
     every = proportion(_all(attacks, eps) if attacks else np.empty(0))
     line |= {"against all": every.value, "ci_low": every.low, "ci_high": every.high}
     line |= {"reported": reported, "gap": reported - every.value}
-    line |= {"images": every.n, "warnings": "; ".join(_warnings(own, static + carried, eps))}
+    line |= {
+        "images": every.n,
+        "warnings": "; ".join(_warnings(own, nearest, static + carried, eps)),
+    }
     return line
 
 
@@ -113,15 +117,18 @@ def _accuracy(attacks: Sequence[Judged], eps: float) -> float:
     return float(np.mean(_all(at, eps))) if at else nan
 
 
-def _warnings(own: Sequence[Judged], others: Sequence[Judged], eps: float) -> list[str]:
+def _warnings(
+    own: Sequence[Judged], nearest: Sequence[Judged], others: Sequence[Judged], eps: float
+) -> list[str]:
     """Signs that an evaluation is not to be trusted, in words."""
     here = _at(own, eps)
     said = [f"{look(one.kind).label}: {one.warning}" for one in here if one.warning]
     carried = _at(others, eps)
     if here and carried and fault(_all(carried, eps), _all(here, eps)):
         said.append("attacks made for it are weaker than those that ignore it")
-    black = [one for one in here if one.kind in _BLACK_BOX]
-    white = [one for one in here if one.kind not in (*_BLACK_BOX, *_CONTROLS, "autoattack")]
+    asked = [*here, *nearest]
+    black = [one for one in asked if one.kind in _BLACK_BOX]
+    white = [one for one in asked if one.kind not in (*_BLACK_BOX, *_CONTROLS, "autoattack")]
     if black and white and fault(_all(black, eps), _all(white, eps)):
         said.append("a black-box attack is stronger than all by gradients")
     for one in here:
