@@ -43,24 +43,40 @@ def quilted(patches: torch.Tensor, overlap: int) -> torch.Tensor:
     """
     n, rows, columns, channels, size, _ = patches.shape
     step = size - overlap
-    sides = [step * (count - 1) + size for count in (rows, columns)]
-    image = patches.new_zeros(n, channels, *sides)
+    height, width = (step * (count - 1) + size for count in (rows, columns))
+    image = patches.new_zeros(n, channels, height * width)
     place = torch.arange(overlap, device=patches.device)
-    for row in range(rows):
-        for column in range(columns):
-            new = patches[:, row, column]
-            top, left = row * step, column * step
-            there = image[:, :, top : top + size, left : left + size]
-            cost = (new - there).square().sum(1)
-            stays = torch.zeros_like(cost, dtype=torch.bool)
-            if column and overlap:
-                cut = seam(cost[:, :, :overlap])
-                stays[:, :, :overlap] |= place < cut[:, :, None]
-            if row and overlap:
-                cut = seam(cost[:, :overlap].mT)
-                stays[:, :overlap] |= (place < cut[:, :, None]).mT
-            there.copy_(torch.where(stays[:, None], there, new))
-    return image
+    pixel = torch.arange(size, device=patches.device)
+    window = width * pixel[:, None] + pixel
+    for row, column in _waves(rows, columns, (size - 1) // step, patches.device):
+        at = (step * (width * row + column))[:, None, None] + window
+        new, there = patches[:, row, column], image[:, :, at].transpose(1, 2)
+        cost = (new - there).square().sum(2)
+        stays = torch.zeros_like(cost, dtype=torch.bool)
+        if overlap:
+            down, across = cost[..., :overlap], cost[..., :overlap, :].mT
+            before = [(place < _seams(part)[..., None]) for part in (down, across)]
+            stays[..., :overlap] |= before[0] & (column > 0)[:, None, None]
+            stays[..., :overlap, :] |= before[1].mT & (row > 0)[:, None, None]
+        image[:, :, at] = torch.where(stays[:, :, None], there, new).transpose(1, 2)
+    return image.unflatten(2, (height, width))
+
+
+def _waves(rows, columns, reach, device):
+    """Places of patches that don't touch each other, each after all those before it, row by row,
+    that it overlaps: as far as ``reach`` patches to each side."""
+    row = torch.arange(rows, device=device).repeat_interleave(columns)
+    column = torch.arange(columns, device=device).repeat(rows)
+    wave = column + (reach + 1) * row
+    for number in range(int(wave.max()) + 1):
+        here = wave == number
+        if here.any():
+            yield row[here], column[here]
+
+
+def _seams(cost):
+    """:func:`seam` of each of several patches, N x K x length x width."""
+    return seam(cost.flatten(0, 1)).unflatten(0, cost.shape[:2])
 
 
 def seam(cost: torch.Tensor) -> torch.Tensor:
