@@ -6,7 +6,7 @@ Each image has a radius of its own, N x 1 x 1 x 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from advsparse.attacks._square_windows import (
     two_bumps,
@@ -31,7 +31,10 @@ of the benchmark's network are fooled."""
 _TINY = 1e-12
 """Keeps the norm of an empty window from being divided by."""
 
-Into = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Into = Callable[[torch.Tensor, torch.Tensor, torch.Tensor], torch.Tensor]
 
 
 class Moves:
