@@ -50,7 +50,7 @@ class Moves:
     ) -> None:
         self._norm, self._rng, self._into = norm, rng, into
         self._queries, self._share = queries, first_share
-        self._draws = None
+        self._draws = torch.zeros(0)  # until the first query
 
     def start(self, x: torch.Tensor, radius: torch.Tensor) -> torch.Tensor:
         """Stripes in linf, else a grid of bumps."""
@@ -59,7 +59,7 @@ class Moves:
 
     def keep(self, rows: torch.Tensor) -> None:
         """Go on with these images alone."""
-        if self._draws is not None:
+        if len(self._draws):
             self._draws = self._draws[rows]
 
     def propose(
