@@ -82,9 +82,7 @@ class ShrinkingSquare(MinimumNormAttack):
                 rate = annealed(self.rate, self.last_rate, k, queries)
                 shorter = (1 - rate) * size(trial - x, self.norm)
                 radius = torch.where(won, torch.minimum(radius, shorter), radius)
-                now = torch.where(
-                    per_image(won, now), self._into(trial, x, per_image(radius, x)), now
-                )
+                now[won] = self._into(trial[won], x[won], radius[won])
                 known = torch.where(won, torch.inf, known)
         count = torch.full((len(x),), queries, dtype=torch.int64, device=x.device)
         return Candidate(now, count)
