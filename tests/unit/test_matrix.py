@@ -12,6 +12,8 @@ from papers.matrix.tables import matrix
 
 ORIGIN = {"dataset": "photos", "role": "cifar10", "stand_in": True, "preset": "demo", "note": None}
 SMALL, LARGE = 0.1, 0.2
+FIRST = 30
+"""Where in its split the first attacked image stands."""
 
 
 def point(id, kind, norm="linf", eps=None, wrapped=True):
@@ -64,6 +66,7 @@ def inputs(tmp_path):
                 rows.append(row | {"metric": "accuracy", "value": np.mean(values)})
                 rows.append(row | {"metric": "warnings", "value": 1.0, "note": "it warned"})
                 samples[f"{judge}:{attack}:accuracy"] = np.array(values, dtype=bool)
+                samples[f"{judge}:{attack}:image"] = FIRST + np.arange(len(values))
                 if judge == attacked:
                     distance = np.array(DISTANCES.get(attack, [np.nan] * len(values)))
                     samples[f"{judge}:{attack}:distance"] = distance
@@ -82,6 +85,22 @@ def inputs(tmp_path):
         reported.write_text("model,accuracy\nshield,0.7\n")
         paths = [str(path) for path in paths]
         return {"experiments": paths, "reported": str(reported)}, settings
+
+    return write
+
+
+@pytest.fixture
+def certified(inputs, tmp_path):
+    def write(lower, label, of="shield", **options):
+        paths, settings = inputs(**options)
+        arrays = {"index": FIRST + np.arange(len(lower)), "prediction": np.zeros(len(lower), int)}
+        arrays |= {"label": np.array(label), "lower": np.array(lower)}
+        paths["exact"] = str(tmp_path / "exact.npz")
+        made = make_metadata("certificate", params={}, code="", seed=0)
+        write_arrays(paths["exact"], arrays, made)
+        told = {"model": of, "method": {"kind": "nearest", "norm": "linf"}, "origin": ORIGIN}
+        settings["reads"]["exact"] = told
+        return paths, settings
 
     return write
 
@@ -182,6 +201,46 @@ def test_the_nearest_image_of_a_black_box_counts_as_one(inputs, monkeypatch):
     told["points"] = [*POINTS, point("blind_for_shield", "fmn")]
     (warnings,) = lines(matrix(paths, settings)).loc["a shield", "warnings"]
     assert "black-box" not in warnings
+
+
+def test_what_is_proven_within_a_budget_is_a_column(certified):
+    made = matrix(*certified(lower=[0.15, 0.25, 0.3, 0.05], label=[0, 0, 1, 0]))
+    frame = lines(made)
+    # The third is misclassified as it is.
+    assert [*frame.loc["a shield", "certified"]] == [0.5, 0.25]
+    assert frame.loc["none", "certified"].isna().all()
+    assert "Certified: of 4 of the images, the share that is proven" in made["note"]
+
+
+@pytest.mark.parametrize(
+    ("lower", "label", "caught"),
+    [
+        # Within 0.1 the last is fooled; FMN finds the first at 0.05, the third at 0.15.
+        ([0.0, 0.0, 0.0, 0.15], [0, 0, 0, 0], [["PGD", "FMN"], []]),
+        ([0.0, 0.0, 0.14, 0.0], [0, 0, 0, 0], [[], []]),
+        ([0.0, 0.0, 0.21, 0.0], [0, 0, 0, 0], [[], ["FMN", "FGSM"]]),
+        # Of an image that was misclassified nothing was proven.
+        ([0.0, 0.0, 0.0, 0.15], [0, 0, 0, 1], [[], []]),
+        # Rounding refutes nothing.
+        ([0.0, 0.0, 0.0, 0.1005], [0, 0, 0, 0], [[], []]),
+    ],
+)
+def test_an_attack_that_finds_what_is_proven_not_to_be_there_is_warned_of(
+    certified, lower, label, caught
+):
+    warned = lines(matrix(*certified(lower=lower, label=label))).loc["a shield", "warnings"]
+    for words, kinds in zip(warned, caught, strict=True):
+        said = [f"{kind} finds what is proven not to be there" for kind in kinds]
+        assert [part for part in words.split("; ") if "proven" in part] == said
+
+
+def test_a_certificate_that_failed_is_named(inputs):
+    paths, settings = inputs()
+    settings |= {"failures": {"shield": "because it took too long"}}
+    settings["reads"]["shield"] = {"model": "shield", "method": {"norm": "linf"}}
+    made = matrix(paths, settings)
+    assert "certified" not in made["frame"].columns and "Certified" not in made["note"]
+    assert made["note"].endswith("a shield: the certificate (because it took too long).")
 
 
 def test_what_no_line_has_is_no_column(inputs):

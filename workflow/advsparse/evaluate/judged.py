@@ -34,6 +34,8 @@ class Judged:
     """How far it was led, of the images that were fooled; None on another network."""
     warning: str
     """What the attack warned of."""
+    images: np.ndarray
+    """The places of its images in their split (N)."""
 
     @property
     def own(self) -> bool:
@@ -104,4 +106,5 @@ def _attacks(rows, samples, points) -> Iterator[Judged]:
             samples[samples_key(row.model, row.attack, "accuracy")],
             samples.get(samples_key(row.model, row.attack, "distance")),
             words.get((row.model, row.attack), ""),
+            samples[samples_key(row.model, row.attack, "image")],
         )

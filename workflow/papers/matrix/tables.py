@@ -15,10 +15,12 @@ from advsparse.evaluate.judged import Found, Judged, found
 from advsparse.evaluate.statistics import proportion
 from advsparse.figures.origin import data_used, origins
 from advsparse.figures.style import look
+from papers.matrix.proven import Proven, proven
 
 NORMS = {"linf": "linf", "relative_l2": "relative l2", "l2": "l2", "l1": "l1", "l0": "l0"}
 PLAIN, AGAIN = "plain", "again"
 """The undefended network, and the same trained anew."""
+UNDEFENDED = (PLAIN, AGAIN, "small")
 _BLACK_BOX, _CONTROLS = ("square", "shrinking_square", "one_pixel"), ("noise", "random_pixels")
 _NOTE = (
     "Here {attacks} kinds of attacks and {defenses} defences of the library's {known}. Accuracy "
@@ -27,10 +29,14 @@ _NOTE = (
     "declares (BPDA, EOT, a detector's score in the objective); nearest found: by attacks that "
     "minimise the norm. Against all: images that withstand each of them, within the budget or "
     "less, with a 95 % interval. An image that a detector refuses counts as right if it is "
-    "attacked, and as wrong if it is clean. Seconds: what classifying a clean image took in "
-    "this run, the defence with it. Reported: by sun2019, of other networks and data, "
+    "attacked, and as wrong if it is clean. {certified}Seconds: what classifying a clean image "
+    "took in this run, the defence with it. Reported: by sun2019, of other networks and data, "
     "under BIM that ignores the defence; gap: how far that is above what withstands all here. "
     "Built on {data} with preset {preset}."
+)
+_CERTIFIED = (
+    "Certified: of {images} of the images, the share that is proven to withstand whatever lies "
+    "within the budget, of networks small enough for that. "
 )
 _SECONDS = "seconds an image"
 _WITHIN = 1 + 1e-6
@@ -39,14 +45,23 @@ _WITHIN = 1 + 1e-6
 
 def matrix(inputs, settings) -> dict[str, Any]:
     """Accuracy of each defended classifier within each budget: under each attack that was made for
-    it, under those made on other networks, under all of them."""
+    it, under those made on other networks, under all of them; and what is certified of it."""
     seen = found(inputs["experiments"], settings["reads"]["experiments"])
+    certified = proven(inputs, settings["reads"])
     shown = settings["options"]["shown"]
     reported = pd.read_csv(inputs["reported"]).set_index("model")["accuracy"]
     threats = _threats(seen)
     kinds = list(dict.fromkeys(one.kind for one in seen.attacks if one.eps is not None))
     lines = [
-        _line(words, threat, seen, model, kinds, reported.get(model, nan))
+        _line(
+            words,
+            threat,
+            seen,
+            model,
+            kinds,
+            reported.get(model, nan),
+            certified.get((model, threat[0])),
+        )
         for model, words in shown.items()
         if model in seen.clean
         for threat in threats
@@ -55,7 +70,7 @@ def matrix(inputs, settings) -> dict[str, Any]:
         # A part of the matrix need not have attacks of all sorts.
         "frame": pd.DataFrame(lines).dropna(axis="columns", how="all"),
         "title": "Every attack against every defence",
-        "note": _note(seen, shown, settings),
+        "note": _note(seen, shown, settings, [*certified.values()]),
         "timed": [_SECONDS],
     }
 
@@ -68,7 +83,13 @@ def _threats(seen: Found) -> list[tuple[str, float]]:
 
 
 def _line(
-    words: str, threat, seen: Found, model: str, kinds: Sequence[str], reported: float
+    words: str,
+    threat,
+    seen: Found,
+    model: str,
+    kinds: Sequence[str],
+    reported: float,
+    proofs: Proven | None,
 ) -> dict[str, Any]:
     norm, eps = threat
     attacks = [one for one in seen.of(model) if _within(one, norm, eps)]
@@ -89,11 +110,12 @@ def _line(
     line["nearest found"] = _accuracy(nearest, eps)
     every = proportion(_all(attacks, eps) if attacks else np.empty(0))
     line |= {"against all": every.value, "ci_low": every.low, "ci_high": every.high}
+    line["certified"] = nan if proofs is None else float(np.mean(proofs.withstands(eps)))
     line |= {"reported": reported, "gap": reported - every.value}
-    line |= {
-        "images": every.n,
-        "warnings": "; ".join(_warnings(own, nearest, static + carried, eps)),
-    }
+    refuted = [o for o in attacks if proofs is not None and proofs.refuted_by(o, eps)]
+    said = [f"{look(one.kind).label} finds what is proven not to be there" for one in refuted]
+    said += _warnings(own, nearest, static + carried, eps)
+    line |= {"images": every.n, "warnings": "; ".join(said)}
     return line
 
 
@@ -138,17 +160,22 @@ def _warnings(
     return said
 
 
-def _note(seen: Found, shown: Mapping[str, str], settings) -> str:
+def _note(seen: Found, shown: Mapping[str, str], settings, certified: Sequence[Proven]) -> str:
     attacks = len({one.kind for one in seen.attacks})
-    defended = [model for model in shown if model in seen.clean and model not in (PLAIN, AGAIN)]
+    defended = [model for model in shown if model in seen.clean and model not in UNDEFENDED]
     known = len(registry.kinds("attacks")) - len(["adaptive"])
     origin = origins(settings)["experiments"]
     note = _NOTE.format(
         attacks=attacks,
         defenses=len(defended),
         known=f"{known} attacks and {len(registry.kinds('defenses'))} defences",
+        certified=_CERTIFIED.format(images=len(certified[0].images)) if certified else "",
         data=data_used(origin),
         preset=origin["preset"],
     )
     failed = [f"{shown.get(m, m)}: {why}" for m, reasons in seen.failed.items() for why in reasons]
+    failed += [
+        f"{shown.get(name, name)}: the certificate ({why})"
+        for name, why in settings.get("failures", {}).items()
+    ]
     return note + (f" What is missing has failed: {'; '.join(failed)}." if failed else "")
