@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import zlib
 from contextlib import contextmanager
 from functools import cache
 from typing import get_args
@@ -69,8 +70,18 @@ def norms_of(kind: str) -> tuple[str, ...]:
     return get_args(registry.load("attacks", kind).__pydantic_fields__["norm"].annotation)
 
 
-CASES = [(kind, norm) for kind in registry.kinds("attacks") for norm in norms_of(kind)]
+ATTACKS = registry.kinds("attacks")
+
+CASES = [(kind, norm) for kind in ATTACKS for norm in norms_of(kind)]
 """Every registered attack in each of its norms."""
+
+
+def in_a_norm(test: str) -> pytest.MarkDecorator:
+    """Every registered attack in one of its norms, another for another ``test``: for what
+    the norm has no part in."""
+    number = zlib.crc32(test.encode())
+    chosen = [(kind, (norms := norms_of(kind))[number % len(norms)]) for kind in ATTACKS]
+    return pytest.mark.parametrize(("kind", "norm"), chosen)
 
 
 def is_a(kind: str, base: type) -> bool:

@@ -13,6 +13,7 @@ from models_for_tests import (
     CLASSES,
     affine,
     build,
+    in_a_norm,
     is_a,
     learned,
     predictions,
@@ -50,7 +51,7 @@ def test_softmax_at_the_end_is_warned_of(kind, norm, caplog):
     assert any("softmax" in record.message for record in caplog.records)
 
 
-@each_attack
+@in_a_norm("a_warning_names_the_line_that_called")
 def test_a_warning_names_the_line_that_called(kind, norm):
     model, x, y = setting(torch.float32)
     ending = torch.nn.Sequential(model, torch.nn.Softmax(1))

@@ -17,6 +17,7 @@ from models_for_tests import (
     assert_same,
     build,
     evaluated,
+    in_a_norm,
     is_a,
     learned,
     measured,
@@ -66,7 +67,7 @@ def by_array(x):
 
 @quiet
 @pytest.mark.parametrize("writes", [by_operator, by_data, by_array])
-@each_attack
+@in_a_norm("models_that_work_in_place_harm_nobody")
 def test_models_that_work_in_place_harm_nobody(kind, norm, writes):
     network, x, y = setting(torch.float32)
     given = x.clone(), y.clone()
@@ -100,7 +101,7 @@ class Buffered(torch.nn.Module):
         return self.out[: len(x)].copy_(logits)
 
 
-@each_attack
+@in_a_norm("models_that_reuse_what_they_return_harm_nobody")
 def test_models_that_reuse_what_they_return_harm_nobody(kind, norm):
     network, x, y = evaluated()
     network, attack = network, build(kind, norm)
@@ -406,7 +407,7 @@ def test_gradients_that_are_not_finite_are_warned_of(kind, norm):
 
 @quiet
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64], ids=str)
-@each_attack
+@in_a_norm("logits_may_have_any_precision")
 def test_logits_may_have_any_precision(kind, norm, dtype):
     network, x, _ = setting(torch.float32)
     model = Function(network, after=lambda logits: logits.to(dtype))
@@ -427,7 +428,7 @@ def test_logits_may_have_any_precision(kind, norm, dtype):
 
 
 @quiet
-@each_attack
+@in_a_norm("models_may_compute_in_another_precision")
 def test_models_may_compute_in_another_precision(kind, norm):
     network, x, y = setting(torch.float64)
     model = Function(network, before=torch.Tensor.double)
@@ -451,7 +452,7 @@ def test_rounding_logits_changes_no_prediction():
 
 
 @quiet
-@each_attack
+@in_a_norm("autocast_is_the_models_and_not_the_attacks")
 def test_autocast_is_the_models_and_not_the_attacks(kind, norm):
     network, x, _ = evaluated()
     cast = Function(before=torch.autocast("cpu", torch.bfloat16)(lambda x: network(x)))
@@ -465,7 +466,7 @@ def test_autocast_is_the_models_and_not_the_attacks(kind, norm):
 # Inference mode.
 
 
-@each_attack
+@in_a_norm("inference_mode_makes_no_difference")
 def test_inference_mode_makes_no_difference(kind, norm):
     model, x, y = setting(torch.float32)
     target = (y + 1) % CLASSES

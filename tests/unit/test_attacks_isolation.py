@@ -21,6 +21,7 @@ from models_for_tests import (
     attacked,
     batch_sizes,
     build,
+    in_a_norm,
     need,
     norms_of,
     predictions,
@@ -62,7 +63,7 @@ def test_images_do_not_feel_their_batch(kind, norm, device):
                 assert_same(alone, together, slice(i, i + 1), **ROUNDING)
 
 
-@each_attack
+@in_a_norm("memory_bounds_the_batch_and_nothing_else")
 def test_memory_bounds_the_batch_and_nothing_else(kind, norm):
     model, x, _ = setting(torch.float64)
     one = need(build(kind, norm), model, x)
@@ -135,7 +136,7 @@ def test_model_is_evaluated_without_gradients_of_its_parameters(kind, norm):
     assert seen == {(False, False)}
 
 
-@each_attack
+@in_a_norm("training_mode_makes_no_difference")
 def test_training_mode_makes_no_difference(kind, norm):
     x = small_images(5)
     model = small_network(x)
@@ -144,7 +145,7 @@ def test_training_mode_makes_no_difference(kind, norm):
     assert_same(run(build(kind, norm), model.eval(), x, y), training, rtol=0, atol=0)
 
 
-@each_attack
+@in_a_norm("callers_autograd_state_makes_no_difference")
 def test_callers_autograd_state_makes_no_difference(kind, norm):
     model, x, y = setting(torch.float64)
     expected = run(build(kind, norm), model, x, y)
@@ -158,7 +159,7 @@ def test_callers_autograd_state_makes_no_difference(kind, norm):
     assert_same(result, expected, rtol=0, atol=0)
 
 
-@each_attack
+@in_a_norm("memory_layout_of_the_images_makes_no_difference")
 def test_memory_layout_of_the_images_makes_no_difference(kind, norm):
     _, x, y = setting(torch.float64)
     expected = attacked(kind, norm)
