@@ -109,6 +109,8 @@ def _is_nested(value: Any) -> bool:
 
 def _filled(text: str, words: Mapping[str, Any]) -> Any:
     """A text with values in the place of the words that it names."""
+    if "{" not in text:  # as nearly all
+        return text
     if (whole := _WORD.fullmatch(text)) and whole[1] in words:
         return words[whole[1]]
     return _WORD.sub(lambda found: str(words.get(found[1], found[0])), text)

@@ -124,6 +124,8 @@ def _overlap(paper: Any, a: str, b: str) -> bool:
 
 
 def _grid(entry: AttackEntry) -> Iterator[Mistake]:
+    if not entry.grid:  # as most: their settings have been validated as they are
+        return
     kind = registry.kind_of(entry.method)
     fields = set().union(*map(own_fields, registry.with_nested(entry.method)))
     for parameter, values in entry.grid.items():
