@@ -25,6 +25,7 @@ from benchmarks import (
     defenses,
     dict_attack,
     page,
+    passes,
     patches,
     scada,
     slices,
@@ -56,7 +57,7 @@ def main() -> None:
 
     data = json.loads(page.DATA.read_text()) if page.DATA.exists() else {}
     found = {}
-    for alone in (scada, dict_attack, convlista, slices, defenses):
+    for alone in (scada, passes, dict_attack, convlista, slices, defenses):
         if wanted(alone.TITLE):
             found[alone.TITLE] = alone.measure()
     if wanted(equal_cost.TITLE):

@@ -12,6 +12,7 @@ from advsparse.attacks.cw import CW
 from advsparse.attacks.deepfool import DeepFool
 from advsparse.attacks.jsma import JSMA
 from advsparse.attacks.pgd import PGD
+from advsparse.attacks.square import Square
 from advsparse.attacks.uap import UAP
 from benchmarks.peers import (
     Attacked,
@@ -53,6 +54,7 @@ def comparisons(on: Subject) -> Iterator[Comparison]:
     """The comparisons, cheapest first."""
     yield _pgd(on)
     yield _deepfool(on)
+    yield _square(on)
     yield _cw(on)
     yield _autoattack(on, steps=10, runs=2)
     yield _autoattack(on, steps=100, runs=1)
@@ -164,6 +166,24 @@ def _cw(on: Subject) -> Comparison:
         runs=3,
         goal=0.5,
         once=("ART",),
+    )
+
+
+def _square(on: Subject) -> Comparison:
+    queries = 1000
+    return Comparison(
+        "Square linf",
+        "linf",
+        f"eps 2/255, {queries} queries, first windows of 0.8 of the pixels",
+        {
+            OURS: _ours(on, Square(eps=EPS, queries=queries)),
+            "torchattacks": lambda: torchattacks_attack(
+                on, "Square", eps=EPS, n_queries=queries, seed=0
+            ),
+        },
+        runs=3,
+        goal=0.7,
+        within_budget=True,
     )
 
 

@@ -248,8 +248,15 @@ class _Kept:
         exact = x.dtype == torch.float64 or threat.norm in ("l0", "relative_l2")
         self._rough = -_TIE if exact else _ROUGH
         # Without it the clean image stands for an effort.
-        self.effort = x.clone() if effort else x
+        self._effort = x.clone() if effort else x
         self._least = x.new_full((len(x),), torch.inf) if effort else None
+
+    @property
+    def effort(self):
+        """For each image the point of least margin, brought within the threat."""
+        if self._least is None:
+            return self._effort
+        return self._threat.settle(self._effort, self.x)
 
     def found(self):
         """Whether there is one, N."""
@@ -301,14 +308,19 @@ class _Kept:
         return size(point - clean, self._threat.norm).double()
 
     def _try_harder(self, point, value, at):
-        better = (value < self._least[at]) & point.flatten(1).isfinite().all(1)
-        if better.any():
-            at = at[better]
-            settled = self._threat.settle(point[better], self.x[at])
-            # A point from far beyond the threat says nothing of where it ends up within.
-            near = (settled - point[better]).flatten(1).abs().amax(1) <= _ROUNDING
-            self.effort[at[near]] = settled[near]
-            self._least[at[near]] = value[better][near]
+        better = value < self._least[at]
+        if not better.any():
+            return
+        if not better.all():
+            at, point, value = at[better], point[better], value[better]
+        # A point from far beyond the threat says nothing of where it ends up within, and one that
+        # is not finite is nowhere. Where exactly is seen at the end: in float64 it would take half
+        # the time of a step.
+        within = self._threat.project(point, self.x[at])
+        near = within.sub_(point).abs_().flatten(1).amax(1) <= _ROUNDING
+        if not near.all():
+            at, point, value = at[near], point[near], value[near]
+        self._effort[at], self._least[at] = point, value
 
     def _within(self, point, clean):
         """Points within the threat; which were there before, and which but for rounding."""
