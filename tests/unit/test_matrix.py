@@ -50,7 +50,7 @@ POINTS = [
 
 @pytest.fixture
 def inputs(tmp_path):
-    def write(failed=(), right=EXPERIMENTS):
+    def write(failed=(), right=EXPERIMENTS, asked=0):
         paths, told = [], []
         for name, judged in right.items():
             rows, samples = [], {}
@@ -58,6 +58,7 @@ def inputs(tmp_path):
                 row = {"model": judge, "attacked": "", "attack": "none"}
                 rows.append(row | {"metric": "accuracy", "value": np.mean(CLEAN[judge])})
                 samples[f"{judge}:none:accuracy"] = np.array(CLEAN[judge], dtype=bool)
+                samples[f"{judge}:none:image"] = asked + np.arange(len(CLEAN[judge]))
             for (judge, attacked, attack), values in judged.items():
                 row = {"model": judge, "attacked": attacked, "attack": attack}
                 if attack in failed:
@@ -127,6 +128,15 @@ def test_the_nearest_image_counts_within_each_budget_that_it_lies_in(inputs):
     shield = lines(matrix(*inputs())).loc["a shield"]
     # At distances 0.05, 0.3, 0.15 and 0.
     assert [*shield["nearest found"]] == [0.5, 0.25]
+
+
+def test_what_is_wrong_without_an_attack_withstands_none(inputs):
+    """An attack on predictions may leave it alone, or even put it right."""
+    shield = lines(matrix(*inputs(asked=FIRST))).loc["a shield"]
+    # Of the four images the first two are right as they are.
+    assert [*shield["PGD"]] == [0.5, 0.25] and [*shield["nearest found"]] == [0.25, 0.25]
+    _, numbers = draw_curves(*inputs(asked=FIRST))
+    assert numbers["accuracy"].iloc[0] == 0.5
 
 
 def test_against_all_is_image_by_image_and_what_fools_within_less_fools(inputs):

@@ -35,7 +35,10 @@ class Judged:
     warning: str
     """What the attack warned of."""
     images: np.ndarray
-    """The places of its images in their split (N)."""
+    """The places of its images among the test images (N)."""
+    clean: np.ndarray
+    """For each image (N), whether the classifier is right about it as it is, as far as it was
+    asked: what an attack on predictions leaves alone need not be right."""
 
     @property
     def own(self) -> bool:
@@ -45,8 +48,8 @@ class Judged:
     def withstood(self, eps: float) -> np.ndarray:
         """For each image, whether the classifier withstands the attack within a budget."""
         if self.eps is not None or self.distance is None:
-            return self.right
-        return self.right | (self.distance > eps)
+            return self.clean & self.right
+        return self.clean & (self.right | (self.distance > eps))
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ def _attacks(rows, samples, points) -> Iterator[Judged]:
     words = {(row.model, row.attack): row.note for row in warned.itertuples()}
     for row in measured.itertuples():
         settings = points[row.attack]["settings"]
+        images = samples[samples_key(row.model, row.attack, "image")]
         yield Judged(
             row.model,
             row.attacked,
@@ -106,5 +110,13 @@ def _attacks(rows, samples, points) -> Iterator[Judged]:
             samples[samples_key(row.model, row.attack, "accuracy")],
             samples.get(samples_key(row.model, row.attack, "distance")),
             words.get((row.model, row.attack), ""),
-            samples[samples_key(row.model, row.attack, "image")],
+            images,
+            _clean(row.model, images, samples),
         )
+
+
+def _clean(model: str, images: np.ndarray, samples: Mapping[str, np.ndarray]) -> np.ndarray:
+    """For each image, whether a classifier is right about it, or was not asked."""
+    asked, right = (samples.get(samples_key(model, "none", name)) for name in ("image", "accuracy"))
+    known = {} if asked is None or right is None else dict(zip(asked, right, strict=True))
+    return np.array([known.get(image, True) for image in images], dtype=bool)

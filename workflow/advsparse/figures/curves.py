@@ -35,10 +35,11 @@ def draw_curves(inputs, settings):
     finite = distances[np.isfinite(distances)]
     limit = float(np.quantile(finite, _SHOWN)) if finite.size else 1.0
     budgets = np.linspace(0, limit or 1.0, 60)
-    down = -(-max(len(models), 1) // _ACROSS)
-    figure, axes = plt.subplots(
-        down, _ACROSS, figsize=(WIDTH, 0.4 + 1.55 * down), sharex=True, sharey=True, squeeze=False
-    )
+    across = min(max(len(models), 1), _ACROSS)
+    down = -(-max(len(models), 1) // across)
+    few = across < _ACROSS
+    size = (WIDTH * (0.3 + 0.3 * across if few else 1), 0.4 + (2.2 if few else 1.55) * down)
+    figure, axes = plt.subplots(down, across, figsize=size, sharex=True, sharey=True, squeeze=False)
     records = []
     for ax, model in zip(axes.flat, models, strict=False):
         curves = [one for one in nearest if one.model == model]
@@ -56,7 +57,7 @@ def draw_curves(inputs, settings):
         ax.set_visible(False)
     for ax in axes[:, 0]:
         ax.set_ylabel("accuracy")
-    for column in range(_ACROSS):
+    for column in range(across):
         lowest = [ax for ax in axes[:, column] if ax.get_visible()][-1:]
         for ax in lowest:
             ax.set_xlabel(f"budget ({norm})")
@@ -65,7 +66,9 @@ def draw_curves(inputs, settings):
     for ax in axes.flat:
         by_label |= dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
     if by_label:
-        figure.legend([*by_label.values()], [*by_label], loc="outside upper center", ncols=5)
+        figure.legend(
+            [*by_label.values()], [*by_label], loc="outside upper center", ncols=min(across + 2, 5)
+        )
     stamp(figure, settings)
     return figure, pd.DataFrame(records, columns=["defence", "attack", "budget", "accuracy"])
 
