@@ -85,6 +85,9 @@ def test_one_number_of_a_run_is_told_without_an_interval():
     rows = {"by": "a", "samples": np.array(3.0)}, {"by": "b", "samples": np.array(2.0)}
     (found,) = judge(claim(compare(scale="ratio")), runs(*rows, count=1)).found
     assert str(found) == "x 1.5"
+    rows = {"by": "a", "samples": np.array(0.2)}, {"by": "b", "samples": np.array(0.2)}
+    (found,) = judge(claim(part), runs(*rows, count=1)).found
+    assert str(found) == "+0"
 
 
 def test_effects_are_told_by_what_differs_between_them():

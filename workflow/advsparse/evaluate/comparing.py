@@ -50,7 +50,7 @@ class Found:
         """The effect of a on b with its interval; a ratio is told as one."""
         shown = [self.effect.value, *self.effect.interval]
         if self.measure.expects in ("below", "not_above"):
-            shown = [-shown[0], -shown[2], -shown[1]]
+            shown = [0.0 - shown[0], 0.0 - shown[2], 0.0 - shown[1]]  # no -0 of 0
         if self.measure.scale == "ratio":
             shown = list(map(math.exp, shown))
         first, low, high = (f"{value:.3g}" for value in shown)
