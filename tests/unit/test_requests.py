@@ -1,6 +1,7 @@
 """What jobs ask for, from benchmark files."""
 
 import json
+import shutil
 
 import pytest
 
@@ -54,3 +55,12 @@ def test_a_run_replaces_what_was_measured_of_its_preset_and_device(tmp_path, mon
     assert read("mini", "cpu")["p/classifiers/lenet"]["runtime"] == 20
     assert read("mini", "cuda")["p/classifiers/lenet"]["runtime"] == 30
     assert read("paper", "cuda") == {}
+    # Of a paper that was built, all is new; of others, and of data, what was known is kept.
+    shutil.rmtree(results / "benchmarks")
+    benchmark(results / "benchmarks", "q/classifiers/lenet", 60, 100)
+    benchmark(results / "benchmarks", "datasets/mnist", 60, 100)
+    main()
+    shutil.rmtree(results / "benchmarks")
+    benchmark(results / "benchmarks", "q/classifiers/mlp", 60, 100)
+    main()
+    assert {*read("mini", "cpu")} == {"p/classifiers/lenet", "datasets/mnist", "q/classifiers/mlp"}

@@ -49,13 +49,22 @@ def main() -> None:
     if len(devices) != 1:
         sys.exit(f"{results}: jobs ran on {' and '.join(devices)}, and none can be told apart")
     found = measured(results / "benchmarks")
-    write(preset, devices[0], found)
+    write(preset, devices[0], beside(read(preset, devices[0]), found))
     print(f"written: {FILE.name}, {len(found)} kinds of jobs of {preset} on {devices[0]}")
 
 
 def read(preset: str, device: str) -> Needs:
     """What was measured of a preset on a device; nothing where it never was."""
     return _read(FILE).get(preset, {}).get(device, {})
+
+
+def beside(known: Needs, found: Needs) -> Needs:
+    """What was found, and what is known of papers that the run has not built: a long run can go on
+    in parts, on one machine after another."""
+    shared = {stage.folder for stage in stages().values() if stage.shared}
+    papers = {name.split("/")[0] for name in found} - shared
+    others = {name: of for name, of in known.items() if name.split("/")[0] not in papers}
+    return others | found
 
 
 def write(preset: str, device: str, needs: Needs, file: Path | None = None) -> None:
