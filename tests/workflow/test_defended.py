@@ -18,6 +18,8 @@ from advsparse.models._io import classes_of, excesses, load_classifier
 from project import Project, copy_sources
 
 PLACES = ("tvm", "jpeg", "crops", "pruned", "detector")
+SMALL = ("small", "small_adversarial")
+"""Networks that certificates are made for."""
 KINDS, BUDGETS = ("fgsm", "pgd"), ("0.00784314", "0.0156863")
 CONFIGURATION = """
 settings:
@@ -33,7 +35,7 @@ settings:
 """
 ROWS = [
     f"results/test/matrix/rows/{how}_{model}.csv"
-    for model in ("plain", "again", "adversarial", *PLACES)
+    for model in ("plain", "again", "adversarial", *PLACES, *SMALL)
     for how in ("adapted", "carried")
 ]
 LEARNED, TABLE = "results/test/matrix/rows/learned.csv", "results/test/matrix/tables/matrix.csv"
@@ -167,7 +169,7 @@ def test_the_table_shows_each_defence_against_each_attack(defended):
     frame = pd.read_csv(defended.path / TABLE)
     shown = yaml.safe_load((defended.path / "workflow/papers/matrix/paper.yaml").read_text())
     names = shown["tables"]["matrix"]["options"]["shown"]
-    built = [names[model] for model in ("plain", "again", "adversarial", *PLACES)]
+    built = [names[model] for model in ("plain", "again", "adversarial", *PLACES, *SMALL)]
     assert list(dict.fromkeys(frame["defence"])) == built
     linf = frame[frame["norm"] == "linf"]
     assert set(linf["images"]) == {8} and len(linf) == 2 * len(built)
@@ -180,6 +182,17 @@ def test_the_table_shows_each_defence_against_each_attack(defended):
     assert of_tvm.loc[most, "static"] <= ignored
     against = linf[["static", "transferred", "FGSM", "PGD"]].min(axis=1)
     assert (linf["against all"] <= against).all() and (linf["ci_low"] < linf["ci_high"]).all()
+    # What is certified of a network is the share of its own images, of which there are two here.
+    certified = frame[frame["certified"].notna()]
+    assert set(certified["defence"]) == {names[model] for model in SMALL}
+    assert set(certified["norm"]) == {"linf"} and set(certified["certified"]) <= {0.0, 0.5, 1.0}
+    for model in SMALL:
+        proofs, _ = read_arrays(results(defended) / f"matrix/certificates/{model}.npz")
+        right = proofs["prediction"] == proofs["label"]
+        row = certified[certified["defence"] == names[model]].set_index("budget")["certified"]
+        for budget, share in row.items():
+            assert share == np.mean(right & (proofs["lower"] > budget))
+    assert not frame["warnings"].fillna("").str.contains("proven not to be there").any()
 
 
 def test_a_defence_of_ones_own_is_one_module(sources):
