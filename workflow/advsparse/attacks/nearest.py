@@ -42,8 +42,8 @@ class Nearest(MinimumNormAttack):
     where A is FMN (of three walks), ALMA and PDGD for l2, FMN, FAB and PDPGD for linf, FMN and
     PDPGD for l1, and sigma-zero and PDPGD for l0, in that order, each with a share of the passes:
     which of them gets nearest differs from image to image, and where a network masks gradients it
-    is another than elsewhere. With fewer than 400 passes the first gets all: so few are better
-    spent on one.
+    is another than elsewhere. With fewer than 400 passes the first gets all, FMN for a single
+    walk: so few are better spent on one.
 
     Images on which the first finds nothing, or that have no gradient, get half of the passes for a
     search without any, :class:`ShrinkingSquare`, which l0 has none of. Elsewhere it does not
@@ -80,8 +80,10 @@ class Nearest(MinimumNormAttack):
             "l1": [(0.3, fmn), (0.7, PDPGD(norm="l1"))],
             "l0": [(0.5, SigmaZero()), (0.5, PDPGD(norm="l0"))],
         }
-        chosen = shares[self.norm]
-        return chosen if passes >= _MANY else [(1.0, chosen[0][1])]
+        if passes >= _MANY:
+            return shares[self.norm]
+        # One walk: so few steps are not enough for three.
+        return [(1.0, SigmaZero() if self.norm == "l0" else fmn)]
 
     def perturb(self, oracle, x, y, target, rng) -> Candidate:
         room = oracle.affords(1)
