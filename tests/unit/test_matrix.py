@@ -220,6 +220,11 @@ def test_what_is_proven_within_a_budget_is_a_column(certified):
     assert [*frame.loc["a shield", "certified"]] == [0.5, 0.25]
     assert frame.loc["none", "certified"].isna().all()
     assert "Certified: of 4 of the images, the share that is proven" in made["note"]
+    same = "of those, against all"
+    assert [*frame.loc["a shield", same]] == [*frame.loc["a shield", "against all"]]
+    # Of the first two images alone: FMN fools the first, and nothing the second within 0.1.
+    two = lines(matrix(*certified(lower=[0.0, 0.15], label=[0, 0]))).loc["a shield"]
+    assert [*two["certified"]] == [0.5, 0.0] and [*two[same]] == [0.5, 0.0]
 
 
 @pytest.mark.parametrize(
