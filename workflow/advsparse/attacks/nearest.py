@@ -108,8 +108,7 @@ class Nearest(MinimumNormAttack):
             let(number, share, attack, oracle, everything)
             lost = oracle.nearest.isinf() | oracle.zero_gradient().to(x.device)
             # Where the first gets all passes, what is left of them are one or two.
-            blind_too = number == 1 < len(stages) and self.norm != "l0"
-            if blind_too and lost.any():
+            if number == 1 < len(stages) and self.norm != "l0" and lost.any():
                 rows, blind = everything[lost], ShrinkingSquare(norm=self.norm)
                 let(len(stages) + 1, _BLIND, blind, oracle.restrict(rows), rows)
         return Candidate(oracle.effort, oracle.asked, {"nearest_by": by})
