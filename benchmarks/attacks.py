@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-import torch
-
 from advsparse.attacks.autoattack import AutoAttack
 from advsparse.attacks.cw import CW
 from advsparse.attacks.deepfool import DeepFool
@@ -14,6 +12,7 @@ from advsparse.attacks.jsma import JSMA
 from advsparse.attacks.pgd import PGD
 from advsparse.attacks.square import Square
 from advsparse.attacks.uap import UAP
+from benchmarks.passes import bare_passes
 from benchmarks.peers import (
     Attacked,
     art_attack,
@@ -70,10 +69,7 @@ def _pgd(on: Subject) -> Comparison:
     step = 2.5 * EPS / STEPS
 
     def bare():
-        for _ in range(STEPS):
-            point = on.x.clone().requires_grad_()
-            loss = torch.nn.functional.cross_entropy(on.model(point), on.y, reduction="sum")
-            torch.autograd.grad(loss, point)
+        bare_passes(on, 2 * STEPS)
         return on.x
 
     return Comparison(

@@ -35,10 +35,8 @@ class Proven:
     def refuted_by(self, attack: Judged, eps: float) -> bool:
         """Whether an attack claims, within a budget, what is proven not to be there: a defect of
         one of the two."""
-        row = {place: i for i, place in enumerate(self.images)}
-        fooled = ~attack.withstood(eps).astype(bool)
-        known = [row[place] for place in attack.images[fooled] if place in row]
-        return bool((self.right & (self.lower > eps * _MARGIN))[known].any())
+        safe = self.images[self.withstands(eps * _MARGIN)]
+        return bool(np.isin(safe, attack.images[~attack.withstood(eps)]).any())
 
 
 def proven(inputs: Mapping[str, Any], reads: Mapping[str, Any]) -> dict[tuple[str, str], Proven]:

@@ -110,13 +110,14 @@ def _line(
     line |= {look(k).label: _accuracy([o for o in own if o.kind == k], eps) for k in kinds}
     nearest = [one for one in attacks if one.own and one.eps is None]
     line["nearest found"] = _accuracy(nearest, eps)
-    every = proportion(_all(attacks, eps) if attacks else np.empty(0))
+    standing = _all(attacks, eps) if attacks else np.empty(0)
+    every = proportion(standing)
     line |= {"against all": every.value, "ci_low": every.low, "ci_high": every.high}
     line |= {"certified": nan, _SAME: nan}
     if proofs is not None and attacks:
         line["certified"] = float(np.mean(proofs.withstands(eps)))
         same = np.isin(attacks[0].images, proofs.images)
-        line[_SAME] = float(np.mean(_all(attacks, eps)[same]))
+        line[_SAME] = float(np.mean(standing[same]))
     line |= {"reported": reported, "gap": reported - every.value}
     refuted = [o for o in attacks if proofs is not None and proofs.refuted_by(o, eps)]
     said = [f"{look(one.kind).label} finds what is proven not to be there" for one in refuted]
