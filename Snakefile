@@ -28,6 +28,7 @@ onstart:
     BEGAN = check_results_folder()
     failures.keep_earlier_records(workflow)
     look_when_a_job_ends(workflow)
+    copy_for_each_job(workflow, plan.configuration.threads)
 
 
 onerror:

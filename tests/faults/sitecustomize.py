@@ -69,7 +69,9 @@ def install(action: str, event: str, count: str, pattern: str) -> None:
             if kind == "call" and "advsparse" in frame.f_code.co_filename:
                 note(f"{sys.argv[0]} {frame.f_code.co_qualname}")
 
-        if any(".snakemake/scripts/" in word for word in sys.orig_argv):
+        # In a job, or in the fork server, of which jobs are copies.
+        words = ("/.snakemake/scripts/", "advsparse.forkserver")
+        if any(word in argument for argument in sys.orig_argv for word in words):
             sys.setprofile(call)
     else:
         raise ValueError(event)

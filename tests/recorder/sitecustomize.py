@@ -1,7 +1,7 @@
 """Found by the Python of each job where this folder is in PYTHONPATH: what the job imported.
 
-What ADVSPARSE_IMPORTED names gets a file for each job: its rule, its outputs, and the modules of
-the project that were loaded when it ended.
+What ADVSPARSE_IMPORTED names gets a file for each job: its rule, its outputs, the modules of the
+project that were loaded when it ended, and whether the fork server has run it.
 """
 
 import atexit
@@ -22,6 +22,7 @@ def _record() -> None:
         if name.partition(".")[0] in ("advsparse", "papers") and getattr(module, "__file__", None)
     }
     record = {"rule": job.rule, "output": list(job.output), "imported": imported}
+    record["forked"] = "ADVSPARSE_ASKED" in os.environ
     folder = Path(os.environ["ADVSPARSE_IMPORTED"])
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{uuid.uuid4()}.json").write_text(json.dumps(record))

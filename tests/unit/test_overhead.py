@@ -66,7 +66,7 @@ def test_a_job_leaves_in_its_log_what_it_took(tmp_path):
 
 
 def test_a_process_is_as_old_as_whoever_started_it_can_tell():
-    asked = "import time; time.sleep(0.2); from advsparse.jobs import _age; print(_age())"
+    asked = "import time; time.sleep(0.2); from advsparse.spent import age; print(age())"
     before = time.monotonic()
     done = python("-c", asked)
     done.check_returncode()

@@ -43,6 +43,12 @@ def test_figures_come_as_pdf_png_and_numbers(built, name):
         assert len(list(csv.DictReader(file))) >= 1
 
 
+def test_jobs_are_copies_of_the_fork_server(built):
+    records = [json.loads(file.read_text()) for file in built.imported.glob("*.json")]
+    assert len(records) > 20 and all(record["forked"] for record in records)
+    assert not list((built.path / ".snakemake").glob("*.socket"))
+
+
 def test_rows_are_tidy_and_say_where_they_come_from(built):
     rows, metadata = read_rows(results(built) / "frecon2021/rows/tradeoff.csv", stage="rows")
     assert tuple(rows.columns) == ROW_COLUMNS

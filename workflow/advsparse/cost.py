@@ -1,4 +1,4 @@
-"""Where the time of a run went: seconds and memory of jobs, from Snakemake's benchmark files."""
+"""Where the time of a run went: seconds of jobs, from Snakemake's benchmark files, and memory."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import csv
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from advsparse.jobs import DONE
 
 
 class Measured(NamedTuple):
@@ -45,14 +47,34 @@ def _row(rule: str, jobs: list[Measured], total: float) -> dict[str, Any]:
 
 def _measured(folder: Path, names: Iterable[str]) -> Iterable[Measured]:
     files = ((name, folder / f"{name}.tsv") for name in names)
-    return (Measured(name, *taken(path)) for name, path in files if path.is_file())
+    return (
+        Measured(name, seconds(path), peak(folder, path)) for name, path in files if path.is_file()
+    )
 
 
-def taken(path: Path) -> tuple[float, float]:
-    """Seconds and MiB of a benchmark file."""
+def seconds(path: Path) -> float:
+    """Seconds of a benchmark file."""
+    return _column(path, "s")
+
+
+def peak(folder: Path, path: Path) -> float:
+    """The most memory that a job held, in MiB.
+
+    folder: of the benchmark files, beside that of the logs; path: that of the job.
+
+    Snakemake looks at the process that it has started, now and then: too seldom for a short job,
+    and where the fork server runs it, at one that waits. What the job says itself at the end of its
+    log is exact, but of a job that hands its work to others is the most that one of them held.
+    """
+    log = folder.with_name("logs") / path.relative_to(folder).with_suffix(".log")
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
+    done = DONE.search(lines[-1]) if lines else None
+    return max(_column(path, "max_rss"), _number(done["mib"] if done else None))
+
+
+def _column(path: Path, name: str) -> float:
     with path.open(encoding="utf-8") as file:
-        row = next(csv.DictReader(file, delimiter="\t"), {})
-    return _number(row.get("s")), _number(row.get("max_rss"))
+        return _number(next(csv.DictReader(file, delimiter="\t"), {}).get(name))
 
 
 def _number(text: str | None) -> float:

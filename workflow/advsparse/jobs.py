@@ -21,12 +21,17 @@ from advsparse.artifacts import Metadata, make_metadata
 from advsparse.artifacts.atomic import writing
 from advsparse.errors import UserError
 from advsparse.quick_torch import leave_out_tracing
+from advsparse.spent import age, most_memory
 
 logger = logging.getLogger(__name__)
 
-# The last line of a job's log: its own work, and what went before since the process began.
-_DONE = "done in %.2f s, %.2f s after its start"
-DONE = re.compile(r"done in (?P<work>[\d.]+) s, (?P<start>[\d.]+) s after its start$")
+# The last line of a job's log: its own work, what went before since the process began or was asked
+# for, and the most memory that it held.
+_DONE = "done in %.2f s, %.2f s after its start, with at most %.0f MiB"
+DONE = re.compile(
+    r"done in (?P<work>[\d.]+) s, (?P<start>[\d.]+) s after its start"
+    r"(, with at most (?P<mib>\d+) MiB)?$"
+)
 
 
 class Job:
@@ -136,7 +141,7 @@ def job(snakemake: Any, stage: str) -> Iterator[Job]:
         this = Job(snakemake, stage)
         yield this
         work = this.seconds()
-        logger.info(_DONE, work, _age() - work)
+        logger.info(_DONE, work, age() - work, most_memory())
     except UserError as error:
         failures.end(record, str(error))
         _give_up(stage, str(error))
@@ -162,17 +167,6 @@ def _end() -> NoReturn:
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
-
-
-def _age() -> float:
-    """Seconds since this process began."""
-    import psutil
-
-    began = psutil.Process().create_time()
-    if sys.platform != "linux":
-        return time.time() - began
-    # Linux counts from its boot, the moment of which is told to the second only.
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - (began - psutil.boot_time())
 
 
 def _log_to(log: Path) -> None:

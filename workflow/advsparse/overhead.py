@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from advsparse.config.loading import presets
-from advsparse.cost import taken
+from advsparse.cost import seconds
 from advsparse.jobs import DONE
 
 
@@ -87,7 +87,7 @@ def jobs(results: Path) -> list[Ran]:
         began = said - work - start
         name = path.relative_to(results / "logs").with_suffix(".tsv")
         benchmark = results / "benchmarks" / name
-        whole = taken(benchmark)[0] if benchmark.is_file() else 0.0
+        whole = seconds(benchmark) if benchmark.is_file() else 0.0
         found.append(Ran(began, began + start, said, max(said, began + whole)))
     return found
 
@@ -120,9 +120,7 @@ def report(ran: list[Ran], parts: Shares) -> str:
         "starting and ending Python": parts.starting,
         "snakemake, while no job ran": parts.snakemake,
     }
-    lines += [
-        f"{name:28} {seconds / whole:6.1%} {seconds:8.1f} s" for name, seconds in said.items()
-    ]
+    lines += [f"{name:28} {took / whole:6.1%} {took:8.1f} s" for name, took in said.items()]
     return "\n".join([*lines, f"{'not work':28} {parts.overhead:6.1%}"])
 
 

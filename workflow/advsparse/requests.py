@@ -1,6 +1,6 @@
 """Memory and time that jobs ask a cluster for, from what they took before.
 
-``python -m advsparse.requests mini`` turns the ``benchmark:`` files of a preset's run into
+``python -m advsparse.requests mini`` turns the ``benchmark:`` files and logs of a preset's run into
 ``workflow/requests.yaml``, from which the rules read. Keys are ``<paper>/<stage>/<name>`` or
 ``datasets/<name>``; points of a grid, and what is learned for them, share their attack's name.
 """
@@ -18,7 +18,7 @@ from pathlib import Path
 import yaml
 
 from advsparse.config.loading import presets
-from advsparse.cost import taken
+from advsparse.cost import peak, seconds
 from advsparse.stages._places import without_repetition
 from advsparse.stages._registry import stages
 from advsparse.stages._stage import Stage
@@ -93,9 +93,8 @@ def measured(benchmarks: Path) -> Needs:
         if any(_made_by(stage, parts) for stage in stages().values() if stage.light):
             continue  # it asks for the same everywhere
         name = key(parts)
-        seconds, mib = most.get(name, (0.0, 0.0))
-        now = taken(path)
-        most[name] = max(now[0], seconds), max(now[1], mib)
+        longest, largest = most.get(name, (0.0, 0.0))
+        most[name] = max(seconds(path), longest), max(peak(benchmarks, path), largest)
     return {name: with_margin(*needs) for name, needs in most.items()}
 
 
@@ -106,14 +105,14 @@ def _made_by(stage: Stage, parts: Sequence[str]) -> bool:
     return stage.folder == parts[0 if stage.shared else 1] and alike
 
 
-def with_margin(seconds: float, mib: float) -> dict[str, int]:
+def with_margin(longest: float, largest: float) -> dict[str, int]:
     """What to ask for, of what was measured: in steps of 500 MB and 5 minutes.
 
-    Never less than 2000 MB, as Snakemake looks at a job's memory too seldom to measure a short one,
-    and never less than 10 minutes.
+    longest: in seconds; largest: in MiB. Never less than 2000 MB and 10 minutes, by which a longer
+    run of the same job on another machine is not ended.
     """
-    memory = math.ceil(MEMORY_MARGIN * mib * 2**20 / 1e6 / 500)
-    minutes = math.ceil(TIME_MARGIN * seconds / 60 / 5)
+    memory = math.ceil(MEMORY_MARGIN * largest * 2**20 / 1e6 / 500)
+    minutes = math.ceil(TIME_MARGIN * longest / 60 / 5)
     return {"mem_mb": 500 * max(4, memory), "runtime": 5 * max(2, minutes)}
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from advsparse.config.loading import presets
-from advsparse.cost import taken
+from advsparse.cost import seconds
 from advsparse.evaluate.verdict_table import number_of, together, totals
 from advsparse.figures.rendering import markdown
 from advsparse.verbatim import in_markdown
@@ -186,7 +186,7 @@ def _commit(commit: Mapping[str, Any]) -> str:
 
 
 def _seconds(benchmarks: Path) -> float:
-    return sum(taken(path)[0] for path in benchmarks.rglob("*.tsv"))
+    return sum(seconds(path) for path in benchmarks.rglob("*.tsv"))
 
 
 if __name__ == "__main__":

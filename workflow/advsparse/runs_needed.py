@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from advsparse.config.loading import presets
-from advsparse.cost import taken
+from advsparse.cost import seconds
 from advsparse.evaluate.effects import ENOUGH
 from advsparse.stages._places import repetition_of, without_repetition
 from advsparse.stages._registry import stages
@@ -72,7 +72,7 @@ def seconds_a_repetition(benchmarks: Path) -> dict[str, float]:
             continue
         repetition = 0 if below == inside else repetition_of(inside[0])
         of_paper = found.setdefault(paper, {})
-        of_paper[repetition] = of_paper.get(repetition, 0.0) + taken(path)[0]
+        of_paper[repetition] = of_paper.get(repetition, 0.0) + seconds(path)
     return {paper: max(costs.values()) for paper, costs in found.items()}
 
 

@@ -13,6 +13,7 @@ from advsparse.checkout import date_back, hand_down, misplaced
 from advsparse.config.loading import load
 from advsparse.config.plan import Plan
 from advsparse.errors import ConfigError, StorageError
+from advsparse.forkserver import copy_for_each_job
 from advsparse.scheduling import look_when_a_job_ends
 from advsparse.stages._graph import wildcard_patterns
 from advsparse.stages._wiring import Wiring

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from advsparse import cost
 from advsparse.console._failed import reason
 from advsparse.console._progress import Progress
 from advsparse.console._screen import (
@@ -26,7 +27,6 @@ from advsparse.console._screen import (
     plain,
     short_duration,
 )
-from advsparse.cost import taken
 
 # Snakemake's name of its handler for the terminal, and of its logger.
 _USUAL = "DefaultStreamHandler"
@@ -256,7 +256,7 @@ def _name(record: Any) -> str:
 def _took(benchmark: Any) -> float:
     """Seconds that a job took earlier, by its benchmark file; 0 if there is none."""
     with contextlib.suppress(OSError, ValueError):
-        return taken(Path(benchmark))[0] if benchmark else 0.0
+        return cost.seconds(Path(benchmark)) if benchmark else 0.0
     return 0.0
 
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from advsparse.cost import taken
+from advsparse.cost import peak, seconds
 from advsparse.evaluate.claims import read_claims
 from advsparse.evaluate.verdict_table import totals
 
@@ -120,7 +120,9 @@ class Job:
     def taken(self) -> tuple[float, float] | None:
         """Seconds and MiB, where they were measured."""
         path = self.results / self.told["benchmark"]
-        return taken(path) if path.is_file() else None
+        if not path.is_file():
+            return None
+        return seconds(path), peak(self.results / "benchmarks", path)
 
 
 def seen_in(files: Iterable[str]) -> dict[str, dict[str, tuple[str, ...]]]:
