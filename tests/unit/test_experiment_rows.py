@@ -19,6 +19,8 @@ from advsparse.artifacts import ROW_COLUMNS, make_metadata, write_arrays, write_
 from advsparse.data._base import Splits
 from advsparse.data._io import save_dataset
 from advsparse.errors import ArtifactError
+from advsparse.evaluate import experiment
+from advsparse.evaluate.attacked import predictions
 from advsparse.evaluate.experiment import experiment_rows
 from advsparse.evaluate.statistics import mean, number, proportion
 
@@ -165,6 +167,35 @@ def test_clean_accuracy_of_chosen_images(files, tmp_path):
     assert np.array_equal(samples["lit:none:accuracy"], right)
     assert np.array_equal(samples["lit:none:image"], index)
     assert frame[frame["attack"] == "up"]["n"].max() == len(X)
+
+
+def test_what_it_says_of_tested_images_is_asked_once(files, tmp_path, monkeypatch):
+    asked = []
+
+    def ask(model, x):
+        asked.append(len(x))
+        return predictions(model, x)
+
+    monkeypatch.setattr(experiment, "predictions", ask)
+    whole = rows(files, [UP], [up(tmp_path)], judges=["lit"])
+    assert asked == []
+    # Of those that were not: of the training split, and where other images were tested.
+    other = attacked(tmp_path / "other.npz", TRAIN[:3], [0, 1, 2], split="train")
+    rows(files, [UP | {"id": "other"}], [other], judges=["lit"])
+    assert asked == [3]
+    settings = {"attacks": [UP], "judges": ["lit"], "defenses": DEFENSES, "seed": 7}
+    chosen = {"split": "test", "start": 0, "count": 3, "order": 6}
+    part, _, _ = experiment_rows(
+        settings | {"repetition": 2, "clean": {"greys": chosen}},
+        paper="a2020",
+        experiment="tradeoff",
+        attacks=[up(tmp_path)],
+        classifiers=[files["lit"]],
+        datasets=[files["greys"]],
+    )
+    assert asked == [3, len(INDEX)]
+    rest = [table[table["attack"] == "up"].reset_index(drop=True) for table in (part, whole)]
+    pd.testing.assert_frame_equal(*rest)
 
 
 def sizes():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from advsparse.evaluate.attacked import (
 from advsparse.evaluate.samples import DEFENDED, samples_key
 from advsparse.evaluate.shown import defended
 from advsparse.evaluate.statistics import number
-from advsparse.models._io import load_classifier
+from advsparse.models._io import classes_of, load_classifier
 
 logger = logging.getLogger(__name__)
 
@@ -110,8 +111,10 @@ def _evaluated(judge, model, dataset, entries, clean, seed) -> Iterator[Evaluate
     if clean is not None:
         index = choose(len(y), **clean)
         y, pixels = y[index], Chosen(pixels, index)
-    yield _CLEAN, "", clean_metrics(model, pixels, y), index, None
-    # What it says of clean images is asked once: behind a defence that takes long.
+    # What it says of clean images is asked once, as a defence in front of it may take long.
+    of_tested = functools.cache(lambda: classes_of(model, pixels))
+    yield _CLEAN, "", clean_metrics(model, pixels, y, of_tested), index, None
+    place = {int(image): i for i, image in enumerate(index)}
     said: dict[tuple[str, bytes], np.ndarray] = {}
     for entry, path in entries:
         attacked, metadata = read_arrays(path, stage="attack")
@@ -123,7 +126,9 @@ def _evaluated(judge, model, dataset, entries, clean, seed) -> Iterator[Evaluate
             metrics = attack_metrics(model, images, attacked, seed)
         else:
             key = split, attacked["index"].tobytes()
-            if key not in said:
+            if key not in said and split == "test" and place.keys() >= set(attacked["index"]):
+                said[key] = of_tested()[[place[image] for image in attacked["index"]]]
+            elif key not in said:
                 said[key] = predictions(model, images)
             metrics = transfer_metrics(model, images, attacked, seed, said[key])
         count = Metric("warnings", number(len(warned)), np.array(len(warned)))
