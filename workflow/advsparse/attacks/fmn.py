@@ -5,31 +5,19 @@ from __future__ import annotations
 from typing import Literal
 
 from advsparse.attacks._ball_in_box import Balls
-from advsparse.attacks._base import Candidate, MinimumNormAttack
 from advsparse.attacks._confirm import fooled
 from advsparse.attacks._losses import margin
-from advsparse.attacks._walks import (
-    advance,
-    annealed,
-    divided,
-    dual_size,
-    scattered,
-    size,
-    steps_within,
-)
+from advsparse.attacks._walking import WalkingAttack
+from advsparse.attacks._walks import advance, annealed, dual_size, size
 from advsparse.lazy import torch
 from advsparse.settings import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, settings
 
 _LAST = 1e-2
 """The last step as a share of the first (the default of the authors' code)."""
 
-_FURTHER = 2.0
-"""Radius within which later walks begin, over the distance of the nearest image so far: where a
-network masks gradients, more leads away from what masks them."""
-
 
 @settings
-class FMN(MinimumNormAttack):
+class FMN(WalkingAttack):
     r"""The nearest adversarial image, by ascent within a ball whose radius follows the boundary.
 
     With the margin m, at most 0 where an image is adversarial, and the radius epsilon of a ball,
@@ -56,12 +44,7 @@ class FMN(MinimumNormAttack):
     Cost: ``steps`` gradients.
     """
 
-    records = True
-    randomness = "the starting points of all restarts but the first"
-
     norm: Literal["l2", "linf", "l1", "l0"] = "l2"
-    steps: PositiveInt | None = None
-    """Number of gradients; none means as many as ``passes`` allow, or 100."""
     step: PositiveFloat = 1.0
     """alpha at first, in l2 whatever the norm."""
     rate: Fraction = 0.05
@@ -76,23 +59,7 @@ class FMN(MinimumNormAttack):
     overshoot: NonNegativeFloat = 0.02
     """sigma, by how much the first radii are longer than Newton's."""
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.norm == "l0" and self.restarts > 1:
-            raise ValueError("restarts: no random start is defined for l0")
-
-    def perturb(self, oracle, x, y, target, rng) -> Candidate:
-        steps = steps_within(oracle, self.steps, 100)
-        delta = torch.zeros_like(x)
-        for restart, part in enumerate(divided(steps, self.restarts)):
-            if restart:
-                radius = _FURTHER * oracle.nearest.to(x.dtype)
-                delta = scattered(x, self.norm, radius, rng, 2 * restart) - x
-            delta = self._walk(oracle, x, y, target, delta, part)
-        count = torch.full((len(x),), steps, dtype=torch.int64, device=x.device)
-        return Candidate(x + delta, count)
-
-    def _walk(self, oracle, x, y, target, delta, steps) -> torch.Tensor:
+    def walk(self, oracle, x, y, target, delta, steps):
         best = x.new_full((len(x),), torch.inf)
         radius = best if self.norm != "l0" else torch.ones_like(best)
         balls = Balls(x, self.norm)
