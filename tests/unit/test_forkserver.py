@@ -265,6 +265,7 @@ def test_who_asks_a_server(local, jobs, asks, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path(".snakemake").mkdir()
     started, said = [], []
+    monkeypatch.setattr(forkserver, "__file__", "/a folder/forkserver/__init__.py")
     monkeypatch.setattr(forkserver.subprocess, "Popen", lambda *a, **named: started.append(named))
     monkeypatch.setattr(PythonScript, "_execute_cmd", lambda _, c, **named: said.append(named))
     workflow = SimpleNamespace(
@@ -276,7 +277,8 @@ def test_who_asks_a_server(local, jobs, asks, tmp_path, monkeypatch):
     PythonScript._execute_cmd(None, "{py_exec} {fname}", py_exec=sys.executable, fname="a.py")
     PythonScript._execute_cmd(None, "{py_exec} {fname}", py_exec="python", fname="a.py")
     assert bool(started) == asks
-    assert (str(CLIENT) in said[0]["py_exec"]) == asks and said[1]["py_exec"] == "python"
+    asked = f"{sys.executable} -I -S '/a folder/forkserver/client.py' .snakemake/jobs.socket"
+    assert [named["py_exec"] for named in said] == [asked if asks else sys.executable, "python"]
     assert not asks or started[0]["env"]["OMP_NUM_THREADS"] == "2"
 
 

@@ -49,6 +49,18 @@ def test_of_patches_that_are_as_near_the_first_come_first():
     assert nearest(queries, known, 9).tolist() == [[1, 2, 3, 4, 0]]
 
 
+@pytest.mark.parametrize("at_once", [2**24, 700])
+def test_of_very_many_that_are_as_near_the_first_come_first(monkeypatch, at_once):
+    """As in a sky, of which patches of eight bits differ by a step in an entry."""
+    monkeypatch.setattr(_quilting, "_AT_ONCE", at_once)
+    one = 0.7 + torch.eye(75, dtype=torch.float64) / 255
+    known = torch.cat([one, one, uniform(150, 75), one, torch.full((2, 75), 0.7)])
+    queries = torch.cat([torch.full((1, 75), 0.7, dtype=torch.float64), one[:3], known[150:160]])
+    distances = (known - queries[:, None]).square().sum(2)
+    expected = (distances / 1e-10).round().argsort(dim=1, stable=True)[:, :10]
+    assert torch.equal(nearest(queries, known, 10), expected)
+
+
 def test_distances_are_told_apart_where_products_lose_their_digits():
     offsets = torch.tensor([5, 2, 9, 1, 7, 3, 8, 4, 6], dtype=torch.float64)
     known = 3e4 + 2e-5 * offsets[:, None]

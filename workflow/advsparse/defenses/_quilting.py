@@ -7,9 +7,9 @@ from advsparse.lazy import torch
 _AT_ONCE = 2**24
 """Distances that are found at once."""
 
-_MORE = 8
-"""Patches beyond the K nearest whose distances are found again, by differences: those by products
-lose digits, and in batches of other sizes others."""
+_MORE = 24
+"""Patches beyond the K nearest that are looked at again: distances by products lose digits, in
+batches of other sizes others."""
 
 _EQUAL = 1e-10
 """Squared distances that differ by no more than rounding count as equal; the patch that comes first
@@ -18,20 +18,51 @@ is then the nearer one."""
 
 def nearest(queries: torch.Tensor, known: torch.Tensor, count: int) -> torch.Tensor:
     """The places of the ``count`` rows of ``known`` (P x d) that are nearest to each of the
-    ``queries`` (M x d), the nearest first; M x count, or x P if there are no more. In float64."""
+    ``queries`` (M x d), the nearest first; M x count, or x P if there are no more. In float64.
+
+    Products in float32 tell which come into question; where their rounding could hide one, those in
+    float64 do, at twice the cost; and where as many are equally near, differences from all.
+    """
     count = min(count, len(known))
-    norms = known.square().sum(1)
     some = max(1, _AT_ONCE // len(known))
-    return torch.cat([_nearest(part, known, norms, count) for part in queries.split(some)])
+    known_in = [known.to(dtype) for dtype in (torch.float32, torch.float64)]
+    norms = known.square().sum(1)
+
+    def of(part: torch.Tensor) -> torch.Tensor:
+        found = part.new_empty(len(part), count, dtype=torch.int64)
+        left = torch.arange(len(part), device=part.device)
+        for rounded in known_in:
+            found[left], sure = _by_products(part[left], known, rounded, norms, count)
+            left = left[~sure]
+            if not len(left):
+                return found
+        for i in left:
+            found[i] = _sorted((known - part[i]).square().sum(1)[None])[0, :count]
+        return found
+
+    return torch.cat([of(part) for part in queries.split(some)])
 
 
-def _nearest(queries, known, norms, count):
-    size = torch.addmm(norms, queries, known.T, alpha=-2)
-    near = size.topk(min(count + _MORE, len(known)), dim=1, largest=False).indices
+def _by_products(queries, known, rounded, norms, count):
+    """The nearest by products with ``rounded``, sorted by differences; and for each query whether
+    no other can be as near."""
+    products = torch.addmm(norms.to(rounded.dtype), queries.to(rounded.dtype), rounded.T, alpha=-2)
+    size, near = products.topk(min(count + _MORE, len(known)), dim=1, largest=False)
     near = near.sort(1).values  # what is equal stays in order
     exact = (known[near] - queries[:, None]).square().sum(2)
-    order = (exact / _EQUAL).round().argsort(dim=1, stable=True)
-    return near.gather(1, order[:, :count])
+    order = _sorted(exact)[:, :count]
+    length, largest = queries.square().sum(1), norms.max()
+    # The error of a sum of d products, and of rounding what they are made of.
+    error = (known.shape[1] + 4) * torch.finfo(rounded.dtype).eps / 2
+    hidden = error * (largest + 2 * (length * largest).sqrt())
+    beyond = size[:, -1].double() + length - hidden
+    sure = beyond > exact.gather(1, order)[:, -1] + 2 * _EQUAL
+    return near.gather(1, order), sure | (near.shape[1] == len(known))
+
+
+def _sorted(distances: torch.Tensor) -> torch.Tensor:
+    """Places by distance, of equal ones the first first."""
+    return (distances / _EQUAL).round().argsort(dim=1, stable=True)
 
 
 def quilted(patches: torch.Tensor, overlap: int) -> torch.Tensor:

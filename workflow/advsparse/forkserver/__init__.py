@@ -13,6 +13,7 @@ What is imported is never the project's own: that is the same for all jobs only 
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 import subprocess
 import sys
@@ -31,6 +32,10 @@ _THREADS = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
+
+
+_servers: list[subprocess.Popen[bytes]] = []
+"""Those of this process: the pipe of one that nothing refers to would be closed."""
 
 
 def copy_for_each_job(workflow: Any, threads: int) -> None:
@@ -55,13 +60,14 @@ def copy_for_each_job(workflow: Any, threads: int) -> None:
         return
     granted = str(min(threads, workflow.resource_settings.cores or threads))
     with listening:
-        subprocess.Popen(
+        server = subprocess.Popen(
             [sys.executable, "-m", __name__, str(address), str(listening.fileno())],
             stdin=subprocess.PIPE,
             pass_fds=[listening.fileno()],
             env=os.environ | dict.fromkeys(_THREADS, granted),
         )
-    client = Path(__file__).with_name("client.py")
+    _servers.append(server)
+    client = shlex.quote(str(Path(__file__).with_name("client.py")))
     _ask_instead(PythonScript, f"{sys.executable} -I -S {client} {address}")
 
 
