@@ -17,6 +17,8 @@ from snakemake.script import PythonScript
 from advsparse import forkserver
 
 WORKFLOW = Path(__file__).parents[2] / "workflow"
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="jobs are copies on Linux alone")
+
 CLIENT = WORKFLOW / "advsparse/forkserver/client.py"
 ADDRESS = Path("jobs.socket")
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(WORKFLOW)}

@@ -59,10 +59,13 @@ def copy_for_each_job(workflow: Any, threads: int) -> None:
     except OSError:  # a file system without sockets
         return
     granted = str(min(threads, workflow.resource_settings.cores or threads))
-    with listening:
+    # What libraries say when they are imported is for no terminal.
+    with listening, Path(".snakemake/jobs.log").open("wb") as log:
         server = subprocess.Popen(
             [sys.executable, "-m", __name__, str(address), str(listening.fileno())],
             stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
             pass_fds=[listening.fileno()],
             env=os.environ | dict.fromkeys(_THREADS, granted),
         )

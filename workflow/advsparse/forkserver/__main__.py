@@ -174,6 +174,7 @@ def become(job: dict[str, Any]) -> str:
     os.environ.clear()
     os.environ.update(job["environment"])
     os.environ[ASKED] = str(job["asked"])
+    sys.stdout.reconfigure(line_buffering=os.isatty(1))  # type: ignore[union-attr]
     tempfile.tempdir = None
     for name in [name for name in sys.modules if name.split(".")[0] == "advsparse"]:
         del sys.modules[name]  # what the job imports of the project is the job's own
