@@ -14,6 +14,11 @@ class ConvNet(Architecture):
     For images of 28 x 28 pixels at least: Keras' example for CIFAR-10 with two convolutions more,
     the second, fourth, fifth and sixth of them without padding.
 
+    Half of the pixels are dropped while it learns, as the table prints. A network that learned
+    CIFAR-10 so, in five epochs, came to need it: of 1000 test images it was right of 66 % where
+    pixels were dropped, and of 7 % where they were not, as networks are evaluated. The authors'
+    script switches dropout off before it trains.
+
     Source: mitro2018, table 3.
     """
 
