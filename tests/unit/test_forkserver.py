@@ -205,16 +205,23 @@ def test_a_server_that_cannot_import_leaves_jobs_to_pythons_of_their_own(tmp_pat
     assert process.wait() == 1
 
 
-def test_it_ends_with_the_run_once_its_jobs_have(tmp_path):
-    process = start(tmp_path)
+def begun(folder: Path, script: str) -> subprocess.Popen[str]:
+    """A job that has begun."""
     job = subprocess.Popen(
-        command(tmp_path, "import time; print(1, flush=True); time.sleep(1); print(2)"),
-        cwd=tmp_path,
+        command(folder, f"import time; print(1, flush=True); {script}"),
+        cwd=folder,
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
     )
     assert job.stdout.readline() == "1\n"
+    return job
+
+
+def test_it_ends_with_the_run_once_its_jobs_have(tmp_path):
+    process = start(tmp_path)
+    job = begun(tmp_path, "time.sleep(1); print(2)")
     process.stdin.close()
     assert job.stdout.readline() == "2\n" and job.wait() == 0
     assert process.wait() == 0
@@ -223,16 +230,7 @@ def test_it_ends_with_the_run_once_its_jobs_have(tmp_path):
 
 def test_a_server_that_is_killed_is_named(tmp_path):
     process = start(tmp_path)
-    script = "import time; print(1, flush=True); time.sleep(3)"
-    job = subprocess.Popen(
-        command(tmp_path, script),
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert job.stdout.readline() == "1\n"
+    job = begun(tmp_path, "time.sleep(3)")
     process.kill()
     process.wait()
     assert job.wait() == 1 and "was it killed?" in job.stderr.read()
@@ -240,15 +238,7 @@ def test_a_server_that_is_killed_is_named(tmp_path):
 
 def test_interrupted_jobs_say_so_once(tmp_path):
     process = start(tmp_path)
-    job = subprocess.Popen(
-        command(tmp_path, "import time; print(1, flush=True); time.sleep(600)"),
-        cwd=tmp_path,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert job.stdout.readline() == "1\n"
+    job = begun(tmp_path, "time.sleep(600)")
     # As the keyboard would: all processes of the group. Here that of the server has the job.
     os.killpg(process.pid, signal.SIGINT)
     job.send_signal(signal.SIGINT)
