@@ -108,8 +108,7 @@ def _made_by(stage: Stage, parts: Sequence[str]) -> bool:
 def with_margin(longest: float, largest: float) -> dict[str, int]:
     """What to ask for, of what was measured: in steps of 500 MB and 5 minutes.
 
-    longest: in seconds; largest: in MiB. Never less than 2000 MB and 10 minutes, by which a longer
-    run of the same job on another machine is not ended.
+    longest: in seconds; largest: in MiB. Never less than 2000 MB and 10 minutes.
     """
     memory = math.ceil(MEMORY_MARGIN * largest * 2**20 / 1e6 / 500)
     minutes = math.ceil(TIME_MARGIN * longest / 60 / 5)

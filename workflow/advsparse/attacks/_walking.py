@@ -24,10 +24,14 @@ class WalkingAttack(MinimumNormAttack):
     usual_steps: ClassVar[int] = 100
 
     steps: PositiveInt | None = None
-    """Number of gradients; none means as many as ``passes`` allow, or a usual number."""
+    """Number of gradients; none means as many as ``passes`` allow, or 100, of pdpgd 500 and of alma
+    1000."""
     restarts: PositiveInt = 1
     """Walks that share the steps: the first begins at the clean image, the others at random points
-    up to twice as far away as the nearest adversarial image so far."""
+    up to twice as far away as the nearest adversarial image so far. On the benchmark's network that
+    masks gradients, a second one shortens distances at 1000 passes: of fmn by 34 % in linf, 25 % in
+    l2 and 20 % in l1, of ddn by 19 to 24 %, of alma in l2 by 11 to 14 %. Those of pdpgd become 2 to
+    7 % longer, as its walks need their steps."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -9,7 +9,7 @@ from advsparse.attacks._losses import cross_entropy, margin
 from advsparse.attacks._walking import WalkingAttack
 from advsparse.attacks._walks import advance, annealed, size
 from advsparse.lazy import torch
-from advsparse.settings import Fraction, PositiveFloat, PositiveInt, settings
+from advsparse.settings import Fraction, PositiveFloat, settings
 from advsparse.shapes import per_image
 
 _LAST = 1e-2
@@ -40,10 +40,6 @@ class DDN(WalkingAttack):
     """epsilon at first; where a walk begins elsewhere than at the clean image, how far that is."""
     step: PositiveFloat = 1.0
     """alpha at first."""
-    restarts: PositiveInt = 1
-    """Walks that share the steps: the first begins at the clean image, the others at random points
-    up to twice as far away as the nearest adversarial image so far. On the benchmark's network that
-    masks gradients, a second one shortens distances at 1000 passes by 19 to 24 %."""
     rate: Fraction = 0.05
     """gamma, by how much the radius changes."""
     loss: Literal["margin", "cross_entropy"] = "margin"

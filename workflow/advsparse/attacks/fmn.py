@@ -10,7 +10,7 @@ from advsparse.attacks._losses import margin
 from advsparse.attacks._walking import WalkingAttack
 from advsparse.attacks._walks import advance, annealed, dual_size, size
 from advsparse.lazy import torch
-from advsparse.settings import Fraction, NonNegativeFloat, PositiveFloat, PositiveInt, settings
+from advsparse.settings import Fraction, NonNegativeFloat, PositiveFloat, settings
 
 _LAST = 1e-2
 """The last step as a share of the first (the default of the authors' code)."""
@@ -51,11 +51,6 @@ class FMN(WalkingAttack):
     """gamma at first."""
     last_rate: Fraction = 0.001
     """gamma at the end."""
-    restarts: PositiveInt = 1
-    """Walks that share the steps: the first begins at the clean image, the others at random points
-    up to twice as far away as the nearest adversarial image so far. On the benchmark's network that
-    masks gradients, a second one shortens distances at 1000 passes by 34 % in linf, 25 % in l2 and
-    20 % in l1; on its other network they stay as they are."""
     overshoot: NonNegativeFloat = 0.02
     """sigma, by how much the first radii are longer than Newton's."""
 

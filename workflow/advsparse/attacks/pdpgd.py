@@ -11,7 +11,7 @@ from advsparse.attacks._proximal import approached, proximal
 from advsparse.attacks._walking import WalkingAttack
 from advsparse.attacks._walks import Adam, size
 from advsparse.lazy import torch
-from advsparse.settings import Fraction, NonNegativeInt, PositiveFloat, PositiveInt, settings
+from advsparse.settings import Fraction, NonNegativeInt, PositiveFloat, settings
 from advsparse.shapes import per_image
 
 _STEPS = {"l2": 0.03, "linf": 0.03, "l1": 0.1, "l0": 0.3}
@@ -57,11 +57,6 @@ class PDPGD(WalkingAttack):
     usual_steps = 500
 
     norm: Literal["l2", "linf", "l1", "l0"] = "l2"
-    restarts: PositiveInt = 1
-    """Walks that share the steps: the first begins at the clean image, the others at random points
-    up to twice as far away as the nearest adversarial image so far. On the benchmark's network that
-    masks gradients, a second one lengthens distances at 1000 passes by 2 to 7 %: walks need their
-    steps."""
     step: PositiveFloat | None = None
     """Step of Adam at first; none means 0.03 in l2 and linf, 0.1 in l1 and 0.3 in l0. It is about
     how far all pixels move at once, and needs some hundred steps to be made good."""
