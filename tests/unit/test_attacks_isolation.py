@@ -37,10 +37,15 @@ from advsparse.attacks._first_look import bytes_per_image
 RANDOM = [kind for kind in registry.kinds("attacks") if registry.load("attacks", kind).randomness]
 """The attacks that draw random numbers, some of them while they learn."""
 
-SEEDED = {"fab": {"steps": 1, "restarts": 3}, "fmn": {"steps": 6, "restarts": 3}}
+SEEDED = {"fab": {"steps": 1, "restarts": 3}} | {
+    kind: {"steps": 2, "restarts": 2} for kind in ("alma", "ddn", "fmn", "pdpgd")
+}
 """Settings with which a start that was drawn leads further than the first one, which was not."""
 
-UNDRAWN = [("fmn", "l0"), *(("nearest", norm) for norm in norms_of("nearest"))]
+UNDRAWN = [
+    *(("fmn", "l0"), ("pdpgd", "l0")),
+    *(("nearest", norm) for norm in norms_of("nearest")),
+]
 """What draws in other norms alone, or with more passes than here."""
 
 each_attack = pytest.mark.parametrize(("kind", "norm"), CASES)
