@@ -110,8 +110,11 @@ class InFront(Defended):
         return torch.stack(logs).logsumexp(0) - math.log(self.ensemble)
 
     def transform(self, x: torch.Tensor, rng: Random | None = None) -> torch.Tensor:
-        """t(x), with the derivative that the module was adapted to."""
+        """t(x), with the derivative that the module was adapted to; of an ensemble, unless ``rng``
+        says otherwise, the first draw of the evaluation."""
         check_tensor("x", x)
+        if rng is None and self.ensemble > 1:
+            rng = self._evaluation.part("ensemble", 0)
         numbers = self._numbers(rng)
         derivative = self._derivative
         if callable(derivative):

@@ -62,7 +62,11 @@ def clean_metrics(
 
 
 def attack_metrics(
-    model: torch.nn.Module, x: np.ndarray, attacked: Mapping[str, np.ndarray], seed: int
+    model: torch.nn.Module,
+    x: np.ndarray,
+    attacked: Mapping[str, np.ndarray],
+    seed: int,
+    predicted: np.ndarray | None = None,
 ) -> Iterator[Metric]:
     """Metrics of an attack artifact's arrays, whose clean images are ``x``, on its own network.
 
@@ -77,12 +81,14 @@ def attack_metrics(
     With a detector beside the network an image that is refused fools nobody and counts as right:
     ``refused`` is the share of them, ``auc`` how well its score tells attacked images from clean
     ones (the area under its curve).
+
+    predicted: the :func:`choices` of the attacked images, where they are known already.
     """
     x_adv = attacked["x_adv"]
     levels = np.round(x_adv.clip(0, 1) * 255).astype(np.float32) / np.float32(255)
     clean, of_clean = attacked["clean_prediction"], excesses(model, x)
-    for suffix, images in (("", x_adv), ("_8bit", levels)):
-        yield from _judged(model, images, attacked, clean, of_clean, suffix)
+    for suffix, images, said in (("", x_adv, predicted), ("_8bit", levels, None)):
+        yield from _judged(model, images, said, attacked, clean, of_clean, suffix)
     yield from _distances(x, attacked, seed)
     yield _rate("success_rate", attacked["success"])
     yield _mean("distance", np.where(attacked["success"], attacked["distance"], np.nan), seed)
@@ -102,28 +108,31 @@ def transfer_metrics(
     attacked: Mapping[str, np.ndarray],
     seed: int,
     clean: np.ndarray | None = None,
+    predicted: np.ndarray | None = None,
 ) -> Iterator[Metric]:
     """Those of :func:`attack_metrics` that mean something on another network than was attacked.
 
     What counts as fooled is then a change of that network's own prediction on the clean image:
-    ``clean``, where it is known already. What an image file can hold is asked of the attacked
-    network alone: a defence in front of this one may take longer than the attack.
+    ``clean``, where it is known already, as ``predicted`` on the attacked images. What an image
+    file can hold is asked of the attacked network alone: a defence in front of this one may take
+    longer than the attack.
     """
     clean = predictions(model, x) if clean is None else clean
-    yield from _judged(model, attacked["x_adv"], attacked, clean, excesses(model, x))
+    yield from _judged(model, attacked["x_adv"], predicted, attacked, clean, excesses(model, x))
     yield from _distances(x, attacked, seed)
 
 
 def _judged(
     model: torch.nn.Module,
     images: np.ndarray,
+    predicted: np.ndarray | None,
     attacked: Mapping[str, np.ndarray],
     clean: np.ndarray,
     of_clean: np.ndarray | None,
     suffix: str = "",
 ) -> Iterator[Metric]:
     """How often predictions differ from those on clean images, and how often they are right."""
-    predicted = predictions(model, images, choices)
+    predicted = predictions(model, images, choices) if predicted is None else predicted
     # As the attack has it, an image that was led to where it has no class is not fooled.
     predicted = np.where(predicted == UNDECIDED, clean, predicted)
     excess = excesses(model, images)

@@ -22,7 +22,7 @@ from advsparse.evaluate.attacked import (
     transfer_metrics,
 )
 from advsparse.evaluate.samples import DEFENDED, samples_key
-from advsparse.evaluate.shown import defended
+from advsparse.evaluate.shown import predicted_and_defended
 from advsparse.evaluate.statistics import number
 from advsparse.models._io import classes_of, load_classifier
 
@@ -122,17 +122,17 @@ def _evaluated(judge, model, dataset, entries, clean, seed) -> Iterator[Evaluate
         images = splits.images(split, attacked["index"])
         logger.info("%s on %s: %d images", entry["id"], judge, len(images))
         warned = metadata.extra["warnings"]
+        predicted, transformed = predicted_and_defended(model, attacked["x_adv"])
         if entry["model"] == judge:
-            metrics = attack_metrics(model, images, attacked, seed)
+            metrics = attack_metrics(model, images, attacked, seed, predicted)
         else:
             key = split, attacked["index"].tobytes()
             if key not in said and split == "test" and place.keys() >= set(attacked["index"]):
                 said[key] = of_tested()[[place[image] for image in attacked["index"]]]
             elif key not in said:
                 said[key] = predictions(model, images)
-            metrics = transfer_metrics(model, images, attacked, seed, said[key])
+            metrics = transfer_metrics(model, images, attacked, seed, said[key], predicted)
         count = Metric("warnings", number(len(warned)), np.array(len(warned)))
-        transformed = defended(model, attacked["x_adv"])
         yield entry, "; ".join(warned), [*metrics, count], attacked["index"], transformed
 
 

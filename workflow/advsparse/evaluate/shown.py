@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import numpy as np
 
+from advsparse.evaluate.attacked import predictions
 from advsparse.evaluate.samples import SHOWN
 from advsparse.lazy import torch
+from advsparse.models._io import choices
 
 
-def defended(model: torch.nn.Module, images: np.ndarray) -> np.ndarray | None:
-    """t(x) of the first images of N x C x H x W, in eight bits, as the evaluation has it.
+def predicted_and_defended(
+    model: torch.nn.Module, images: np.ndarray
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The :func:`choices` of N x C x H x W, and t(x) of the first images, in eight bits, as that
+    evaluation had it; of an ensemble's draws the first.
 
     None where no transformation stands in front of the classifier, or one whose results are no such
     images: those of an encoding have other channels.
     """
     from advsparse.defenses._defended import Beside, InFront
+    from advsparse.models._heard import heard
 
-    while isinstance(model, Beside):
-        model = model.model
-    if not isinstance(model, InFront):
-        return None
-    first = torch.as_tensor(np.asarray(images[:SHOWN], dtype=np.float32))
-    device = next((value.device for value in model.parameters()), first.device)
-    with torch.no_grad():
-        made = model.transform(first.to(device)).cpu()
-    if made.shape != first.shape or not made.isfinite().all():
-        return None
-    return (made.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+    front = model
+    while isinstance(front, Beside):
+        front = front.model
+    if not isinstance(front, InFront):
+        return predictions(model, images, choices), None
+    # Copies, as some networks work in place.
+    with heard(front.model, lambda x: x[:SHOWN].clone()) as given:
+        predicted = predictions(model, images, choices)
+    made = given[0].cpu()
+    if made.shape != images[:SHOWN].shape or not made.isfinite().all():
+        return predicted, None
+    return predicted, (made.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
