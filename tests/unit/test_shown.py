@@ -58,3 +58,8 @@ def test_of_an_ensemble_the_first_draw_and_each_image_is_transformed_once_for_ea
     assert seen == [8, 8, 8]
     first = model.transform(torch.from_numpy(IMAGES)).numpy()
     np.testing.assert_array_equal(kept, np.round(255 * first[:SHOWN]))
+
+
+def test_a_transformation_may_ask_the_network_itself():
+    asked = network()
+    assert defended(InFront(asked, lambda x: x / 2 + 0 * asked(x[:1]).sum()), IMAGES).shape[0] == 6

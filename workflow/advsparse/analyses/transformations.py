@@ -83,20 +83,29 @@ class Transformations(Analysis):
 
 def _seen(classifier, defended, x: torch.Tensor) -> dict[str, torch.Tensor]:
     """What becomes of images in a defended classifier: themselves, features and predictions."""
-    from advsparse.models._heard import heard
     from advsparse.models._io import chosen_by
 
-    last = [layer for layer in classifier.modules() if isinstance(layer, torch.nn.Linear)][-1]
     found: dict[str, list[torch.Tensor]] = {"images": [], "features": [], "prediction": []}
     with torch.no_grad():
         for batch in x.split(BATCH):
-            # An ensemble runs the network for each draw: what is told is of the first.
-            with heard(classifier, torch.clone) as images, heard(last, torch.clone) as features:
-                logits = defended(batch.clone())
-            parts = (images[0], features[0].flatten(1), chosen_by(logits))
+            logits, given = (None, batch) if defended is classifier else defended.passed(batch)
+            features, of_one = _features(classifier, given)
+            parts = (given, features, chosen_by(of_one if logits is None else logits))
             for name, part in zip(found, parts, strict=True):
                 found[name].append(part)
     return {name: torch.cat(parts) for name, parts in found.items()}
+
+
+def _features(classifier, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the last linear layer is given, N x F, and the logits, N x K."""
+    heard: list[torch.Tensor] = []
+    last = [layer for layer in classifier.modules() if isinstance(layer, torch.nn.Linear)][-1]
+    hook = last.register_forward_pre_hook(lambda layer, given: heard.append(given[0].flatten(1)))
+    try:
+        logits = classifier(x.clone())
+    finally:
+        hook.remove()
+    return heard[-1], logits
 
 
 def _compared(seen, clean, x: torch.Tensor) -> dict[str, np.ndarray]:

@@ -100,14 +100,25 @@ class InFront(Defended):
         return other
 
     def forward(self, x, rng=None):
+        return self.passed(x, rng)[0]
+
+    def passed(
+        self, x: torch.Tensor, rng: Random | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits, N x K, and the t(x) that they are of; of an ensemble, the first draw."""
         if self.ensemble == 1:
-            return self.model(self.transform(x, rng))
+            made = self.transform(x, rng)
+            # A copy, as some models work in place.
+            return self.model(made.clone()), made
         check_tensor("x", x)
         # All draws are of x, whatever a model does to it.
         (numbers,) = self._numbers(rng)
-        parts = (numbers.part("ensemble", i) for i in range(self.ensemble))
-        logs = [self.model(self.transform(x, part)).log_softmax(1) for part in parts]
-        return torch.stack(logs).logsumexp(0) - math.log(self.ensemble)
+        logs, first = [], None
+        for i in range(self.ensemble):
+            made = self.transform(x, numbers.part("ensemble", i))
+            first = made.clone() if first is None else first
+            logs.append(self.model(made).log_softmax(1))
+        return torch.stack(logs).logsumexp(0) - math.log(self.ensemble), first
 
     def transform(self, x: torch.Tensor, rng: Random | None = None) -> torch.Tensor:
         """t(x), with the derivative that the module was adapted to; of an ensemble, unless ``rng``

@@ -20,17 +20,22 @@ def predicted_and_defended(
     images: those of an encoding have other channels.
     """
     from advsparse.defenses._defended import Beside, InFront
-    from advsparse.models._heard import heard
 
     front = model
     while isinstance(front, Beside):
         front = front.model
     if not isinstance(front, InFront):
         return predictions(model, images, choices), None
-    # Copies, as some networks work in place.
-    with heard(front.model, lambda x: x[:SHOWN].clone()) as given:
-        predicted = predictions(model, images, choices)
-    made = given[0].cpu()
+    parts: list[torch.Tensor] = []
+
+    def passed(x: torch.Tensor) -> torch.Tensor:
+        logits, made = front.passed(x)
+        parts.append(made[:SHOWN].cpu())
+        return logits
+
+    # A detector beside it changes nothing of what it says.
+    predicted = predictions(model, images, lambda _, x: choices(passed, x))
+    made = parts[0]
     if made.shape != images[:SHOWN].shape or not made.isfinite().all():
         return predicted, None
     return predicted, (made.clamp(0, 1) * 255).round().to(torch.uint8).numpy()

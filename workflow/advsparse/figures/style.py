@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from dataclasses import dataclass
 
@@ -28,6 +29,9 @@ ON_WHITE = {"frameon": True, "framealpha": 0.85, "edgecolor": "none"}
 
 # For letters that matplotlib's own font has not, such as Chinese in the name of a class.
 _OTHER_SCRIPTS = ("Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans", "WenQuanYi Zen Hei")
+
+# It would tell a job's log of each table of a font that it leaves out of a PDF.
+logging.getLogger("fontTools").setLevel(logging.WARNING)
 
 plt.rcdefaults()
 plt.rcParams.update(
@@ -128,13 +132,16 @@ def show_image(axes, image) -> None:
         spine.set_visible(False)
 
 
-def mosaic(tiles: np.ndarray) -> np.ndarray:
-    """Tiles N x C x p x p side by side, with a line of white between them."""
-    count, channels, size, _ = tiles.shape
-    across = int(np.ceil(np.sqrt(count)))
+def mosaic(tiles: np.ndarray, across: int | None = None) -> np.ndarray:
+    """Tiles N x C x H x W side by side, with a line of white between them.
+
+    across: how many stand in a row; none means about as many as below each other.
+    """
+    count, channels, height, width = tiles.shape
+    across = across or int(np.ceil(np.sqrt(count)))
     down = -(-count // across)
-    found = np.ones((channels, down * (size + 1) - 1, across * (size + 1) - 1))
+    found = np.ones((channels, down * (height + 1) - 1, across * (width + 1) - 1))
     for number, tile in enumerate(tiles):
-        top, left = (size + 1) * (number // across), (size + 1) * (number % across)
-        found[:, top : top + size, left : left + size] = tile
+        top, left = (height + 1) * (number // across), (width + 1) * (number % across)
+        found[:, top : top + height, left : left + width] = tile
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,9 @@ from advsparse.data._pixels import batches
 from advsparse.decisions import UNDECIDED, decided
 from advsparse.lazy import torch
 from advsparse.prefixes import below, under
+
+Model = Callable[["torch.Tensor"], "torch.Tensor"]
+"""Images to logits."""
 
 _NETWORK, _LEARNED = "network.", "learned."
 """What the names of a defended classifier's tensors begin with: those of the network, and of what
@@ -66,7 +69,7 @@ def with_defense(
     return under(network, _NETWORK) | under(learned, _LEARNED)
 
 
-def logits(model: torch.nn.Module, x: torch.Tensor, batch_size: int = 1000) -> torch.Tensor:
+def logits(model: Model, x: torch.Tensor, batch_size: int = 1000) -> torch.Tensor:
     """What the model returns for the images ``x``, N x K."""
     with torch.no_grad():
         # Copies, as some models work in place.
@@ -92,7 +95,7 @@ def excesses(model: torch.nn.Module, pixels: Rows, batch_size: int = 1000) -> np
     return torch.cat(found).cpu().numpy()
 
 
-def choices(model: torch.nn.Module, x: torch.Tensor, batch_size: int = 1000) -> torch.Tensor:
+def choices(model: Model, x: torch.Tensor, batch_size: int = 1000) -> torch.Tensor:
     """Predicted classes of the images ``x``, int64 of shape N.
 
     ``UNDECIDED`` stands for logits that are NaN or +infinity, which name no class.
