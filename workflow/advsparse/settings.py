@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar, dataclass_transform
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 
-_CONFIG = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+_CONFIG = ConfigDict(extra="forbid", strict=True)
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -17,7 +17,8 @@ def settings(cls):
     """Make ``cls`` a frozen, keyword-only dataclass whose fields are validated.
 
     Unknown names and wrong types are refused, both from Python and from a configuration file. The
-    string below a field is its documentation, in the JSON schema too.
+    string below a field is its documentation, in the JSON schema too
+    (:mod:`advsparse.config._descriptions`).
     """
     return dataclass(cls, frozen=True, kw_only=True, config=_CONFIG)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from functools import cache
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import TypeAdapter
 
-from advsparse import registry
+from advsparse.config._descriptions import describe, kind_of
 from advsparse.config.model import Configuration
 from advsparse.config.sources import Key
 
@@ -25,7 +24,7 @@ def json_schema() -> dict[str, Any]:
     """The JSON schema (2020-12) of the merged configuration."""
     schema = adapter().json_schema()
     _close(schema)
-    _inherit_descriptions(schema["$defs"])
+    describe([schema, *schema["$defs"].values()])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | schema
 
 
@@ -39,44 +38,6 @@ def _close(schema: Any) -> None:
     elif isinstance(schema, list):
         for value in schema:
             _close(value)
-
-
-def _inherit_descriptions(definitions: dict[str, Any]) -> None:
-    """Describe the settings that types inherit, which pydantic documents in the base alone."""
-    plugins = (
-        (registry.load(group, kind), kind)
-        for group in registry.GROUPS
-        for kind in registry.kinds(group)
-    )
-    for cls, kind in [*plugins, *((cls, None) for cls in _types(Configuration, set()))]:
-        for definition in definitions.values():
-            if (definition.get("title"), _kind(definition)) != (cls.__name__, kind):
-                continue
-            properties = definition.get("properties", {})
-            for name in properties.keys() - {"kind"}:
-                fields = [vars(base).get("__pydantic_fields__", {}) for base in cls.__mro__]
-                said = [f[name].description for f in fields if name in f]
-                text = next(filter(None, said), None)
-                if text:
-                    properties[name].setdefault("description", text)
-
-
-def _types(annotation: Any, seen: set[type]) -> Iterator[type]:
-    """The types of settings in an annotation, and in those."""
-    if isinstance(annotation, type) and hasattr(annotation, "__pydantic_fields__"):
-        if annotation in seen:
-            return
-        seen.add(annotation)
-        yield annotation
-        for field in annotation.__pydantic_fields__.values():
-            yield from _types(field.annotation, seen)
-    for part in get_args(annotation):
-        yield from _types(part, seen)
-
-
-def _kind(definition: dict[str, Any]) -> str | None:
-    """The kind of the plugin that ``definition`` describes, None if it is no plugin."""
-    return definition.get("properties", {}).get("kind", {}).get("const")
 
 
 def schema_text() -> str:
@@ -113,7 +74,7 @@ def _resolved(schema: dict[str, Any], values: Any) -> dict[str, Any]:
         elif "oneOf" in schema and isinstance(values, dict):
             variants = [_resolved(variant, None) for variant in schema["oneOf"]]
             kind = values.get("kind")
-            matching = [v for v in variants if _kind(v) == kind]
+            matching = [v for v in variants if kind_of(v) == kind]
             return matching[0] if matching else {}
         elif "anyOf" in schema and isinstance(values, dict | list):
             # What may be written as a mapping or as a list, or left out.
