@@ -24,6 +24,7 @@ def own() -> list[Contender]:
         _attack("pdpgd", ("l2",), _pdgd, "pdpgd without the proximal operator, step 0.1", "PDGD"),
         _attack("sigma_zero", ("l0",)),
         _attack("fab", ("l2", "linf"), _fab, "1 target, 3 from 300 passes on"),
+        _attack("minimal_apgd", ("linf",)),
         _attack("deepfool", ("l2", "linf")),
         _attack("lbfgs", ("l2",), _lbfgs, "searches and their length fitted"),
         _attack("cw", ("l2",), _cw, "box clip, first c 1, no abort, 5 searches"),

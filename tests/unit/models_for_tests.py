@@ -49,6 +49,7 @@ CHEAP: dict[str | tuple[str, str], dict] = {
     "fmn": {"steps": 20, "restarts": 2},
     ("fmn", "l0"): {"steps": 20},
     "pgd": {"steps": 4, "restarts": 2},
+    "minimal_apgd": {"steps": 40, "runs": 8},
     "shrinking_square": {"queries": 15},
     "square": {"queries": 15},
     "scada": {"atoms": 3, "iterations": 15, "coding_iterations": 15},

@@ -11,6 +11,7 @@ from advsparse.attacks._recorder import PassesSpent
 from advsparse.attacks.alma import ALMA
 from advsparse.attacks.fab import FAB
 from advsparse.attacks.fmn import FMN
+from advsparse.attacks.minimal_apgd import MinimalAPGD
 from advsparse.attacks.pdpgd import PDPGD
 from advsparse.attacks.shrinking_square import ShrinkingSquare
 from advsparse.attacks.sigma_zero import SigmaZero
@@ -23,7 +24,7 @@ logger = logging.getLogger(__name__)
 _MANY = 400
 """Passes from which on there are several attacks: with fewer the first alone gets nearest."""
 
-_FAB = 0.4
+_FAB = 0.25
 """The share of FAB in linf."""
 
 _BLIND = 0.5
@@ -39,19 +40,19 @@ class Nearest(MinimumNormAttack):
     .. math:: \min_{a \in A} \|x'_a - x\|_p \quad \text{subject to} \quad x'_a \in [0, 1]^P,\;
               C_f(x'_a) \ne y
 
-    where A is FMN (of three walks), ALMA and PDGD for l2, FMN, FAB and PDPGD for linf, FMN and
-    PDPGD for l1, and sigma-zero and PDPGD for l0, in that order, each with a share of the passes:
-    which of them gets nearest differs from image to image, and where a network masks gradients it
-    is another than elsewhere. With fewer than 400 passes the first gets all, FMN for a single
-    walk: so few are better spent on one.
+    where A is FMN (of three walks), ALMA and PDGD for l2, FMN, FAB and minimal APGD for linf, FMN
+    and PDPGD for l1, and sigma-zero and PDPGD for l0, in that order, each with a share of the
+    passes: which of them gets nearest differs from image to image, and where a network masks
+    gradients it is another than elsewhere. With fewer than 400 passes the first gets all, FMN for
+    a single walk: so few are better spent on one.
 
     Images on which the first finds nothing, or that have no gradient, get half of the passes for a
     search without any, :class:`ShrinkingSquare`, which l0 has none of. Elsewhere it does not
     pay, even on a network that masks its gradients: the others get nearer with its passes.
 
     Source: an ensemble as that of Croce and Hein 2020a, for distances; the attacks are those of
-    Pintor et al. 2021, Rony et al. 2021, Croce and Hein 2020b, Cinà et al. 2025, Matyasko and Chau
-    2021.
+    Pintor et al. 2021, Rony et al. 2021, Croce and Hein 2020a and 2020b, Cinà et al. 2025, Matyasko
+    and Chau 2021.
 
     Cost: at most ``total`` forward and backward passes, half as many gradients.
 
@@ -60,7 +61,7 @@ class Nearest(MinimumNormAttack):
     """
 
     family = "ensemble"
-    randomness = "the starting points of FMN, and what is done without gradients"
+    randomness = "starting points, and what is done without gradients"
     records = True
 
     norm: Literal["l2", "linf", "l1", "l0"] = "l2"
@@ -76,7 +77,7 @@ class Nearest(MinimumNormAttack):
         pdgd = PDPGD(step=0.1, proximal=False)
         shares: dict[str, list[Share]] = {
             "l2": [(0.25, FMN(restarts=3)), (0.2, ALMA()), (0.55, pdgd)],
-            "linf": [(0.25, fmn), (_FAB, fab), (0.35, PDPGD(norm="linf"))],
+            "linf": [(0.15, fmn), (_FAB, fab), (0.6, MinimalAPGD())],
             "l1": [(0.3, fmn), (0.7, PDPGD(norm="l1"))],
             "l0": [(0.5, SigmaZero()), (0.5, PDPGD(norm="l0"))],
         }

@@ -102,6 +102,7 @@ LOOKS = {
     "one_pixel": Look("one pixel", "#EE99AA", r"$\square$"),
     "shrinking_square": Look("shrinking Square", "#555555", r"$\boxtimes$"),
     "alma": Look("ALMA", "#EECC66", r"$\otimes$"),
+    "minimal_apgd": Look("minimal APGD", "#225555", r"$\ominus$"),
 }
 
 
