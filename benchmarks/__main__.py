@@ -32,6 +32,7 @@ from benchmarks import (
 )
 from benchmarks.attacks import comparisons
 from benchmarks.equal_cost import section as equal_cost
+from benchmarks.equal_cost.measuring import NORMS
 from benchmarks.measure import as_data, measure
 from benchmarks.peers import versions
 from benchmarks.subject import subject
@@ -45,6 +46,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("words", nargs="*", help="measure only what has one of these in its title")
     parser.add_argument("--mnist", type=Path, help="an .npz file, for attacks at equal cost")
+    parser.add_argument(
+        "--norms", nargs="+", default=[], choices=NORMS, help="of attacks at equal cost these alone"
+    )
     given = parser.parse_args()
     words = [word.lower() for word in given.words]
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(message)s")
@@ -61,7 +65,8 @@ def main() -> None:
         if wanted(alone.TITLE):
             found[alone.TITLE] = alone.measure()
     if wanted(equal_cost.TITLE):
-        found[equal_cost.TITLE] = equal_cost.measure(given.mnist)
+        before = data.get(equal_cost.TITLE, {})
+        found[equal_cost.TITLE] = equal_cost.measure(given.mnist, given.norms, before)
     on = subject()
     for comparison in comparisons(on):
         if wanted(comparison.title):

@@ -25,7 +25,7 @@ Table = Callable[[list, list[str]], str]
 
 def rendered(one: dict[str, Any], table: Table) -> str:
     """What comes between the title and the origin."""
-    parts = [one["settings"], "### What was reached\n", _goals(one["entries"], table)]
+    parts = [one["settings"], *_alone(one), "### What was reached\n", _goals(one["entries"], table)]
     for network, said in one["networks"].items():
         for norm in NORMS:
             here = [
@@ -41,6 +41,14 @@ def rendered(one: dict[str, Any], table: Table) -> str:
         parts.append(f"![Robust accuracy against the distance, {norm}]({name})\n")
     parts += ["### Settings\n", _settings(one["said"], table)]
     return "\n".join(parts)
+
+
+def _alone(one: dict[str, Any]) -> list[str]:
+    """Which norms were measured by themselves, and when."""
+    return [
+        f"{norm} was measured by itself, on {when['measured']}, commit {when['commit'][:9]}.\n"
+        for norm, when in one.get("alone", {}).items()
+    ]
 
 
 def _goals(entries: list[dict[str, Any]], table: Table) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib.metadata
 import json
 import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from advsparse.provenance import commit
 from benchmarks.equal_cost import figure
 from benchmarks.equal_cost.measuring import NORMS, contenders
 from benchmarks.equal_cost.packages import PACKAGES
@@ -41,16 +44,38 @@ published attack less 0.005; and `nearest` has 0.99 at 1000.
 """
 
 
-def measure(mnist: Path | None) -> dict[str, Any]:
-    """The numbers of the page; the figures are written."""
+def measure(mnist: Path | None, norms: Sequence[str], before: dict[str, Any]) -> dict[str, Any]:
+    """The numbers of the page; the figures are written.
+
+    norms: what is measured alone, in the place of what stands for them ``before``; none means all.
+    """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "runs.jsonl")
         places = [FOLDER, ROOT, ROOT / "workflow"]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, places))}
         options = [] if mnist is None else ["--mnist", str(mnist.resolve())]
+        options += ["--norms", *norms] if norms else []
         command = [sys.executable, "-m", "benchmarks.equal_cost", str(path), *options]
         subprocess.run(command, check=True, env=environment, cwd=ROOT)
-        return kept(path)
+        now = kept(path)
+    return beside(before, now, norms) if norms and before else now
+
+
+def beside(
+    before: dict[str, Any], now: dict[str, Any], norms: Sequence[str], of: str = ""
+) -> dict[str, Any]:
+    """What was measured of some norms alone, in the place of what stood for them.
+
+    of: the commit that it was measured at; this one unless it is said.
+    """
+    when = {"measured": datetime.date.today().isoformat(), "commit": of or commit()["commit"]}
+    others = [one for one in before["entries"] if one["norm"] not in norms]
+    return before | {
+        "entries": [*others, *now["entries"]],
+        "said": now["said"],
+        "figures": before["figures"] | now["figures"],
+        "alone": before.get("alone", {}) | dict.fromkeys(norms, when),
+    }
 
 
 def kept(path: Path) -> dict[str, Any]:
