@@ -25,8 +25,8 @@ class MinimalAPGD(MinimumNormAttack):
     .. math:: \min \epsilon \quad \text{subject to} \quad \exists k:\; C_f(x_k) \ne y, \qquad
               \epsilon_{j+1} = \tfrac{1}{2} (a_j + b_j)
 
-    with x_k the points of a run of :class:`APGD` within the ball of radius epsilon_j, each run from
-    a random point of it; a_j the largest radius at which a run found nothing, 0 at first, and b_j
+    with x_k the points of a run of :class:`APGD` within the ball of radius epsilon_j, the first
+    from the clean image and each other from a random point of it; a_j the largest radius at which a run found nothing, 0 at first, and b_j
     the distance of the nearest adversarial image so far, at first the largest that the box leaves
     room for. An image leaves a run once it is adversarial: what that has left goes into the next.
     Where a_j has come within 1 % of b_j it falls back to 0.9 b_j.
@@ -38,7 +38,7 @@ class MinimalAPGD(MinimumNormAttack):
     each run that finds nothing.
     """
 
-    randomness = "the starting points"
+    randomness = "the starting points of all runs but the first"
     records = True
 
     norm: Literal["linf"] = "linf"
@@ -64,7 +64,7 @@ class MinimalAPGD(MinimumNormAttack):
             missed = nearest - failed[rows] < _CLOSE * nearest
             below = torch.where(missed, (1 - _BACK) * nearest, failed[rows])
             radius = (below + nearest) / 2
-            start = scattered(clean, self.norm, radius, rng, 2 * run)
+            start = scattered(clean, self.norm, radius, rng, 2 * run) if run else clean.clone()
             climb = _Climb(_Balls(radius), part, clean, start, self.loss, self.rho)
             climb.run(length, y[rows], goal, goal)
             failed[rows] = torch.where(climb.found, below, radius)
