@@ -26,10 +26,11 @@ class MinimalAPGD(MinimumNormAttack):
               \epsilon_{j+1} = \tfrac{1}{2} (a_j + b_j)
 
     with x_k the points of a run of :class:`APGD` within the ball of radius epsilon_j, the first
-    from the clean image and each other from a random point of it; a_j the largest radius at which a run found nothing, 0 at first, and b_j
-    the distance of the nearest adversarial image so far, at first the largest that the box leaves
-    room for. An image leaves a run once it is adversarial: what that has left goes into the next.
-    Where a_j has come within 1 % of b_j it falls back to 0.9 b_j.
+    from the clean image and each other from a random point of it; a_j the largest radius at which a
+    run found nothing, 0 at first, and b_j the distance of the nearest adversarial image so far, at
+    first the largest that the box leaves room for. An image leaves a run once it is adversarial:
+    what that has left goes into the next. Where a_j has come within 1 % of b_j it falls back to
+    0.9 b_j.
 
     Source: bisection over the radius of APGD (Croce and Hein 2020a), as AttackBench compares it
     (Cinà et al. 2025).
