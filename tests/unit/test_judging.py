@@ -472,6 +472,13 @@ def test_a_reason_is_given_where_it_was_seen_and_is_called_for():
     assert judge(claim(compare(expects="below"), reasons=reasons), against).reasons == ()
 
 
+def test_a_reason_that_reads_what_failed_is_not_given():
+    lost = Reason(says="because", shown_by=[compare(a={"by": "b"}, b={"by": "c"})])
+    against = runs(A | {"samples": hits(0.2)}, B, {"by": "c", "failed": "no luck"})
+    found = judge(claim(compare(), reasons=[lost]), against)
+    assert found.verdict.kind is Class.CONTRADICTED and found.reasons == ()
+
+
 def test_a_discovery_is_one_among_all_claims_of_a_paper():
     # Of 22 images that disagree 16 speak for it: p = 0.026.
     weak = [{"by": "a", "samples": hits(16 / 60, 60)}, {"by": "b", "samples": hits(0.1, 60, 20)}]

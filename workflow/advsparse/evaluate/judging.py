@@ -54,7 +54,7 @@ def judge(claim: Claim, runs: Sequence[Tables | str], comparable: bool = True) -
         if isinstance(run, str):
             failed[number] = [run]
         elif all(part.reads in run for part in claim.parts):
-            if why := _failures(claim, run):
+            if why := _failures(claim.parts, run):
                 failed[number] = why
             else:
                 kept.append(run)
@@ -144,8 +144,10 @@ def _placed(one: Found, place: str) -> Found:
 
 
 def _shown(parts: Sequence[Comparison], runs: Sequence[Tables]) -> bool:
-    """Whether what supports a reason was seen in these runs."""
+    """Whether what supports a reason was seen in these runs, in none of which any of it failed."""
     if any(part.reads not in tables for part in parts for tables in runs):
+        return False
+    if any(_failures(parts, tables) for tables in runs):
         return False
     verdict, _ = _verdict(parts, runs)
     return verdict.kind in (Class.SUPPORTED, Class.DIRECTION)
@@ -165,10 +167,10 @@ def _without_common_words(found: Sequence[Found]) -> list[Found]:
     ]
 
 
-def _failures(claim: Claim, tables: Tables) -> list[str]:
-    """What failed among the rows that a claim reads."""
+def _failures(parts: Sequence[Comparison], tables: Tables) -> list[str]:
+    """What failed among the rows that the parts of a claim, or of a reason, read."""
     found: dict[str, None] = {}
-    for part in claim.parts:
+    for part in parts:
         table = tables[part.reads]
         if "failed" not in table:
             continue
