@@ -58,17 +58,12 @@ def measure(mnist: Path | None, norms: Sequence[str], before: dict[str, Any]) ->
         command = [sys.executable, "-m", "benchmarks.equal_cost", str(path), *options]
         subprocess.run(command, check=True, env=environment, cwd=ROOT)
         now = kept(path)
-    return beside(before, now, norms) if norms and before else now
+    return _beside(before, now, norms) if norms and before else now
 
 
-def beside(
-    before: dict[str, Any], now: dict[str, Any], norms: Sequence[str], of: str = ""
-) -> dict[str, Any]:
-    """What was measured of some norms alone, in the place of what stood for them.
-
-    of: the commit that it was measured at; this one unless it is said.
-    """
-    when = {"measured": datetime.date.today().isoformat(), "commit": of or commit()["commit"]}
+def _beside(before: dict[str, Any], now: dict[str, Any], norms: Sequence[str]) -> dict[str, Any]:
+    """What was measured of some norms alone, in the place of what stood for them."""
+    when = {"measured": datetime.date.today().isoformat(), "commit": commit()["commit"]}
     others = [one for one in before["entries"] if one["norm"] not in norms]
     return before | {
         "entries": [*others, *now["entries"]],
