@@ -131,7 +131,7 @@ def test_damage_to_an_artifact_of_each_kind_is_named_by_the_job_that_reads_it(
     fit = fit_of(plan, "weitzner2023", "uap_mnist")
     # What is damaged, and what is asked for that is made from it.
     victims = {
-        results(project) / "datasets/photos64.safetensors": "datasets/photos64.png",
+        results(project) / "datasets/photos40.safetensors": "datasets/photos40.png",
         paper / "coders/lista_b.safetensors": "weitzner2023/analyses/signals.npz",
         paper / "classifiers/codes_cifar10.safetensors": (
             "weitzner2023/attacks/targeted_uap_cifar10.npz"
