@@ -68,9 +68,10 @@ class Threat:
         For linf the exact projection onto the intersection. For the other norms a point of it:
         the box can only bring a point nearer to ``x``, which lies inside the box.
         """
-        if self.eps is not None:
-            x_adv = x + _project_ball(x_adv - x, self.norm, self.radius(x))
-        return x_adv.clamp(*self.bounds)
+        if self.eps is None:
+            return x_adv.clamp(*self.bounds)
+        d = _project_ball(x_adv - x, self.norm, self.radius(x))
+        return d.add_(x).clamp_(*self.bounds)
 
     def settle(self, x_adv: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
         """:meth:`project` in float64, rounded so that the distance in float64 is at most eps.
@@ -118,12 +119,13 @@ def _ratio(numerator: torch.Tensor, denominator: torch.Tensor) -> torch.Tensor:
 
 
 def _project_ball(d: torch.Tensor, norm: Norm, radius: torch.Tensor) -> torch.Tensor:
+    """``d`` moved into the ball, in its memory where that is quicker."""
     match norm:
         case "linf":
-            return torch.minimum(torch.maximum(d, -radius), radius)
+            return d.clamp_(-radius, radius)
         case "l2" | "relative_l2":
             length = d.flatten(1).norm(dim=1).reshape(radius.shape)
-            return d * torch.where(length > radius, radius / length, 1.0)
+            return d.mul_(torch.where(length > radius, radius / length, 1.0))
         case "l1":
             return _project_l1(d.flatten(1), radius.flatten()).reshape(d.shape)
         case "l0":

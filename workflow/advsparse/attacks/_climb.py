@@ -45,13 +45,23 @@ class Climb:
     """One run in linf or l2.
 
     ``x``: the clean images; ``start``: where it begins; ``loss``: "ce", or else the DLR loss;
-    ``rho``: share of rising steps below which a step size is halved.
+    ``rho``: share of rising steps below which a step size is halved; ``radius``: for linf that of
+    each image, N x 1 x ... x 1, where it is not the threat's.
     """
 
     def __init__(
-        self, threat: Threat, oracle, x: torch.Tensor, start: torch.Tensor, loss: str, rho: float
+        self,
+        threat: Threat,
+        oracle,
+        x: torch.Tensor,
+        start: torch.Tensor,
+        loss: str,
+        rho: float,
+        *,
+        radius: torch.Tensor | None = None,
     ) -> None:
         self.threat, self.oracle, self.x = threat, oracle, x
+        self.radius = threat.radius(x) if radius is None else radius
         self.objective, self.rho = cross_entropy if loss == "ce" else dlr, rho
         self.best = start.clone()
         self.best_gradient = torch.zeros_like(x)
@@ -63,14 +73,11 @@ class Climb:
 
     def _begin(self) -> None:
         """What the rule of the step sizes goes by."""
-        self.eta = 2 * self.threat.radius(self.x)
+        self.eta = 2 * self.radius
         self._before, self._last_top = self.top.clone(), self.top.clone()
         self._rises = torch.zeros_like(self.steps)
         self._halved = torch.zeros_like(self.found)
-        # For linf both constraints are one interval for each pixel.
-        radius = self.threat.radius(self.x)
-        self.low = (self.x - radius).clamp(*self.threat.bounds)
-        self.high = (self.x + radius).clamp(*self.threat.bounds)
+        self._around, self._near = None, ()
 
     def _reviews(self, steps: int) -> list[int]:
         return checkpoints(steps)
@@ -140,20 +147,27 @@ class Climb:
         return halved
 
     def _move(self, point, previous, gradient, rows, k) -> torch.Tensor:
-        step = self.eta[rows] * direction(gradient, self.threat.norm)
-        straight = self._project(point + step, rows)
+        step = direction(gradient, self.threat.norm).mul_(self.eta[rows])
+        straight = self._project(step.add_(point), rows)
         if k == 0:
             return straight
         weight = _MOMENTUM
-        moved = torch.lerp(point, straight, weight).add_(point - previous, alpha=1 - weight)
-        return self._project(moved, rows)
+        before = torch.sub(point, previous, out=previous)  # which nothing asks for any more
+        moved = torch.lerp(point, straight, weight, out=straight)
+        return self._project(moved.add_(before, alpha=1 - weight), rows)
 
     def _project(self, point, rows):
+        if rows is not self._around:  # images leave seldom
+            self._around, x = rows, self.x[rows]
+            if self.threat.norm == "linf":
+                # Both constraints are one interval for each pixel.
+                radius, box = self.radius[rows], self.threat.bounds
+                self._near = (x - radius).clamp_(*box), (x + radius).clamp_(*box)
+            else:
+                self._near = (x,)
         if self.threat.norm == "linf":
-            whole = len(rows) == len(self.x)
-            low, high = (self.low, self.high) if whole else (self.low[rows], self.high[rows])
-            return point.clamp_(low, high)
-        return self.threat.project(point, self.x[rows])
+            return point.clamp_(*self._near)
+        return self.threat.project(point, *self._near)
 
 
 class SparseClimb(Climb):
@@ -167,7 +181,7 @@ class SparseClimb(Climb):
         super().__init__(*given)
 
     def _begin(self) -> None:
-        self.eta = self.threat.radius(self.x)
+        self.eta = self.radius
         self._first = self.eta.clone()
         self._entries = self.x[0].numel()
         self._changed = self._count(slice(None))

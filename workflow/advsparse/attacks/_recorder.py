@@ -243,10 +243,14 @@ class _Kept:
         self._threat, self.x, self._y, self._target = threat, x, y, target
         self.best = x.clone()
         self._distance = x.new_full((len(x),), torch.inf, dtype=torch.float64)
+        self._exact = torch.full_like(self._distance, torch.nan)
         self._sure = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         self._all = torch.arange(len(x), device=x.device)
-        exact = x.dtype == torch.float64 or threat.norm in ("l0", "relative_l2")
+        exact = x.dtype == torch.float64 or threat.norm == "l0"
         self._rough = -_TIE if exact else _ROUGH
+        # What a distance of 1 is in pixels.
+        relative = threat.norm == "relative_l2"
+        self._unit = size(x, "l2").clamp(min=torch.finfo(x.dtype).tiny) if relative else None
         # Without it the clean image stands for an effort.
         self._effort = x.clone() if effort else x
         self._least = x.new_full((len(x),), torch.inf) if effort else None
@@ -264,8 +268,7 @@ class _Kept:
 
     def distance(self, at):
         """Of the nearest adversarial ones for the images ``at``, infinite where there is none."""
-        exact = self._threat.distance(self.best[at], self.x[at])
-        return exact.where(self._distance[at].isfinite(), torch.inf)
+        return self._exactly(at).where(self._distance[at].isfinite(), torch.inf)
 
     def harmless(self, at, classes):
         goal = self._y[at] if self._target is None else self._target[at]
@@ -275,21 +278,63 @@ class _Kept:
     def look(self, point, logits, at) -> None:
         """Note what ``logits`` say of points for the images ``at``."""
         y, target = self._y[at], at_rows(self._target, at)
+        won, better = fooled(logits, y, target), None
         if self._least is not None:
-            self._try_harder(point, margin(logits, y, target), at)
-        won = fooled(logits, y, target)
-        if not won.any():
+            value = margin(logits, y, target)
+            better = value < self._least[at]
+        tried = better is not None and bool(better.any())
+        found = bool(won.any())
+        if not (tried or found):
             return
         clean = self.x if torch.equal(at, self._all) else self.x[at]
-        distance, known = self._roughly(point, clean), self._distance[at]
+        distance = self._roughly(point, clean, at)
+        if tried:
+            self._try_harder(point, clean, distance, value, better, at)
+        if found:
+            self._come_nearer(point, clean, distance, won, at)
+
+    def _roughly(self, point, clean, at):
+        """Distances in the precision of the images, which tell most of those that are nearer."""
+        if self._unit is None:
+            return size(point - clean, self._threat.norm).double()
+        return (size(point - clean, "l2") / self._unit[at]).double()
+
+    def _try_harder(self, point, clean, distance, value, better, at):
+        """Keep the points that are ``better`` and within the threat, but for rounding.
+
+        A point from far beyond the threat says nothing of where it ends up within, and one that is
+        not finite is nowhere. Where exactly is seen at the end: in float64 it would take half the
+        time of a step.
+        """
+        threat, (low, high) = self._threat, self._threat.bounds
+        if threat.eps is not None:
+            slack = _ROUNDING if self._unit is None else _ROUNDING / self._unit[at]
+            inside = distance <= threat.eps + slack
+        else:
+            inside = torch.ones_like(better)
+        least, largest = torch.aminmax(point)
+        if not (least >= low - _ROUNDING and largest <= high + _ROUNDING):
+            inside = torch.zeros_like(better)
+        doubtful = better & ~inside
+        if doubtful.any():
+            # A norm's rounding may exceed that of each entry.
+            some = doubtful.nonzero().flatten()
+            moved = threat.project(point[some], clean[some]).sub_(point[some])
+            inside[some] = moved.abs_().flatten(1).amax(1) <= _ROUNDING
+        kept = better & inside
+        if not kept.all():
+            at, point, value = at[kept], point[kept], value[kept]
+        self._effort[at], self._least[at] = point, value
+
+    def _come_nearer(self, point, clean, distance, won, at):
+        """Keep the points that have ``won`` and are nearer than what was kept before."""
+        known = self._distance[at]
         won &= (distance <= known * (1 + self._rough)) | ~self._sure[at]
         equal = won & self._sure[at] & (distance >= known * (1 - self._rough))
         if equal.any():
             some, here = equal.nonzero().flatten(), at[equal]
-            found, other = (
-                self._threat.distance(one, clean[some]) for one in (point[some], self.best[here])
-            )
-            won[some] = found < other * (1 - _TIE)
+            found = self._threat.distance(point[some], clean[some])
+            won[some] = found < self._exactly(here) * (1 - _TIE)
         if not won.any():
             return
         if not won.all():
@@ -300,27 +345,14 @@ class _Kept:
         if not kept.all():
             point, at, distance, sure = point[kept], at[kept], distance[kept], sure[kept]
         self.best[at], self._distance[at], self._sure[at] = point, distance, sure
+        self._exact[at] = torch.nan
 
-    def _roughly(self, point, clean):
-        """Distances in the precision of the images, which tell most of those that are nearer."""
-        if self._threat.norm == "relative_l2":
-            return self._threat.distance(point, clean)
-        return size(point - clean, self._threat.norm).double()
-
-    def _try_harder(self, point, value, at):
-        better = value < self._least[at]
-        if not better.any():
-            return
-        if not better.all():
-            at, point, value = at[better], point[better], value[better]
-        # A point from far beyond the threat says nothing of where it ends up within, and one that
-        # is not finite is nowhere. Where exactly is seen at the end: in float64 it would take half
-        # the time of a step.
-        within = self._threat.project(point, self.x[at])
-        near = within.sub_(point).abs_().flatten(1).amax(1) <= _ROUNDING
-        if not near.all():
-            at, point, value = at[near], point[near], value[near]
-        self._effort[at], self._least[at] = point, value
+    def _exactly(self, at):
+        """The distances of what is kept for the images ``at``, measured once for each."""
+        new = at[self._exact[at].isnan()]
+        if len(new):
+            self._exact[new] = self._threat.distance(self.best[new], self.x[new])
+        return self._exact[at]
 
     def _within(self, point, clean):
         """Points within the threat; which were there before, and which but for rounding."""

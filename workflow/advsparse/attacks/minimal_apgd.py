@@ -11,7 +11,6 @@ from advsparse.attacks._walks import scattered, size, steps_within
 from advsparse.lazy import torch
 from advsparse.settings import PositiveInt, Share, settings
 from advsparse.shapes import per_image
-from advsparse.threat import Threat
 
 _CLOSE, _BACK = 0.01, 0.1
 """Share of the nearest distance at which radii have closed in on it, and by which the largest that
@@ -66,26 +65,14 @@ class MinimalAPGD(MinimumNormAttack):
             below = torch.where(missed, (1 - _BACK) * nearest, failed[rows])
             radius = (below + nearest) / 2
             start = scattered(clean, self.norm, radius, rng, 2 * run) if run else clean.clone()
-            climb = _Climb(_Balls(radius), part, clean, start, self.loss, self.rho)
+            ways, each = (self.loss, self.rho), per_image(radius, clean)
+            climb = _Climb(self.threat, part, clean, start, *ways, radius=each)
             climb.run(length, y[rows], goal, goal)
             failed[rows] = torch.where(climb.found, below, radius)
             # Where a run ends with what it looks for, a gradient was asked that led to no step.
             asked[rows] += climb.steps + climb.found
             run += 1
         return Candidate(oracle.effort, asked)
-
-
-class _Balls(Threat):
-    """Balls of linf with a radius for each image (N)."""
-
-    _radii: torch.Tensor
-
-    def __init__(self, radii: torch.Tensor) -> None:
-        super().__init__(norm="linf")
-        object.__setattr__(self, "_radii", radii)  # settings are frozen
-
-    def radius(self, x: torch.Tensor) -> torch.Tensor:
-        return per_image(self._radii, x)
 
 
 class _Climb(Climb):
