@@ -133,6 +133,12 @@ def show_image(axes, image) -> None:
         spine.set_visible(False)
 
 
+def decibels(psnr: float) -> str:
+    """A PSNR to the clean image in words; one that is the clean image has no error to measure, as
+    where it was wrong already and an attack left it as it was."""
+    return f"{psnr:.1f} dB" if np.isfinite(psnr) else "as clean"
+
+
 def mosaic(tiles: np.ndarray, across: int | None = None) -> np.ndarray:
     """Tiles N x C x H x W side by side, with a line of white between them.
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from advsparse.artifacts import read_arrays
 from advsparse.figures.origin import ROLES, stamp
-from advsparse.figures.style import WIDTH, plt, show_image
+from advsparse.figures.style import WIDTH, decibels, plt, show_image
 from advsparse.verbatim import in_figure
 from papers.mitro2018.found import ATTACKS, DATASETS, NETWORKS, Seen
 
@@ -73,7 +73,7 @@ def draw_examples(inputs, settings):
                     psnr, ssim = (
                         float(seen.of(m, source, transform)[number]) for m in ("psnr", "ssim")
                     )
-                    title = f"{of}\n{psnr:.1f} dB, {ssim:.2f}"
+                    title = f"{of}\n{decibels(psnr)}, {ssim:.2f}"
                     record |= {f"{of}, PSNR": psnr, f"{of}, SSIM": ssim}
                 ax.set_title(in_figure(title), fontsize=6)
             records.append(record)
@@ -100,6 +100,10 @@ def draw_atoms_of_a_patch(inputs, settings):
         for ax, measure in zip(line, ("accuracy", "PSNR", "SSIM"), strict=True):
             _draw_curves(ax, table[table["measure"] == measure])
             ax.set(title=f"{words}: {measure}", xlabel="atoms of a patch", xscale="log")
+            # Those that were tried, not the powers of ten between them.
+            tried = sorted({atoms for atoms in table["atoms"] if isinstance(atoms, int) and atoms})
+            ax.set_xticks(tried, [str(atoms) for atoms in tried], minor=False)
+            ax.minorticks_off()
     handles, labels = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=4)
     stamp(figure, settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from advsparse.figures.origin import stamp
-from advsparse.figures.style import WIDTH, plt, show_image
+from advsparse.figures.style import WIDTH, decibels, plt, show_image
 from papers.sun2019.found import DEFENSES, Behind
 
 _ATTACK, _PAIR = "FGSM-0.08", ("adversarial", "transformed")
@@ -30,7 +30,7 @@ def draw_reconstructions(inputs, settings):
             show_image(axes[row, column], images[row].clip(0, 1))
             if column < len(names):
                 quality = seen.of("psnr", _ATTACK, names[column])[kept[row]]
-                axes[row, column].set_xlabel(f"{quality:.1f} dB", fontsize=7, labelpad=2)
+                axes[row, column].set_xlabel(decibels(quality), fontsize=7, labelpad=2)
                 records.append({"image": int(kept[row]), "defence": title, "PSNR": float(quality)})
     stamp(figure, settings)
     return figure, pd.DataFrame(records)
