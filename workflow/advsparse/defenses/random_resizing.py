@@ -20,7 +20,7 @@ class RandomResizing(Transformation):
     that larger size. Where s_0 is S, that is the size of all.
 
     Source: Xie et al. 2018; its authors' code, for images of 299 pixels, draws a size from 310 on
-    and below 331.
+    and below 331, and resizes by the nearest pixel.
 
     Cost: two small products of matrices, and a network that sees S^2 instead of the image's own
     number of pixels.
@@ -34,8 +34,8 @@ class RandomResizing(Transformation):
     """The smallest size s_0, as a share of an image's side; rounded to whole pixels."""
     largest: PositiveFloat = 331 / 299
     """The size S of what comes out, as a share of an image's side; rounded to whole pixels."""
-    value: Share = 0.0
-    """What the rest is filled with."""
+    value: Share = 0.5
+    """What the rest is filled with; the authors fill it with 0 in images from -1 to 1."""
 
     def __post_init__(self) -> None:
         if self.smallest > self.largest:

@@ -19,7 +19,7 @@ class STL(Transformation):
 
     clipped to [0, 1], with one code for all channels. The filters are learned from training images,
     by :class:`~advsparse.coding._filter_learning.FilterLearning`, and fixed then: t is unique, and
-    no difference of images becomes longer. Codes are found by
+    no difference of what is coded becomes longer. Codes are found by
     :class:`~advsparse.coding.cbpdn.CBPDN`.
 
     Where the support of the code stays the same, t projects a change of x onto the shifted filters
@@ -55,7 +55,8 @@ class STL(Transformation):
     zero_mean: bool = False
     """Whether filters have mean 0 in each channel. They code no brightness then."""
     padding: NonNegativeInt = 0
-    """Mirrored pixels that an image is extended by before it is coded: it goes on periodically."""
+    """Mirrored pixels that an image is extended by before it is coded: it goes on periodically. The
+    authors' code extends it for the low-pass part alone, as ``tikhonov`` does by itself."""
     rescale: bool = False
     """Whether t(x) is divided by its largest entry."""
     gap_tolerance: PositiveFloat = 3e-4
