@@ -13,6 +13,7 @@ from advsparse.attacks._asking import refused
 from advsparse.attacks._eot import as_attacked
 from advsparse.attacks._first_look import bytes_per_image
 from advsparse.attacks._fitting import Fit
+from advsparse.attacks._losses import margin
 from advsparse.attacks._oracle import Oracle
 from advsparse.attacks._universal import UniversalPerturbation
 from advsparse.defenses._base import Defense, Detector, Inside
@@ -280,6 +281,28 @@ def test_an_attack_is_given_means_over_draws_of_its_own():
     # Three passes each time, and as many on each way back.
     assert oracle.queries.dtype == torch.int64
     assert oracle.queries.tolist() == [18 if row in rows else 15 for row in everyone]
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+def test_a_detector_decides_and_what_an_attack_lowers_has_no_step(targeted):
+    """The margin is the larger of the classifier's and the excess, on both sides of 0."""
+    rng = torch.Generator().manual_seed(0)
+    logits = torch.randn(400, 5, generator=rng) * torch.tensor([1.0, 1e-3]).repeat(200)[:, None]
+    excess = torch.randn(400, generator=rng)
+    excess[:100] *= 1e-6
+    excess[100:120] = 0
+    y, target = torch.randint(5, (400,), generator=rng), None
+    if targeted:
+        target = (y + 1) % 5
+    found = refused(logits, excess, y, target)
+    won = logits.argmax(1) != y if target is None else logits.argmax(1) == target
+    assert 20 < (won & (excess <= 0)).sum() < 380
+    reached = found.argmax(1) != y if target is None else found.argmax(1) == target
+    assert torch.equal(reached, won & (excess <= 0))
+    expected = torch.maximum(margin(logits, y, target), excess)
+    torch.testing.assert_close(margin(found, y, target), expected, rtol=1e-6, atol=1e-6)
+    unknown = torch.full_like(excess, torch.nan)
+    assert torch.equal(refused(logits, unknown, y, target), logits)
 
 
 @pytest.mark.parametrize("targeted", [False, True])

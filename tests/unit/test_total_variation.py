@@ -119,6 +119,26 @@ def test_three_hundred_steps_are_near_the_optimum(photos, variant):
     assert (found.gap <= 2e-3 * found.problem.objective(found.z)).all()
 
 
+@pytest.mark.parametrize(
+    ("variant", "least"), [("guo", 0.97), ("paper", 0.99), ("obfuscated_gradients", 0.8)]
+)
+def test_the_last_steps_tell_nearly_the_whole_derivative(photos, variant, least):
+    """Of what a network might ask for; the identity, which others put in its place, is far off."""
+    x, v = photos[::4], torch.randn(photos[::4].shape, generator=torch.Generator().manual_seed(1))
+    kept = mask(x)
+
+    def seen(followed):
+        z = x.clone().requires_grad_()
+        found = solved(problem(variant, z, kept), 300, followed).z
+        return found.detach(), torch.autograd.grad(found, z, v)[0].flatten(1)
+
+    (one, last), (other, whole) = seen(20), seen(None)
+    assert torch.equal(one, other)
+    near = torch.nn.functional.cosine_similarity(last, whole)
+    assert near.mean() > least
+    assert torch.nn.functional.cosine_similarity(v.flatten(1), whole).mean() < 0.75
+
+
 def test_divergence_is_minus_the_adjoint_of_differences():
     generator = torch.Generator().manual_seed(0)
     z, p, q = (torch.randn(2, 3, 5, 7, generator=generator, dtype=torch.float64) for _ in range(3))

@@ -46,19 +46,22 @@ def refused(
     """Logits (N x K) as they decide once a detector has refused what has an ``excess`` (N) above 0.
 
     Such an image fools nobody: the logit of its label y exceeds the largest other one by as much,
-    or that of its target falls short of it, so that what lowers the excess is a way to go once the
-    classifier alone is fooled. All other images keep theirs.
+    or that of its target falls short of it. One that passes decides as it did, and its margin is
+    the larger of its own and its excess: what an attack follows is continuous, and it is not led
+    back to where it is refused by what it gains from the classifier alone.
     """
     goal = y if target is None else target
     own = logits.gather(1, goal[:, None])[:, 0]
     others = logits.scatter(1, goal[:, None], -torch.inf).amax(1)
     # The least that a sum with the others' does not round away.
     step = (torch.nextafter(others, torch.full_like(others, torch.inf)) - others).detach()
-    beyond = excess + torch.where(excess > 0, step, 0.0)
-    raised = others + beyond if target is None else others - beyond - step
-    changed = torch.maximum(own, raised) if target is None else torch.minimum(own, raised)
+    beyond = excess + torch.where(excess > 0, step, -step)
+    if target is None:
+        changed = torch.maximum(own, others + beyond)
+    else:
+        changed = torch.minimum(own, others - beyond - torch.where(excess > 0, step, 0.0))
     # Without another class there is none that could win.
-    changed = torch.where((excess > 0) & others.isfinite(), changed, own)
+    changed = torch.where(excess.isnan() | ~others.isfinite(), own, changed)
     return logits.scatter(1, goal[:, None], changed[:, None])
 
 

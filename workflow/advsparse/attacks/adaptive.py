@@ -29,12 +29,13 @@ class Adaptive(Attack):
     .. math:: E_t[l(f(t(x)))] \approx \frac{1}{T} \sum_{i=1}^{T} l(f(t_i(x))).
 
     Where a detector stands beside f, which refuses images whose score s(x) exceeds a threshold, an
-    image succeeds only if it passes. One that is refused is given the logit
+    image succeeds only if it passes. The logit of its label is
 
-    .. math:: z_y(x) = \max_{k \ne y} f_k(x) + \frac{s(x) - \tau}{\sigma}
+    .. math:: z_y(x) = \max\Big(f_y(x),\; \max_{k \ne y} f_k(x) + \frac{s(x) - \tau}{\sigma}\Big)
 
-    of its label, with sigma the spread of clean images' scores, if its own is smaller: the attack's
-    objective then lowers the score (of a target, it lacks as much).
+    with sigma the spread of clean images' scores: what the attack lowers is the larger of the
+    classifier's margin and of what the score exceeds the threshold by (of a target, the smaller of
+    its own logit and of one that lacks as much).
 
     What is returned is measured on the defence itself, with random numbers that the attack has not
     seen. On a model without a defence, or with one that is deterministic and differentiable, it is

@@ -118,19 +118,33 @@ class Solved(NamedTuple):
         return self.problem.objective(self.z) - self.problem.bound(self.down, self.along)
 
 
-def solved(problem: Problem, steps: int) -> Solved:
-    """The problem after so many steps, which are the same for each image."""
+def solved(problem: Problem, steps: int, followed: int | None = None) -> Solved:
+    """The problem after so many steps, which are the same for each image.
+
+    A derivative is that of the last ``followed`` steps alone, as if what they begin from were
+    given: at a solution it comes near to that of all, in a share of their memory.
+    """
     x, kept = problem.x, problem.kept
     z = x * kept + (1 - kept) * (x * kept).mean((2, 3), keepdim=True) / _share(kept)
-    down, along = torch.zeros_like(x), torch.zeros_like(x)
-    for _ in range(steps):
-        nearer = problem.nearer(z + _TAU * divergence(down, along))
-        by_row, by_column = differences(2 * nearer - z)
-        steep, wide = problem.within(down + _SIGMA * by_row, along + _SIGMA * by_column)
-        z = z + _RELAXATION * (nearer - z)
-        down = down + _RELAXATION * (steep - down)
-        along = along + _RELAXATION * (wide - along)
-    return Solved(problem, nearer, steep, wide)
+    state = z, torch.zeros_like(x), torch.zeros_like(x)
+    before = 0 if followed is None else max(0, steps - followed)
+    with torch.no_grad():
+        for _ in range(before):
+            state, _ = _step(problem, *state)
+    for _ in range(steps - before):
+        state, found = _step(problem, *state)
+    return Solved(problem, *found)
+
+
+def _step(problem: Problem, z, down, along):
+    """What the next step begins from, and what this one has come to."""
+    nearer = problem.nearer(z + _TAU * divergence(down, along))
+    by_row, by_column = differences(2 * nearer - z)
+    steep, wide = problem.within(down + _SIGMA * by_row, along + _SIGMA * by_column)
+    z = z + _RELAXATION * (nearer - z)
+    down = down + _RELAXATION * (steep - down)
+    along = along + _RELAXATION * (wide - along)
+    return (z, down, along), (nearer, steep, wide)
 
 
 def differences(z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -23,8 +23,8 @@ class D3(Transformation):
     mean length of their gradients; one is taken if its cosine with all those taken before is small.
     There are fewer atoms than asked for where candidates do not suffice.
 
-    Its own derivative projects each patch onto the atoms that it is given, and is exact almost
-    everywhere; the identity stands for it.
+    Its derivative projects each patch onto the atoms that it is given, and is exact almost
+    everywhere.
 
     Against an attacker who knows the dictionary, its authors make it random: with a share below 1
     each image is given that share of the atoms, drawn anew, and the defence is stochastic.
@@ -40,12 +40,11 @@ class D3(Transformation):
     entries.
 
     Attacks: none is known to us. Its own authors' white-box attack leaves 34.4 % where
-    dictionaries are random (by their abstract). ``adaptive`` goes by the identity and, with a share
-    below 1, by means over draws.
+    dictionaries are random (by their abstract). ``adaptive`` follows the derivative and, with a
+    share below 1, takes means over draws.
     """
 
     learns = True
-    backward = "identity"
 
     patch: PositiveInt = 8
     """The side of a patch; 4 for images of 32 pixels."""
