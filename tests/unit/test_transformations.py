@@ -12,6 +12,7 @@ from advsparse.analyses.penalties import Penalties
 from advsparse.analyses.projection import Projection
 from advsparse.analyses.transformations import Transformations
 from advsparse.defenses.averaged import Averaged
+from advsparse.defenses.crop_ensemble import CropEnsemble
 from advsparse.defenses.mean_filter import MeanFilter
 from advsparse.defenses.stl import STL
 from advsparse.defenses.stl_cluster import STLCluster
@@ -91,6 +92,26 @@ def test_an_ensemble_predicts_by_the_mean_of_its_draws(given):
     assert np.array_equal(found["prediction:second:tvms"], expected.numpy())
     error = ((single - given.attacks["second"].x) ** 2).flatten(1).mean(1)
     assert found["psnr:second:tvms"] == pytest.approx((-10 * error.log10()).numpy(), rel=1e-5)
+
+
+def test_a_random_defence_is_compared_by_one_draw(given):
+    """Two draws of one image may differ by more than what an attack added."""
+    crops = {"crops": (CropEnsemble(draws=2, fraction=0.75), {})}
+    told = Given(given.rng, attacks=given.attacks, classifier=given.classifier, defenses=crops)
+    found = Transformations().run(told)
+    defense, learned = crops["crops"]
+    seed = given.rng.part("defense").seed
+    defended = defense.wrap(given.classifier, learned, seed=seed).eval()
+    x, x_adv = given.attacks["first"].x, given.attacks["first"].x_adv
+    with torch.no_grad():
+        before, after = defended.transform(x), defended.transform(x_adv, like=x)
+        other = defended.transform(x_adv)
+    assert torch.equal(defended.transform(x, like=x), before)
+    relative = ((after - before).flatten(1).norm(dim=1) / before.flatten(1).norm(dim=1)).numpy()
+    assert found["distance:first:crops"] == pytest.approx(relative, rel=1e-5)
+    assert (relative[1:] < (other - before).flatten(1).norm(dim=1).numpy()[1:]).all()
+    assert relative[0] == 0  # which the attack left as it was
+    assert "distance:second:crops" not in found and "prediction:second:crops" in found
 
 
 def test_penalties_code_with_the_same_filters(given):

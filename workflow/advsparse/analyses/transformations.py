@@ -20,8 +20,9 @@ class Transformations(Analysis):
     r"""Predictions f(t(x')) with each defence t in front, and how near x' and x come by it.
 
     Of clean images x and those x' of each attack, with and without each defence: the prediction, by
-    the mean class probability over draws where the defence is an ensemble; and of a single draw the
-    quality of t(x') and two distances from what becomes of the clean image,
+    the mean class probability over draws where the defence is an ensemble; of a single draw the
+    quality of t(x'); and two distances from what becomes of the clean image by the same draw, which
+    of a random defence are measured for the first attack alone,
 
     .. math:: \mathrm{PSNR}(t(x'), x) = -10 \log_{10} \frac{\|t(x') - x\|_2^2}{n}, \qquad
               \frac{\|t(x') - t(x)\|_2}{\|t(x)\|_2}, \qquad
@@ -58,10 +59,16 @@ class Transformations(Analysis):
             for source, x in sources.items():
                 seen = _seen(given.classifier, defended, x)
                 clean = seen if clean is None else clean
-                for what, values in _compared(seen, clean, first.x).items():
-                    arrays[f"{what}:{source}:{name}"] = values
+                made = seen["images"]
+                found = {"prediction": seen["prediction"].cpu().numpy()}
+                found |= _quality_of(made, first.x)
+                if seen is not clean and getattr(defended, "stochastic", False):
+                    # Two draws of one image may differ by more than what an attack added.
+                    seen = _alike(given.classifier, defended, x, first.x) if source in shown else {}
+                found |= _distances(seen, clean) if seen else {}
+                arrays |= {f"{what}:{source}:{name}": values for what, values in found.items()}
                 if source in shown:
-                    arrays[f"shown:{source}:{name}"] = seen["images"][kept].cpu().numpy()
+                    arrays[f"shown:{source}:{name}"] = made[kept].cpu().numpy()
         return arrays
 
     def _sources(self, given: Given) -> dict[str, torch.Tensor]:
@@ -96,6 +103,16 @@ def _seen(classifier, defended, x: torch.Tensor) -> dict[str, torch.Tensor]:
     return {name: torch.cat(parts) for name, parts in found.items()}
 
 
+def _alike(classifier, defended, x: torch.Tensor, clean: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What becomes of images by the numbers that are drawn for the clean ones."""
+    made, features = [], []
+    with torch.no_grad():
+        for batch, like in zip(x.split(BATCH), clean.split(BATCH), strict=True):
+            made.append(defended.transform(batch, like=like))
+            features.append(_features(classifier, made[-1])[0])
+    return {"images": torch.cat(made), "features": torch.cat(features)}
+
+
 def _features(classifier, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """What the last linear layer is given, N x F, and the logits, N x K."""
     heard: list[torch.Tensor] = []
@@ -108,14 +125,18 @@ def _features(classifier, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return heard[-1], logits
 
 
-def _compared(seen, clean, x: torch.Tensor) -> dict[str, np.ndarray]:
-    """Predictions, and distances from the clean image ``x`` and from what becomes of it."""
+def _quality_of(made: torch.Tensor, x: torch.Tensor) -> dict[str, np.ndarray]:
+    """PSNR to the clean images ``x``, where what was made of images has their shape."""
     from advsparse.analyses import _quality
 
-    images, original = (array.cpu().numpy() for array in (seen["images"], x))
-    found = {"prediction": seen["prediction"].cpu().numpy()}
-    if images.shape == original.shape:
-        found["psnr"] = _quality.psnr(original, images, peak=1.0)
+    if made.shape != x.shape:
+        return {}
+    return {"psnr": _quality.psnr(x.cpu().numpy(), made.cpu().numpy(), peak=1.0)}
+
+
+def _distances(seen, clean) -> dict[str, np.ndarray]:
+    """Relative distances from what becomes of the clean images."""
+    found = {}
     for what, name in (("images", "distance"), ("features", "feature_distance")):
         one, other = (value[what].double().flatten(1) for value in (seen, clean))
         length = other.norm(dim=1).clamp(min=torch.finfo(other.dtype).tiny)

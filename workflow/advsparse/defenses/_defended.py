@@ -120,12 +120,19 @@ class InFront(Defended):
             logs.append(self.model(made).log_softmax(1))
         return torch.stack(logs).logsumexp(0) - math.log(self.ensemble), first
 
-    def transform(self, x: torch.Tensor, rng: Random | None = None) -> torch.Tensor:
+    def transform(
+        self, x: torch.Tensor, rng: Random | None = None, *, like: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """t(x), with the derivative that the module was adapted to; of an ensemble, unless ``rng``
-        says otherwise, the first draw of the evaluation."""
+        says otherwise, the first draw of the evaluation.
+
+        like: images whose numbers the evaluation's draw is to have, in place of those of ``x``.
+        """
         check_tensor("x", x)
         if rng is None and self.ensemble > 1:
             rng = self._evaluation.part("ensemble", 0)
+        if like is not None:
+            rng = (self._evaluation if rng is None else rng).of(like)
         numbers = self._numbers(rng)
         derivative = self._derivative
         if callable(derivative):

@@ -96,7 +96,10 @@ def draw_quality(inputs, settings):
     records = []
     for defense in seen.defenses:
         label, colour, marker = LOOKS[defense]
-        quality = float(np.mean(known(seen.near("psnr", _ATTACK, defense))))
+        qualities = known(seen.near("psnr", _ATTACK, defense))
+        if not len(qualities):  # it moves pixels
+            continue
+        quality = float(np.mean(qualities))
         clean, attacked = (float(seen.right(one, defense).mean()) for one in ("clean", _ATTACK))
         ax.plot([quality] * 2, [clean, attacked], color=colour, linewidth=3, alpha=0.5)
         ax.plot(quality, clean, marker="_", color=colour, markersize=12, linestyle="none")

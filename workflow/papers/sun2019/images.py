@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from math import nan
+
 import pandas as pd
 
 from advsparse.figures.origin import stamp
 from advsparse.figures.style import WIDTH, decibels, plt, show_image
-from papers.sun2019.found import DEFENSES, Behind
+from papers.sun2019.found import DEFENSES, MOVED, Behind
 
 _ATTACK, _PAIR = "FGSM-0.08", ("adversarial", "transformed")
 
@@ -29,8 +31,10 @@ def draw_reconstructions(inputs, settings):
         for row in range(count):
             show_image(axes[row, column], images[row].clip(0, 1))
             if column < len(names):
-                quality = seen.of("psnr", _ATTACK, names[column])[kept[row]]
-                axes[row, column].set_xlabel(decibels(quality), fontsize=7, labelpad=2)
+                moves = names[column] in MOVED
+                quality = nan if moves else seen.of("psnr", _ATTACK, names[column])[kept[row]]
+                label = "one crop" if moves else decibels(quality)
+                axes[row, column].set_xlabel(label, fontsize=7, labelpad=2)
                 records.append({"image": int(kept[row]), "defence": title, "PSNR": float(quality)})
     stamp(figure, settings)
     return figure, pd.DataFrame(records)

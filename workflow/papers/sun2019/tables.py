@@ -19,6 +19,15 @@ _AT_006 = ("FGSM-0.06", "BIM-0.06", "DeepFool-0.06", "CW-0.06", "UAP-0.06")
 _KNOWN = ("FGSM-0.04", "FGSM-0.08", "FGSM-0.12", "FGSM-0.20", "UAP-0.08")
 _BEYOND = ("DeepFool-0.03, extended", "CW-0.03, extended", "FGSM, 8 of 255")
 
+_ADAPTIVE = (
+    "adaptive: PGD at linf 0.031 made for the defence (its own derivative or BPDA, EOT), the "
+    "strongest for each image, with its 95 % interval, on the first of the images."
+)
+_NOT_ADAPTED = (
+    "No attack was made for these networks: those of table 4 are for transformations in front of "
+    "the undefended one."
+)
+
 
 def retrained(inputs, settings):
     """Tables 1, 2a, 2b and 3: networks that are trained on what each defence makes of images,
@@ -37,7 +46,8 @@ def retrained(inputs, settings):
             if (defense, attack) in static.right:
                 line[attack] = float(static.right[defense, attack].mean())
         line["non-transfer"] = _non_transfer(static, defense, columns)
-        line |= _adaptive(adapted, defense)
+        if adapted:
+            line |= _adaptive(adapted, defense)
         lines.append(line | {"images": len(static.right[defense, "clean"])})
     note = (
         "Accuracy. Each network but the first is trained on training images that its defence has "
@@ -46,9 +56,8 @@ def retrained(inputs, settings):
         "that are longer are cut off, or all are extended to it. Controls: the same network "
         "trained once more, and behind a mean of 3 x 3 pixels. non-transfer is the share of a "
         "defence's gain on the paper's attacks that the network trained once more has too, without "
-        "any defence. adaptive: PGD at linf 0.031 made for the defence (BPDA, EOT), the strongest "
-        "for each image, with its 95 % interval, on the first of the images."
-    )
+        "any defence. "
+    ) + (_ADAPTIVE if adapted else _NOT_ADAPTED)
     title = f"Retrained networks, {found.DATASETS[dataset]}"
     return {"frame": pd.DataFrame(lines), "title": title, "note": _noted(note, settings)}
 
@@ -95,7 +104,8 @@ def behind(inputs, settings):
     note = (
         "Accuracy of the undefended network behind each transformation, on images that were made "
         "against it without any. Attacks are those of the tables of retrained networks. PSNR is "
-        "that of the transformed image to the clean one, in dB, mean over attacked images."
+        "that of the transformed image, a single draw of it, to the clean one, in dB, mean over "
+        "attacked images; of crops, which lie elsewhere, there is none."
     )
     title = f"Transformations in front of the same network, {found.DATASETS[dataset]}"
     return {"frame": pd.DataFrame(lines), "title": title, "note": _noted(note, settings)}
@@ -128,7 +138,8 @@ def adapted(inputs, settings):
     frame = pd.DataFrame(lines)
     note = (
         "Accuracy under PGD with the margin loss at linf 0.031, made for each defence by what it "
-        "declares (BPDA, means over draws): of several attacks the strongest for each image, with "
+        "declares (its own derivative or BPDA, means over draws): of several attacks with the most "
+        "draws the strongest for each image, with "
         "its 95 % interval. Of STL, whose output has an exact derivative almost everywhere, the "
         "accuracy with that and with the identity in its place. An image that a detector refuses "
         "counts as right if it is attacked and as wrong if it is clean. The paper's numbers of "
