@@ -33,9 +33,10 @@ class PixelDeflection(Transformation):
 
     interpolated, and scaled to [0, 1]; 0 without a network, or for one without such a layer. The
     authors took the maps of another network. A network that is trained on deflected images has seen
-    those by the maps of the network that the defence was made for, and is defended by its own. W is soft shrinkage of Haar wavelets' coefficients in
-    YCbCr, by scikit-image, with the threshold of BayesShrink; sigma is converted to that space, as
-    scikit-image does since its pull request 3584, so that 0.04 acts as about 0.029 in Y.
+    those by the maps of the network that the defence was made for, and is defended by its own. W is
+    soft shrinkage of Haar wavelets' coefficients in YCbCr, by scikit-image, with the threshold of
+    BayesShrink; sigma is converted to that space, as scikit-image does since its pull request 3584,
+    so that 0.04 acts as about 0.029 in Y.
 
     Source: Prakash et al. 2018; sun2019, section 4.
 
