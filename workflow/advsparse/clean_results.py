@@ -15,6 +15,9 @@ RESULTS = Path("results")
 def main(arguments: list[str]) -> int:
     """Delete the results of the preset that ``arguments`` names, if the user says yes."""
     known = presets()
+    if arguments in (["-h"], ["--help"]):
+        print(__doc__)
+        return 0
     if len(arguments) != 1 or arguments[0] not in known:
         said = f"no results of a preset {arguments[0]!r}" if arguments and arguments[0] else "which"
         there = ", ".join(known) or "none"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,12 @@ _OVERVIEW = """\
 # Results
 
 What runs on real data found of the papers' claims: for each paper, how many of its claims got which
-verdict. [verdicts.md](verdicts.md) explains the classes. A verdict is of the data that its line
-names, and of networks as the run's preset trains them. A claim that is contradicted is a result;
-where a likely reason was seen, the paper's page gives it.
+verdict. [verdicts.md](verdicts.md) explains the classes. A verdict is of the data that its line on
+the paper's page names, and of networks as the run's preset trains them. A claim that is
+contradicted is a result; where a likely reason was seen, the paper's page gives it.
 """
+
+_WAITING = "Not run on real data yet: {names}.\n"
 
 _INTRODUCTION = """\
 What a run of the preset `{preset}` found: built at commit {commit} on {machine}, in {runs}.
@@ -78,12 +80,16 @@ def write(results: Path, preset: str, docs: Path) -> list[Path]:
     told.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
     for paper, (text, _) in pages.items():
         (docs / _name(paper)).write_text(text, encoding="utf-8")
-    (docs / "results.md").write_text(overview(known, preset), encoding="utf-8")
+    waiting = [of["title"] for paper, of in settings.items() if paper not in known]
+    (docs / "results.md").write_text(overview(known, preset, waiting), encoding="utf-8")
     return [docs / name for name in ("results.md", *map(_name, pages))]
 
 
-def overview(known: Mapping[str, Mapping[str, Any]], preset: str) -> str:
-    """The page that links those of the papers, from what is known of each of them."""
+def overview(
+    known: Mapping[str, Mapping[str, Any]], preset: str, waiting: Sequence[str] = ()
+) -> str:
+    """The page that links those of the papers, from what is known of each of them; and the titles
+    of those that have no page."""
     table = pd.DataFrame(
         {
             "paper": [_linked(paper, of["title"]) for paper, of in known.items()],
@@ -103,6 +109,7 @@ def overview(known: Mapping[str, Mapping[str, Any]], preset: str) -> str:
             # Its links are made here; what they hold has been escaped.
             table.to_markdown(index=False, disable_numparse=True) + "\n",
             f"All {sum(every.values())} claims together: {_counted(every)}.\n",
+            *([_WAITING.format(names="; ".join(map(in_markdown, waiting)))] if waiting else []),
         ]
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 from advsparse.config.schema import schema_text
 from advsparse.documentation import (
     attacks,
@@ -31,6 +33,9 @@ GENERATED = {
 
 def main() -> None:
     """Write all files."""
+    argparse.ArgumentParser(
+        prog="python -m advsparse.documentation", description=__doc__
+    ).parse_args()
     for path, text in GENERATED.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text(), encoding="utf-8")

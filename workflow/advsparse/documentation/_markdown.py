@@ -27,8 +27,11 @@ def anchor(heading: str) -> str:
 
 def prose(text: str) -> str:
     """A docstring's words as one line of Markdown that also stands in a table."""
-    text = re.sub(r":[\w:]+:`", "``", " ".join(text.split())) if ":`" in text else text
-    parts = re.split(r"``(.+?)``", " ".join(text.split()))
+    text = " ".join(text.split())
+    # The last name alone of :class:`~package.module.Name`.
+    text = re.sub(r":[\w:]+:`~[\w.]*?(\w+)`", r"``\1``", text)
+    text = re.sub(r":[\w:]+:`([^`]+)`", r"``\1``", text)
+    parts = re.split(r"``(.+?)``", text)
     return "".join(code(part) if i % 2 else _escaped(part) for i, part in enumerate(parts))
 
 

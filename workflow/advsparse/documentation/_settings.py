@@ -18,6 +18,7 @@ _GROUPS = {
     "attacks": ("Attacks", "an attack"),
     "defenses": ("Defences", "a defence"),
     "coding": ("Coders", "a coder"),
+    "certify": ("Certificates", "a certificate"),
     "analyses": ("Analyses", "an analysis"),
 }
 _NAME = "^[A-Za-z][A-Za-z0-9_-]*$"

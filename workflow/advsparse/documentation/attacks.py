@@ -112,15 +112,11 @@ def markdown(text: str) -> str:
 def with_formulas(text: str) -> str:
     """A paragraph of a docstring, whose formulas stand between dollars."""
     parts = re.split(r":math:`(.+?)`", text, flags=re.DOTALL)
-    prose = [f"${part}$" if i % 2 else _prose(part) for i, part in enumerate(parts)]
+    prose = [
+        f"${' '.join(part.split())}$" if i % 2 else _markdown.prose(part)
+        for i, part in enumerate(parts)
+    ]
     return " ".join(part for part in prose if part).replace("$ .", "$.").replace("$ ,", "$,")
-
-
-def _prose(text: str) -> str:
-    # The last name alone of :class:`~package.module.Name`.
-    text = re.sub(r":[\w:]+:`~[\w.]*?(\w+)`", r"``\1``", text)
-    text = re.sub(r":[\w:]+:`([^`]+)`", r"``\1``", text)
-    return _markdown.prose(text)
 
 
 def _attack(cls: type[Attack]) -> str:

@@ -18,10 +18,10 @@ _INTRODUCTION = f"""\
 Some datasets are read as their authors publish them. Their files are fetched by
 
 ```sh
-{FETCH}
+{FETCH} --config preset=mini
 ```
 
-with the options of the run, such as `--config preset=mini`: all files that the datasets in the
+with the options of the run, here a preset: all files that the datasets in the
 papers' roles need, and nothing else of the pipeline uses the network. They go to
 `<data.directory>/<kind>/`, by default `data/<kind>/`. A file that is there already is checked and
 left alone, so that one that was copied there does as well. One that is not the published one is an

@@ -36,6 +36,8 @@ def main() -> None:
         "--requests", type=Path, metavar="FILE", help="write what jobs ask a cluster for"
     )
     given = parser.parse_args()
+    if given.measured is None and (given.beside or given.requests):
+        parser.error("--beside and --requests tell of times: they need --measured")
     try:
         measured = Measured.read(given.measured) if given.measured else None
         plan = Plan(load([Path("config.yaml")], {"preset": given.preset}))
