@@ -148,7 +148,7 @@ def measure(comparison: CoderComparison) -> dict[str, Any]:
     torch.set_num_threads(comparison.threads)
     try:
         with threadpool_limits(comparison.threads):
-            return _measured(comparison)
+            return _measured(comparison) | {"origin": {"threads": comparison.threads}}
     finally:
         torch.set_num_threads(before)
 

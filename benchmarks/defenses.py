@@ -84,7 +84,7 @@ def measure() -> dict[str, Any]:
     torch.set_num_threads(1)  # as the peers, most of which know no other
     try:
         with threadpool_limits(1):
-            return _table()
+            return _table() | {"origin": {"threads": 1}}
     finally:
         torch.set_num_threads(threads)
 

@@ -78,6 +78,10 @@ def render(data: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
+def _mean(quality: str) -> str:
+    return quality if quality.startswith("mean ") else f"mean {quality}"
+
+
 def _table(rows: list, columns: list[str]) -> str:
     return (
         pd.DataFrame(rows, columns=columns).to_markdown(index=False, disable_numparse=True) + "\n"
@@ -122,9 +126,9 @@ def _coder(one: dict[str, Any]) -> str:
         ]
         for contender in one["contenders"]
     ]
-    table = _table(rows, ["library", "seconds", "runs", f"mean {one['quality']}"])
+    table = _table(rows, ["library", "seconds", "runs", _mean(one["quality"])])
     excess = (
-        f"Over all signals, the largest relative excess of the {one['quality']} over the best "
+        f"Over all problems, the largest relative excess of the {one['quality']} over the best "
         f"peer's: {one['excess']:.1e}.\n"
     )
     return _section("###", one["title"], f"{one['settings']}.", f"{table}\n{excess}", one)
