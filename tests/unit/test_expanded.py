@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 
 from advsparse.config.expanded import expanded
+from advsparse.config.messages import refuse
+from advsparse.config.mistakes import Mistake
 from advsparse.config.sources import read_yaml
+from advsparse.errors import ConfigError
 
 
 @pytest.fixture
@@ -86,3 +89,14 @@ def test_what_stands_by_itself_is_laid_over_an_entry(read):
     assert tree.places["a", "p", "m", "n"].line == 3
     assert tree.places["a", "p", "m", "o"].line == 2
     assert ("a", "r", "m", "n") not in tree.places
+
+
+def test_a_mistake_is_told_once_for_all_that_an_entry_stands_for(read):
+    tree = read('a:\n  "{x}":\n    for_each: {x: [p, q, r]}\n    b: 1\n    c: 2\n')
+    wrong = [Mistake(("a", x, key), "is wrong") for x in "pqr" for key in "bc"]
+    with pytest.raises(ConfigError) as refused:
+        refuse(tree, wrong)
+    first, _, _, other, _, _ = str(refused.value).splitlines()
+    more = "is wrong (and of 2 more entries that this one stands for)"
+    assert first.endswith(f"a.yaml:4: a.p.b: {more}")
+    assert other.endswith(f"a.yaml:5: a.p.c: {more}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ def refuse(tree: Tree, mistakes: Iterable[Mistake]) -> None:
         _placed(tree, mistake) for mistake in mistakes if not _follows(mistake, tree.unreadable)
     }
     blocks = [
-        *((_order(tree, m.key), m.text, _block(tree, m)) for m in _causes(tree, placed)),
+        *((_order(tree, m.key), m.text, _block(tree, m)) for m in _told_once(tree, placed)),
         *((_order(tree, p.key or (), p.place), p.said, str(p)) for p in tree.unreadable),
     ]
     said = [block for _, _, block in sorted(blocks)]
@@ -49,6 +49,24 @@ def _placed(tree: Tree, mistake: Mistake) -> Mistake:
     if instead in tree.places and own(tree, instead) and not own(tree, key):
         key = instead
     return Mistake(written(key, tree.values), mistake.text)
+
+
+def _told_once(tree: Tree, placed: set[Mistake]) -> Iterator[Mistake]:
+    """The causes; of entries that one in the file stands for, the first with their number."""
+    same: dict[tuple[Place, str], list[Key]] = {}
+    for mistake in sorted(_causes(tree, placed), key=lambda mistake: [*map(str, mistake.key)]):
+        place = tree.place(mistake.key)
+        if place is None or place.file is None:
+            yield mistake
+        else:
+            same.setdefault((place, mistake.text), []).append(mistake.key)
+    for (_, text), (key, *others) in same.items():
+        alike = [other for other in others if other[-1:] == key[-1:]]
+        more = f" (and of {len(alike)} more entries that this one stands for)" if alike else ""
+        yield Mistake(key, text + more)
+        for other in others:
+            if other not in alike:
+                yield Mistake(other, text)
 
 
 def _causes(tree: Tree, placed: set[Mistake]) -> set[Mistake]:
