@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,6 +48,10 @@ def all_data(settings: Mapping[str, Any]) -> str:
     return "; ".join(dict.fromkeys(map(data_used, origins(settings).values())))
 
 
+_LETTERS_AN_INCH = 19
+"""Of the small letters at the foot of figures, on average and at least."""
+
+
 def stamp(figure: Any, settings: Mapping[str, Any]) -> None:
     """Write at the foot of a figure which data and preset it was built on."""
     said = (all_data(settings), f"preset {settings['preset']}")
@@ -54,11 +59,13 @@ def stamp(figure: Any, settings: Mapping[str, Any]) -> None:
 
 
 def write_at_foot(figure: Any, text: str) -> None:
-    """Write at the foot of a figure what it was built on."""
+    """Write at the foot of a figure what it was built on, on as many lines as that takes."""
+    lines = textwrap.wrap(text, int(_LETTERS_AN_INCH * figure.get_figwidth()))
     figure.supxlabel(
-        in_figure(text),
+        in_figure("\n".join(lines)),
         fontsize=7,
         color="0.4",
         x=0.995,
         ha="right",
+        multialignment="right",
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 import numpy as np
 import pandas as pd
 
@@ -47,7 +49,7 @@ def draw_distances(inputs, settings):
                 for one, found in zip(names, values, strict=True)
                 for image, d in enumerate(found)
             ]
-        axes[0, column].set_title(data_used(origins(settings)[name]), fontsize=7)
+        axes[0, column].set_title(fill(data_used(origins(settings)[name]), 44), fontsize=7)
     stamp(figure, settings)
     return figure, pd.DataFrame(records)
 
