@@ -65,6 +65,8 @@ TOGETHER = {
         "specific": OPEN,
         "universal": NO,
         "between": OPEN,
+        # A later claim: no point of SCADA's grid fools more often than DeepFool, which fools most.
+        "highest": NO,
         "tradeoff_universal": OPEN,
         "tradeoff_specific": NO,
         "atoms": NO,
