@@ -134,6 +134,7 @@ def test_parts_say_what_the_whole_declares():
     assert deterministic.eight_bits and deterministic.ensemble == 1
     chain = Chain(parts=[CropEnsemble(draws=7), Quilting(patches=30), PixelDeflection()])
     assert chain.stochastic and chain.learns and chain.asks_network and chain.ensemble == 7
+    assert chain.moves and not deterministic.moves
     assert not Chain(parts=[JPEG(), DenoisingDictionary()]).eight_bits
     assert not Chain.learns and not Chain.stochastic and Averaged.stochastic
     assert Averaged(parts=[JPEG(), TVM()], draws=4).ensemble == 4

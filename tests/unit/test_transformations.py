@@ -112,6 +112,8 @@ def test_a_random_defence_is_compared_by_one_draw(given):
     assert (relative[1:] < (other - before).flatten(1).norm(dim=1).numpy()[1:]).all()
     assert relative[0] == 0  # which the attack left as it was
     assert "distance:second:crops" not in found and "prediction:second:crops" in found
+    # Pixels that have moved are beside those of other places.
+    assert not [name for name in found if name.startswith("psnr:") and name.endswith(":crops")]
 
 
 def test_penalties_code_with_the_same_filters(given):

@@ -21,8 +21,8 @@ class Transformations(Analysis):
 
     Of clean images x and those x' of each attack, with and without each defence: the prediction, by
     the mean class probability over draws where the defence is an ensemble; of a single draw the
-    quality of t(x'); and two distances from what becomes of the clean image by the same draw, which
-    of a random defence are measured for the first attack alone,
+    quality of t(x'), where t moves no pixels; and two distances from what becomes of the clean
+    image by the same draw, which of a random defence are measured for the first attack alone,
 
     .. math:: \mathrm{PSNR}(t(x'), x) = -10 \log_{10} \frac{\|t(x') - x\|_2^2}{n}, \qquad
               \frac{\|t(x') - t(x)\|_2}{\|t(x)\|_2}, \qquad
@@ -54,6 +54,7 @@ class Transformations(Analysis):
             "kept": kept.cpu().numpy(),
         }
         shown = list(sources)[:2]
+        moving = {name for name, (defense, _) in self._defenses(given) if defense.moves}
         for name, defended in behind.items():
             clean = None
             for source, x in sources.items():
@@ -61,7 +62,8 @@ class Transformations(Analysis):
                 clean = seen if clean is None else clean
                 made = seen["images"]
                 found = {"prediction": seen["prediction"].cpu().numpy()}
-                found |= _quality_of(made, first.x)
+                if name not in moving and made.shape == first.x.shape:
+                    found["psnr"] = _quality_of(made, first.x)
                 if seen is not clean and getattr(defended, "stochastic", False):
                     # Two draws of one image may differ by more than what an attack added.
                     seen = _alike(given.classifier, defended, x, first.x) if source in shown else {}
@@ -125,13 +127,11 @@ def _features(classifier, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return heard[-1], logits
 
 
-def _quality_of(made: torch.Tensor, x: torch.Tensor) -> dict[str, np.ndarray]:
-    """PSNR to the clean images ``x``, where what was made of images has their shape."""
+def _quality_of(made: torch.Tensor, x: torch.Tensor) -> np.ndarray:
+    """PSNR to the clean images ``x`` of what was made of them."""
     from advsparse.analyses import _quality
 
-    if made.shape != x.shape:
-        return {}
-    return {"psnr": _quality.psnr(x.cpu().numpy(), made.cpu().numpy(), peak=1.0)}
+    return _quality.psnr(x.cpu().numpy(), made.cpu().numpy(), peak=1.0)
 
 
 def _distances(seen, clean) -> dict[str, np.ndarray]:

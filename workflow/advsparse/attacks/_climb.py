@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from advsparse.attacks._ball_in_box import project
 from advsparse.attacks._confirm import at_rows, confirm
@@ -77,7 +78,7 @@ class Climb:
         self._before, self._last_top = self.top.clone(), self.top.clone()
         self._rises = torch.zeros_like(self.steps)
         self._halved = torch.zeros_like(self.found)
-        self._around, self._near = None, ()
+        self._around = None
 
     def _reviews(self, steps: int) -> list[int]:
         return checkpoints(steps)
@@ -158,16 +159,18 @@ class Climb:
 
     def _project(self, point, rows):
         if rows is not self._around:  # images leave seldom
-            self._around, x = rows, self.x[rows]
-            if self.threat.norm == "linf":
-                # Both constraints are one interval for each pixel.
-                radius, box = self.radius[rows], self.threat.bounds
-                self._near = (x - radius).clamp_(*box), (x + radius).clamp_(*box)
-            else:
-                self._near = (x,)
-        if self.threat.norm == "linf":
-            return point.clamp_(*self._near)
-        return self.threat.project(point, *self._near)
+            self._around, self._projection = rows, self._onto(rows)
+        return self._projection(point)
+
+    def _onto(self, rows) -> Callable[[torch.Tensor], torch.Tensor]:
+        """The projection onto what the threat model allows these images; it may overwrite."""
+        x = self.x[rows]
+        if self.threat.norm != "linf":
+            return lambda point: self.threat.project(point, x)
+        # Both constraints are one interval for each pixel.
+        radius, box = self.radius[rows], self.threat.bounds
+        low, high = (x - radius).clamp_(*box), (x + radius).clamp_(*box)
+        return lambda point: point.clamp_(low, high)
 
 
 class SparseClimb(Climb):

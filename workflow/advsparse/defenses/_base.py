@@ -86,6 +86,8 @@ class Transformation(Defense):
     eight_bits: ClassVar[bool] = True
     """Whether t(x) may be kept in eight bits, as image files hold it, when a network is trained on
     it; if not, it is kept in float32."""
+    moves: ClassVar[bool] = False
+    """Whether it moves pixels about: then no pixel of t(x) is to be compared with that of x."""
 
     @property
     def ensemble(self) -> int:

@@ -29,7 +29,7 @@ class Composed(Transformation):
                     f"parts: {registry.kind_of(part)} acts {part.place}, and transforms no images"
                 )
         # What a class declares for all of its instances is told by the parts of this one.
-        for name in ("stochastic", "learns", "asks_network"):
+        for name in ("stochastic", "learns", "asks_network", "moves"):
             value = getattr(type(self), name) or any(getattr(part, name) for part in self.parts)
             object.__setattr__(self, name, value)
         object.__setattr__(self, "eight_bits", all(part.eight_bits for part in self.parts))

@@ -27,6 +27,7 @@ class CropEnsemble(Transformation):
     """
 
     stochastic = True
+    moves = True
 
     draws: PositiveInt = 30
     """Number N of crops."""

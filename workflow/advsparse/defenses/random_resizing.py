@@ -29,6 +29,7 @@ class RandomResizing(Transformation):
     """
 
     stochastic = True
+    moves = True
 
     smallest: PositiveFloat = 310 / 299
     """The smallest size s_0, as a share of an image's side; rounded to whole pixels."""

@@ -47,8 +47,6 @@ VARIANTS = {
     "size": ("size_4", "stl", "size_12"),
 }
 """Defences with ever more and ever larger filters."""
-MOVED = ("crop_ens", "resizing")
-"""Defences that move pixels: what they make of an image has no pixel beside that of the image."""
 ADAPTIVE = "adaptive"
 """What claims call the strongest of the attacks that are made for a defence, image by image."""
 
@@ -152,7 +150,7 @@ class Behind:
         """:meth:`of` those images that the attack has perturbed, NaN for others: one that the
         network gets wrong anyway is left as it is, and tells nothing."""
         found, moved = self.of(what, attack, defense), self.of("distance", attack, "none")
-        if found is None or moved is None or (what == "psnr" and defense in MOVED):
+        if found is None or moved is None:
             return None
         return np.where(moved > 0, found.astype(np.float64), np.nan)
 

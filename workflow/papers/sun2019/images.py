@@ -8,7 +8,7 @@ import pandas as pd
 
 from advsparse.figures.origin import stamp
 from advsparse.figures.style import WIDTH, decibels, plt, show_image
-from papers.sun2019.found import DEFENSES, MOVED, Behind
+from papers.sun2019.found import DEFENSES, Behind
 
 _ATTACK, _PAIR = "FGSM-0.08", ("adversarial", "transformed")
 
@@ -31,9 +31,9 @@ def draw_reconstructions(inputs, settings):
         for row in range(count):
             show_image(axes[row, column], images[row].clip(0, 1))
             if column < len(names):
-                moves = names[column] in MOVED
-                quality = nan if moves else seen.of("psnr", _ATTACK, names[column])[kept[row]]
-                label = "one crop" if moves else decibels(quality)
+                found = seen.of("psnr", _ATTACK, names[column])
+                quality = nan if found is None else found[kept[row]]
+                label = "pixels moved" if found is None else decibels(quality)
                 axes[row, column].set_xlabel(label, fontsize=7, labelpad=2)
                 records.append({"image": int(kept[row]), "defence": title, "PSNR": float(quality)})
     stamp(figure, settings)

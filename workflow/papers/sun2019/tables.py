@@ -57,7 +57,7 @@ def retrained(inputs, settings):
         "trained once more, and behind a mean of 3 x 3 pixels. non-transfer is the share of a "
         "defence's gain on the paper's attacks that the network trained once more has too, without "
         "any defence. "
-    ) + (_ADAPTIVE if adapted else _NOT_ADAPTED)
+    ) + (_ADAPTIVE if "adapted" in settings["reads"] else _NOT_ADAPTED)
     title = f"Retrained networks, {found.DATASETS[dataset]}"
     return {"frame": pd.DataFrame(lines), "title": title, "note": _noted(note, settings)}
 
