@@ -196,7 +196,7 @@ def test_in_captions(text):
     assert said(_captions.caption("frecon2021", "no_file_of_that_name", text, {})) == expected
     reads = {"fit": {"origin": {"dataset": text, "stand_in": True, "role": "cifar10"}}}
     rendered = _captions.caption("frecon2021", "report/built_on.rst", "", {"reads": reads})
-    assert said(rendered) == f"Built on {expected}, a stand-in for the paper's cifar10."
+    assert said(rendered) == f"Built on {expected}, a stand-in for CIFAR-10."
     assert said(f"Set *{in_rst('my_data_')}*") == "Set my_data_"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from advsparse.errors import ConfigError
-from advsparse.figures.origin import origins
+from advsparse.figures.origin import all_data
 from advsparse.verbatim import in_rst
 
 WORKFLOW = Path(__file__).parents[2]
@@ -19,7 +19,7 @@ def caption(paper: str, name: str, title: str, settings: Mapping[str, Any]) -> s
     """The caption of a product, which is told ``settings``; its title where no file says more.
 
     The file of that name in the paper's folder ``captions`` is a template of Jinja. Its variables
-    are the settings, ``origin``, the data behind the first of its inputs that has some, and the
+    are the settings, ``data``, what its inputs were built on and what that stands in for, and the
     paper's own modules: ``{{ own("variant").variant(...) }}``. It may include pages of
     ``workflow/report``. What stands in the place of an expression is text, never reStructuredText.
     ConfigError where it can't be rendered.
@@ -27,10 +27,9 @@ def caption(paper: str, name: str, title: str, settings: Mapping[str, Any]) -> s
     folder = WORKFLOW if name.startswith("report/") else WORKFLOW / "papers" / paper / "captions"
     if not (file := folder / name).is_file():
         return in_rst(title)
-    first = next(iter(origins(settings).values()), None)
     try:
         template = _environment().from_string(file.read_text(encoding="utf-8"))
-        return template.render(settings, origin=first, own=_own(paper))
+        return template.render(settings, data=all_data(settings), own=_own(paper))
     except Exception as error:  # of whatever stands in it, its author's code included
         where = file.relative_to(WORKFLOW.parent)
         raise ConfigError(f"{where}: no caption of {title!r}: {error}") from None

@@ -88,6 +88,9 @@ def draw_clusters(inputs, settings):
                 show_image(ax, arrays["x"][members[column]])
             else:
                 ax.axis("off")
+        if not len(members):
+            said = f"none of the {len(arrays['cluster.clean'])} images"
+            axes[number, 1].text(0, 0.5, said, fontsize=8, va="center")
         stays = arrays["cluster.attacked"][members] == number
         records.append(
             {
