@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
@@ -12,12 +13,14 @@ import pytest
 import torch
 from models_for_tests import build, need, predictions, small_images, small_network
 
+from advsparse import registry
 from advsparse.config.loading import WORKFLOW
 
 BUDGET = 24 * 2**20
 IMAGES = 5_000
 
 SCRIPT = """
+import gc
 import json
 import sys
 import warnings
@@ -143,3 +146,21 @@ def test_no_attack_imports_torchs_compiler(settings):
     )
     environment = os.environ | {"PYTHONPATH": str(WORKFLOW)}
     assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0
+
+
+def test_nothing_of_a_call_stays_once_it_has_ended():
+    """A training attacks each mini-batch: what one leaves behind adds up."""
+    x = small_images(8)
+    model = torch.nn.Sequential(small_network(x), torch.nn.ReLU())  # which keeps its own result
+    attack = registry.from_spec("attacks", SPECS["pgd"])
+    y = predictions(model, x)
+
+    def alive():
+        gc.collect()
+        return sum(isinstance(one, torch.Tensor) for one in gc.get_objects())
+
+    attack(model, x, y)
+    before = alive()
+    for _ in range(3):
+        attack(model, x, y)
+    assert alive() == before

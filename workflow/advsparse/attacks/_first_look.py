@@ -46,7 +46,8 @@ def _kept(model, x):
         nonlocal kept
         if tensor.untyped_storage().data_ptr() not in weights:
             kept += tensor.nbytes
-        return tensor
+        # Without its history: an operation that kept its own result would never be given up.
+        return tensor.detach()
 
     with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
         x = x.detach().requires_grad_()
