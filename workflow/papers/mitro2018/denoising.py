@@ -32,13 +32,15 @@ def draw_maps(inputs, settings):
     figure, axes = plt.subplots(count, 4, figsize=(WIDTH * 0.8, 1.55 * count + 0.5), squeeze=False)
     records = []
     for line, row in zip(axes, range(count), strict=True):
-        record = {"image": int(arrays["index"][row]), "label": int(arrays["label"][row])}
+        label = int(arrays["label"][row])
+        record = {"image": int(arrays["index"][row]), "label": label}
         for pair, name in ((line[:2], "clean"), (line[2:], "attacked")):
             image = np.clip(arrays[f"x.{name}"][row], 0, 1)
             predicted = int(arrays[f"prediction.{name}"][row])
             sure = float(arrays[f"confidence.{name}"][row])
             show_image(pair[0], image)
-            pair[0].set_title(f"{name}: {predicted} ({sure:.0%})", fontsize=8)
+            right = "right" if predicted == label else "wrong"
+            pair[0].set_title(f"{name}: {predicted}, {right} ({sure:.0%})", fontsize=8)
             show_image(pair[1], image.mean(0, keepdims=True))
             pair[1].imshow(arrays[f"map.{name}"][row], cmap="inferno", alpha=0.6, vmin=0, vmax=1)
             pair[1].set_title("where it looks", fontsize=8)
