@@ -214,7 +214,13 @@ SCALE = {
         )
     ),
     *((*within, "attack", "steps") for within in (_ADAPTED, _ADVERSARIAL)),
-    *((*_ADAPTED, "attack", field) for field in ("queries", "restarts")),
+    *(
+        (*_ADAPTED, "attack", field)
+        for field in (
+            *("generations", "iterations", "passes", "population", "queries", "restarts"),
+            *("search_steps", "total"),
+        )
+    ),
     *(
         ("defenses", "*", "method", field)
         for field in (
