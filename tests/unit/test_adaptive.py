@@ -40,6 +40,7 @@ from advsparse.attacks.pgd import PGD
 from advsparse.defenses._base import Detector
 from advsparse.defenses._defended import InFront
 from advsparse.defenses._threshold import learned_threshold
+from advsparse.defenses.pixel_deflection import PixelDeflection
 from advsparse.seeding import Random
 from advsparse.settings import settings
 
@@ -497,3 +498,17 @@ def test_spec_holds_the_other_attack_with_its_kind():
 def test_what_can_not_be_wrapped_is_refused(attack, said):
     with pytest.raises(ValueError, match=said):
         Adaptive(attack=attack)
+
+
+def test_a_dictionary_is_learned_behind_maps_of_the_network():
+    """Its means over draws make graphs again, within which a map asks for slopes of its own."""
+    x = small_images(6)
+    torch.manual_seed(0)
+    first = torch.nn.Conv2d(x.shape[1], 4, 3, padding=1)
+    last = torch.nn.Linear(4 * x.shape[2] * x.shape[3], 5)
+    model = torch.nn.Sequential(first, torch.nn.ReLU(), torch.nn.Flatten(), last).eval()
+    scada = {"kind": "scada", "atoms": 2, "iterations": 2}
+    attack = registry.from_spec("attacks", {"kind": "adaptive", "samples": 2, "attack": scada})
+    y = predictions(model, x)
+    found = attack.fit(PixelDeflection().wrap(model).eval(), x, y, rng=0)
+    assert found.arrays["atoms"].isfinite().all()

@@ -40,12 +40,14 @@ def class_maps(
     try:
         with torch.inference_mode(False), torch.enable_grad():
             logits = network(x.clone())
+            # A graph that is thrown away and made again (checkpoints) adds to the results.
+            maps = results[-1]
             largest = logits.topk(min(count, logits.shape[1]), dim=1).values
             slopes = [
-                torch.autograd.grad(one.sum(), results[-1], retain_graph=True)[0]
+                torch.autograd.grad(one.sum(), maps, retain_graph=True)[0]
                 for one in largest.unbind(1)
             ]
     finally:
         hook.remove()
     weights = torch.stack(slopes, dim=1).mean((3, 4), keepdim=True)
-    return (weights * results[-1].detach()[:, None]).sum(2)
+    return (weights * maps.detach()[:, None]).sum(2)
