@@ -20,7 +20,6 @@ BUDGET = 24 * 2**20
 IMAGES = 5_000
 
 SCRIPT = """
-import gc
 import json
 import sys
 import warnings

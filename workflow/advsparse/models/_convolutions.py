@@ -37,17 +37,16 @@ def class_maps(
         return results[-1].clone()  # layers that work in place come after some
 
     hook = layer.register_forward_hook(leaf)
-    try:
-        with torch.inference_mode(False), torch.enable_grad():
+    with torch.inference_mode(False), torch.enable_grad():
+        try:
             logits = network(x.clone())
-            # A graph that is thrown away and made again (checkpoints) adds to the results.
-            maps = results[-1]
-            largest = logits.topk(min(count, logits.shape[1]), dim=1).values
-            slopes = [
-                torch.autograd.grad(one.sum(), maps, retain_graph=True)[0]
-                for one in largest.unbind(1)
-            ]
-    finally:
-        hook.remove()
+        finally:
+            # Before slopes are asked for: within a checkpoint that runs the network again.
+            hook.remove()
+        largest = logits.topk(min(count, logits.shape[1]), dim=1).values
+        slopes = [
+            torch.autograd.grad(one.sum(), results[-1], retain_graph=True)[0]
+            for one in largest.unbind(1)
+        ]
     weights = torch.stack(slopes, dim=1).mean((3, 4), keepdim=True)
-    return (weights * maps.detach()[:, None]).sum(2)
+    return (weights * results[-1].detach()[:, None]).sum(2)
