@@ -175,7 +175,10 @@ def _note(seen: Found, shown: Mapping[str, str], settings, certified: Sequence[P
     note = _NOTE.format(
         attacks=attacks,
         defenses=len(defended),
-        known=f"{known} attacks and {len(registry.kinds('defenses'))} defences",
+        known=(
+            f"{known} attacks and {len(registry.kinds('defenses'))} defences besides adversarial "
+            "training"
+        ),
         certified=_CERTIFIED.format(images=len(certified[0].images)) if certified else "",
         data=data_used(origin),
         preset=origin["preset"],
